@@ -1,0 +1,102 @@
+//! Which kernels there are, which of them this CPU runs, and the calls that reach them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::scan::{NonceRange, ScanJob, Target};
+use crate::{Digest, Header, portable};
+
+/// A kernel, named by its instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Backend {
+    /// Scalar code for every CPU.
+    Portable,
+}
+
+/// A name that no backend has.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("no backend is called {0:?}; there are {known}", known = Backend::names())]
+pub struct UnknownBackend(String);
+
+impl Backend {
+    /// Every backend that this build knows, whether or not the CPU runs it.
+    pub const ALL: &[Backend] = &[Backend::Portable];
+
+    /// The name that `--backend` takes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Backend::Portable => "portable",
+        }
+    }
+
+    /// Whether this CPU has the instructions.
+    #[must_use]
+    pub fn is_supported(self) -> bool {
+        match self {
+            Backend::Portable => true,
+        }
+    }
+
+    /// The backends that this CPU runs.
+    pub fn supported() -> impl Iterator<Item = Backend> {
+        Self::ALL.iter().copied().filter(|backend| backend.is_supported())
+    }
+
+    /// The fastest scan kernel that this CPU runs, by the measured order in docs/performance.md.
+    #[must_use]
+    pub fn fastest() -> Backend {
+        Backend::Portable
+    }
+
+    /// Appends to `hits` every nonce of `range` whose double hash meets `target`, in the order of the range.
+    ///
+    /// # Panics
+    /// If the CPU lacks the backend's instructions.
+    pub fn scan(self, job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
+        match self {
+            Backend::Portable => portable::scan(job, range, target, hits),
+        }
+    }
+
+    /// Writes the double hash of `headers[i]` to `out[i]`.
+    ///
+    /// # Panics
+    /// If the slices differ in length, or the CPU lacks the backend's instructions.
+    pub fn hash_headers(self, headers: &[Header], out: &mut [Digest]) {
+        assert_eq!(headers.len(), out.len(), "one digest a header");
+        match self {
+            Backend::Portable => portable::hash_headers(headers, out),
+        }
+    }
+
+    /// Writes the double hash of `pairs[i]` to `out[i]`: a level of a Merkle tree.
+    ///
+    /// # Panics
+    /// If the slices differ in length, or the CPU lacks the backend's instructions.
+    pub fn hash_pairs(self, pairs: &[[u8; 64]], out: &mut [Digest]) {
+        assert_eq!(pairs.len(), out.len(), "one digest a pair");
+        match self {
+            Backend::Portable => portable::hash_pairs(pairs, out),
+        }
+    }
+
+    fn names() -> String {
+        Self::ALL.iter().map(|backend| backend.name()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Backend {
+    type Err = UnknownBackend;
+
+    fn from_str(name: &str) -> Result<Self, UnknownBackend> {
+        Self::ALL.iter().copied().find(|backend| backend.name() == name).ok_or_else(|| UnknownBackend(name.to_owned()))
+    }
+}

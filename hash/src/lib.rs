@@ -1,0 +1,26 @@
+//! SHA-256d for proof of work: nonce scans, whole headers and Merkle levels, on the fastest kernel that the CPU has.
+//!
+//! One module an instruction set holds the same function names; [`Backend`] names them and is chosen once at start. Three
+//! jobs cover everything that mining and validating hash in bulk: [`Backend::scan`] (one header, a range of nonces, a
+//! target), [`Backend::hash_headers`] (many whole headers) and [`Backend::hash_pairs`] (many 64-byte pairs, a Merkle
+//! level). Every digest is in the order in which SHA-256 gives its bytes, which is the little-endian 256-bit number that a
+//! target is compared with; explorers print it reversed.
+
+mod backend;
+mod merkle;
+mod portable;
+mod scan;
+mod sha256;
+
+pub use backend::{Backend, UnknownBackend};
+pub use merkle::{MerkleRoot, merkle_root};
+pub use scan::{NonceRange, ScanJob, Target};
+
+/// The length of a block header in bytes.
+pub const HEADER_LEN: usize = 80;
+
+/// A serialized block header: version, previous hash, Merkle root, time, bits, nonce.
+pub type Header = [u8; HEADER_LEN];
+
+/// A SHA-256d digest in SHA-256's byte order: read as a little-endian number, it is what a target bounds.
+pub type Digest = [u8; 32];

@@ -1,0 +1,36 @@
+//! Bitcoin's Merkle root over transaction ids, and the repetition in it that lets two lists share one root.
+
+use crate::{Backend, Digest};
+
+/// A Merkle root and whether its tree is of the ambiguous kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MerkleRoot {
+    /// The root.
+    pub root: Digest,
+    /// Whether some level pairs two equal nodes that stand side by side: then another, shorter list has the same root, and
+    /// a block that carries this one is refused (CVE-2012-2459; Bitcoin Core, `consensus/merkle.cpp`).
+    pub mutated: bool,
+}
+
+/// The root over `leaves`, which are used as scratch space; `None` for no leaves. An odd level repeats its last node.
+#[must_use]
+pub fn merkle_root(backend: Backend, leaves: &mut Vec<Digest>) -> Option<MerkleRoot> {
+    let mut mutated = false;
+    let mut pairs: Vec<[u8; 64]> = Vec::with_capacity(leaves.len().div_ceil(2));
+    while leaves.len() > 1 {
+        mutated |= leaves.as_chunks::<2>().0.iter().any(|[left, right]| left == right);
+        if !leaves.len().is_multiple_of(2) {
+            leaves.extend_from_within(leaves.len() - 1..);
+        }
+        pairs.clear();
+        pairs.extend(leaves.as_chunks::<2>().0.iter().map(|[left, right]| {
+            let mut pair = [0; 64];
+            pair[..32].copy_from_slice(left);
+            pair[32..].copy_from_slice(right);
+            pair
+        }));
+        leaves.truncate(pairs.len());
+        backend.hash_pairs(&pairs, leaves);
+    }
+    leaves.first().map(|&root| MerkleRoot { root, mutated })
+}

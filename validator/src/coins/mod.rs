@@ -1,0 +1,49 @@
+//! The coins: unspent transaction outputs, and the view through which a block spends and creates them.
+
+use std::convert::Infallible;
+
+use bitcoin::{OutPoint, TxOut};
+
+/// An unspent transaction output, with what the rules ask of the transaction that made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coin {
+    /// Value in satoshi, and script.
+    pub output: TxOut,
+    /// The height of the block that made it.
+    pub height: u32,
+    /// Whether a coinbase made it, so that it matures first.
+    pub is_coinbase: bool,
+}
+
+/// The coins as one block sees them while it connects: the only thing that the connect rules know of storage.
+pub trait CoinView {
+    /// What can go wrong below: a store's I/O, or nothing.
+    type Error;
+
+    /// The coin at `outpoint`, left where it is.
+    fn coin(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, Self::Error>;
+
+    /// Takes the coin at `outpoint` away; `None`: there is none, or it is spent.
+    fn spend(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, Self::Error>;
+
+    /// Puts a coin at `outpoint`, over whatever is there.
+    fn create(&mut self, outpoint: OutPoint, coin: Coin) -> Result<(), Self::Error>;
+}
+
+/// The whole set in memory: for checks without a store, and for tests.
+impl CoinView for std::collections::HashMap<OutPoint, Coin> {
+    type Error = Infallible;
+
+    fn coin(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, Infallible> {
+        Ok(self.get(outpoint).cloned())
+    }
+
+    fn spend(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, Infallible> {
+        Ok(self.remove(outpoint))
+    }
+
+    fn create(&mut self, outpoint: OutPoint, coin: Coin) -> Result<(), Infallible> {
+        self.insert(outpoint, coin);
+        Ok(())
+    }
+}
