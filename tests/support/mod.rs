@@ -1,0 +1,71 @@
+//! Runs the program as a user would, and finds the real input that tests are fed with.
+
+#![expect(dead_code, reason = "every test file compiles this module and uses its own part of it")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The program under test.
+pub fn adit() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    command.stdin(Stdio::null()).env_remove("ADIT_LOG");
+    command
+}
+
+/// Runs the program to its end.
+pub fn run<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
+    Run(adit().args(args).output().expect("the program starts"))
+}
+
+/// What a finished run left behind.
+pub struct Run(Output);
+
+impl Run {
+    /// The exit code; a run ended by a signal has none and fails the test.
+    pub fn code(&self) -> i32 {
+        self.0.status.code().unwrap_or_else(|| panic!("ended by a signal: {}", self.stderr()))
+    }
+
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.0.stdout).into_owned()
+    }
+
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.0.stderr).into_owned()
+    }
+
+    /// Standard output as one JSON object.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.0.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout()))
+    }
+
+    /// Standard output as one JSON object a line.
+    pub fn json_lines(&self) -> Vec<serde_json::Value> {
+        self.stdout().lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect()
+    }
+
+    /// Fails unless the run ended with `code` and one line on standard error that has every one of `words`.
+    pub fn refused(&self, code: i32, words: &[&str]) {
+        let line = self.stderr();
+        assert_eq!(self.code(), code, "{line}");
+        assert_eq!(line.lines().count(), 1, "one line: {line}");
+        for word in words {
+            assert!(line.contains(word), "{word:?} is missing in: {line}");
+        }
+    }
+}
+
+/// The file `name` of the real input, or `None` where there is none, said aloud. With `CI=true` it has to be there.
+pub fn vector(name: &str) -> Option<PathBuf> {
+    let root = match std::env::var_os("ADIT_VECTORS") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors"),
+    };
+    let file = root.join(name);
+    if file.exists() {
+        return Some(file);
+    }
+    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{} is missing", file.display());
+    eprintln!("ignored: no {} (set ADIT_VECTORS)", file.display());
+    None
+}

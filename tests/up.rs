@@ -1,0 +1,144 @@
+//! `adit up`: one chain over any number of starts, kills and interruptions.
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use support::{adit, run};
+
+/// The arguments of a small chain on one CPU thread.
+fn up(datadir: &Path, chain: &str, blocks: u32) -> Vec<String> {
+    let datadir = datadir.to_str().expect("a UTF-8 path");
+    let blocks = blocks.to_string();
+    ["up", "--datadir", datadir, "--chain", chain, "--blocks", &blocks, "--device", "cpu", "--json"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// Fails unless `blocks` follow one another from `first_height` on.
+fn follow(blocks: &[Value], first_height: u64) {
+    for (block, height) in blocks.iter().zip(first_height..) {
+        assert_eq!(block["height"], height);
+    }
+    for pair in blocks.windows(2) {
+        assert_eq!(pair[0]["hash"], pair[1]["previous"], "one chain");
+    }
+}
+
+/// The stored chain, checked from its block file by the validator as a stranger's: count and tip.
+fn replay(datadir: &Path, chain: &str) -> Value {
+    let file = datadir.join(chain).join("blocks/blk00000.dat");
+    let run = run(["validate", "--json", "--chain", chain, "--blocks", file.to_str().expect("a UTF-8 path")]);
+    assert_eq!(run.code(), 0, "{}", run.stderr());
+    run.json()
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().expect("kill runs");
+    assert!(status.success());
+}
+
+#[test]
+fn a_fresh_chain_grows_and_goes_on_from_its_tip() {
+    let datadir = tempfile::tempdir().expect("a folder");
+    for start in [1, 6] {
+        let run = run(up(datadir.path(), "regtest", 5));
+        assert_eq!(run.code(), 0, "{}", run.stderr());
+        let blocks = run.json_lines();
+        assert_eq!(blocks.len(), 5, "exactly as many blocks as asked for");
+        follow(&blocks, start);
+        let checked = replay(datadir.path(), "regtest");
+        assert_eq!(checked["tip"]["hash"], blocks[4]["hash"]);
+        assert_eq!(checked["tip"]["height"], start + 4);
+    }
+}
+
+/// The issue's own words: killed with SIGKILL in the middle and started again, 20 more blocks, one chain, no block lost that
+/// had been reported.
+#[test]
+fn a_kill_in_the_middle_loses_no_reported_block() {
+    let datadir = tempfile::tempdir().expect("a folder");
+    let mut child = adit()
+        .args(up(datadir.path(), "dev", 20))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let stdout = BufReader::new(child.stdout.take().expect("piped"));
+    let mut reported = Vec::new();
+    for line in stdout.lines() {
+        reported.push(serde_json::from_str::<Value>(&line.expect("text")).expect("one object a line"));
+        if reported.len() == 7 {
+            child.kill().expect("SIGKILL");
+        }
+    }
+    child.wait().expect("it ended");
+    assert!((7..20).contains(&reported.len()), "killed in the middle, not after {} blocks", reported.len());
+
+    let run = run(up(datadir.path(), "dev", 20));
+    assert_eq!(run.code(), 0, "{}", run.stderr());
+    let more = run.json_lines();
+    assert_eq!(more.len(), 20);
+    let first_height = more[0]["height"].as_u64().expect("a height");
+    // A block may have been committed without the kill leaving time to report it, never the other way round.
+    assert!(first_height > reported.len() as u64, "a reported block is gone: going on at {first_height}");
+    follow(&reported, 1);
+    follow(&more, first_height);
+    if first_height == reported.len() as u64 + 1 {
+        assert_eq!(more[0]["previous"], reported[reported.len() - 1]["hash"]);
+    }
+    let checked = replay(datadir.path(), "dev");
+    assert_eq!(checked["tip"]["height"], first_height + 19);
+    assert_eq!(checked["tip"]["hash"], more[19]["hash"]);
+}
+
+#[test]
+fn an_interrupt_ends_well_and_keeps_the_chain() {
+    let datadir = tempfile::tempdir().expect("a folder");
+    let mut child =
+        adit().args(up(datadir.path(), "dev", 1000)).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut last: Value = Value::Null;
+    for line in lines.by_ref().take(2) {
+        last = serde_json::from_str(&line.expect("text")).expect("one object a line");
+    }
+    signal(&child, "INT");
+    for line in lines {
+        last = serde_json::from_str(&line.expect("text")).expect("one object a line");
+    }
+    assert_eq!(child.wait().expect("it ended").code(), Some(0), "Ctrl-C is a good end");
+    assert_eq!(replay(datadir.path(), "dev")["tip"]["hash"], last["hash"]);
+}
+
+#[test]
+fn a_folder_in_use_is_refused() {
+    let datadir = tempfile::tempdir().expect("a folder");
+    let mut first =
+        adit().args(up(datadir.path(), "dev", 1000)).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut lines = BufReader::new(first.stdout.take().expect("piped")).lines();
+    lines.next().expect("a first block").expect("text");
+    let second = run(up(datadir.path(), "dev", 1));
+    signal(&first, "INT");
+    first.wait().expect("it ended");
+    second.refused(2, &["in use", datadir.path().to_str().expect("a UTF-8 path")]);
+}
+
+#[test]
+fn devices_that_are_not_there_are_named() {
+    let datadir = tempfile::tempdir().expect("a folder");
+    let folder = datadir.path().to_str().expect("a UTF-8 path");
+    run(["up", "--datadir", folder, "--device", "cpu,gpu77"]).refused(2, &["gpu77", "cpu"]);
+    run(["up", "--datadir", folder, "--device", "cpu", "--backend", "abacus"]).refused(2, &["abacus", "portable"]);
+    assert!(run(["up", "--blocks", "0"]).stderr().contains("--blocks"));
+    assert_eq!(std::fs::read_dir(datadir.path()).expect("readable").count(), 0, "a refused start leaves nothing");
+}
+
+#[test]
+fn a_folder_that_cannot_be_one_is_unusable() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().to_str().expect("a UTF-8 path");
+    run(["up", "--datadir", path, "--blocks", "1", "--device", "cpu"]).refused(2, &[path]);
+}

@@ -1,0 +1,141 @@
+//! `adit validate` on real blocks, and on the same with something wrong.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::{run, vector};
+
+const TIP_255: &str = "00000000d0a75c86"; // the vectors' README gives the tip's beginning
+const HEADERS_TIP: &str = "000000004f74d422";
+
+fn validate(args: &[&str], file: &Path) -> support::Run {
+    let file = file.to_str().expect("a UTF-8 path");
+    run(["validate"].iter().chain(args).chain([&file]))
+}
+
+#[test]
+fn the_first_255_blocks_of_mainnet_are_good() {
+    let Some(file) = vector("mainnet/blocks-1-255.dat") else { return };
+    let json = validate(&["--chain", "main", "--json", "--blocks"], &file).json();
+    assert_eq!(json["valid"], true);
+    assert_eq!(json["blocks"], 255);
+    assert_eq!(json["tip"]["height"], 255);
+    assert!(json["tip"]["hash"].as_str().is_some_and(|hash| hash.starts_with(TIP_255)), "{json}");
+
+    let text = validate(&["--chain", "main", "--blocks"], &file);
+    assert_eq!(text.code(), 0, "{}", text.stderr());
+    assert!(text.stdout().contains(TIP_255), "{}", text.stdout());
+}
+
+#[test]
+fn real_headers_are_good() {
+    for (name, chain, count, tip) in [
+        ("mainnet/headers-0-10236.bin", "main", 10_237, HEADERS_TIP),
+        ("signet/headers-0-2015.bin", "signet", 2_016, "0000"),
+    ] {
+        let Some(file) = vector(name) else { return };
+        let run = validate(&["--chain", chain, "--json", "--headers"], &file);
+        assert_eq!(run.code(), 0, "{}", run.stderr());
+        let json = run.json();
+        assert_eq!(json["headers"], count);
+        assert_eq!(json["tip"]["height"], count - 1);
+        assert!(json["tip"]["hash"].as_str().is_some_and(|hash| hash.starts_with(tip)), "{json}");
+    }
+}
+
+#[test]
+fn two_whole_blocks_are_good_with_their_prevouts() {
+    for (height, inputs) in [(367_891, 20_817), (866_342, 7_972)] {
+        let Some(block) = vector(&format!("mainnet/block-{height}.bin")) else { return };
+        let Some(prevouts) = vector(&format!("mainnet/block-{height}.prevouts.json")) else { return };
+        let run = validate(
+            &["--json", "--prevouts", prevouts.to_str().expect("a UTF-8 path"), "--block"],
+            &block,
+        );
+        assert_eq!(run.code(), 0, "{}", run.stderr());
+        let json = run.json();
+        assert_eq!(json["inputs"], inputs);
+        assert_eq!(json["tip"]["height"], height);
+    }
+}
+
+/// Wherever the byte stands, the run ends with 1 or 2 and one line; the validator's own tests flip every byte.
+#[test]
+fn a_flipped_byte_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, chain, flag, step) in [
+        ("mainnet/blocks-1-255.dat", "main", "--blocks", 1_499),
+        ("signet/headers-0-2015.bin", "signet", "--headers", 4_001),
+    ] {
+        let Some(file) = vector(name) else { return };
+        let good = fs::read(file).expect("readable");
+        let bad_file = folder.path().join("flipped");
+        for at in (0..good.len()).step_by(step).chain([good.len() - 1]) {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            fs::write(&bad_file, &bad).expect("writable");
+            let run = validate(&["--chain", chain, flag], &bad_file);
+            assert!(matches!(run.code(), 1 | 2), "byte {at} of {name}: {}{}", run.stdout(), run.stderr());
+            assert_eq!(run.stderr().lines().count(), 1, "byte {at} of {name}: {}", run.stderr());
+        }
+    }
+}
+
+#[test]
+fn a_broken_rule_is_named_with_height_hash_seen_and_wanted() {
+    let Some(file) = vector("signet/headers-0-2015.bin") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let bad_file = folder.path().join("headers");
+    let mut headers = fs::read(file).expect("readable");
+    headers[80 * 7 + 76] ^= 1;
+    fs::write(&bad_file, &headers).expect("writable");
+    validate(&["--chain", "signet", "--headers"], &bad_file).refused(1, &["height 7", "high-hash", "seen", "wanted"]);
+
+    let run = validate(&["--chain", "signet", "--json", "--headers"], &bad_file);
+    assert_eq!(run.code(), 1);
+    let json = run.json();
+    assert_eq!((&json["valid"], &json["height"], &json["rule"]), (&false.into(), &7.into(), &"high-hash".into()));
+}
+
+#[test]
+fn truncated_and_foreign_files_are_named_by_byte() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("input");
+    let path = file.to_str().expect("a UTF-8 path");
+
+    fs::write(&file, b"not a block file, but long enough to be one").expect("writable");
+    validate(&["--chain", "main", "--blocks"], &file).refused(2, &[path, "byte 0"]);
+
+    fs::write(&file, [0; 81]).expect("writable");
+    validate(&["--chain", "main", "--headers"], &file).refused(2, &[path, "byte 80"]);
+
+    let Some(blocks) = vector("mainnet/blocks-1-255.dat") else { return };
+    let good = fs::read(blocks).expect("readable");
+    fs::write(&file, &good[..good.len() - 5]).expect("writable");
+    validate(&["--chain", "main", "--blocks"], &file).refused(2, &[path, "byte"]);
+}
+
+#[test]
+fn an_empty_or_missing_file_is_unreadable_input() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("input");
+    for flag in ["--blocks", "--headers"] {
+        validate(&["--chain", "main", flag], &folder.path().join("nowhere")).refused(2, &["nowhere"]);
+        fs::write(&file, b"").expect("writable");
+        validate(&["--chain", "main", flag], &file).refused(2, &["input", "empty"]);
+    }
+}
+
+#[test]
+fn a_file_of_another_chain_is_refused() {
+    let Some(file) = vector("mainnet/blocks-1-255.dat") else { return };
+    validate(&["--chain", "signet", "--blocks"], &file).refused(2, &["byte 0", "f9beb4d9"]);
+}
+
+#[test]
+fn an_unknown_chain_is_wrong_usage() {
+    let run = run(["validate", "--chain", "dogecoin", "--headers", "x"]);
+    run.refused(2, &["dogecoin", "regtest"]);
+}
