@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bitcoin::ScriptBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// What `adit --help` ends with: the exit codes hold for every subcommand.
@@ -13,6 +14,9 @@ Exit codes:
   3  something failed while running: a disk, a store, every device
 
 Set ADIT_LOG=debug (or trace, warn, …) to see more on standard error.";
+
+/// The longest script that Bitcoin runs, in bytes (Bitcoin Core, `script/script.h`, `MAX_SCRIPT_SIZE`).
+const MAX_SCRIPT_LEN: usize = 10_000;
 
 /// Finds, checks and chains proof-of-work blocks in Bitcoin's formats.
 #[derive(Debug, Parser)]
@@ -40,9 +44,9 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 pub struct DeviceArgs {
     /// What computes: auto (every real GPU, or the CPU where there is none), cpu, gpu (every real GPU), all (CPU and every
-    /// real GPU), or a list of names from `adit devices`, such as cpu,gpu1
-    #[arg(long, default_value = "auto", value_name = "auto|cpu|gpu|all|ID,…")]
-    pub device: String,
+    /// real GPU), or a list of names from `adit devices`, such as cpu,gpu1 [default: auto]
+    #[arg(long, value_name = "auto|cpu|gpu|all|ID,…")]
+    pub device: Option<String>,
 
     /// CPU threads that search nonces [default: one a logical CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -89,6 +93,10 @@ pub struct UpArgs {
 
     #[command(flatten)]
     pub devices: DeviceArgs,
+
+    /// Output script in hexadecimal that block rewards are paid to [default: 51, OP_TRUE, which anyone can spend]
+    #[arg(long, value_name = "SCRIPT", value_parser = script)]
+    pub payout: Option<ScriptBuf>,
 
     /// Print one JSON object a block to standard output, and nothing else there
     #[arg(long)]
@@ -164,6 +172,14 @@ pub struct BenchArgs {
     /// Print one JSON object instead of lines
     #[arg(long)]
     pub json: bool,
+}
+
+fn script(text: &str) -> Result<ScriptBuf, String> {
+    match ScriptBuf::from_hex(text) {
+        Ok(script) if script.len() <= MAX_SCRIPT_LEN => Ok(script),
+        Ok(script) => Err(format!("{} bytes; an output that can be spent has at most {MAX_SCRIPT_LEN}", script.len())),
+        Err(error) => Err(format!("wanted a script in hexadecimal: {error}")),
+    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

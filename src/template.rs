@@ -71,7 +71,7 @@ impl BlockTemplate {
                 version: Version::from_consensus(VERSION),
                 prev_blockhash: next.previous,
                 merkle_root: TxMerkleNode::all_zeros(),
-                time: now.max(next.min_time),
+                time: now.max(next.minimum_time),
                 bits: next.bits,
                 nonce: 0,
             },

@@ -1,0 +1,44 @@
+//! Hashrates and counts as people read them.
+
+/// Hashes a second with the largest unit that leaves a number of at least one.
+pub fn hashrate(hashes_a_second: f64) -> String {
+    const UNITS: [&str; 6] = ["H/s", "kH/s", "MH/s", "GH/s", "TH/s", "PH/s"];
+    let mut value = hashes_a_second;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let decimals = if value >= 99.95 { 0 } else { usize::from(value < 9.995) + 1 };
+    format!("{value:.decimals$} {}", UNITS[unit])
+}
+
+/// `count` and its noun: `1 block`, `12 blocks`.
+pub fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_have_three_digits_and_their_unit() {
+        for (rate, text) in [
+            (0.0, "0.00 H/s"),
+            (999.4, "999 H/s"),
+            (999.6, "1.00 kH/s"),
+            (41_234_567.0, "41.2 MH/s"),
+            (7.3e9, "7.30 GH/s"),
+            (123.4e12, "123 TH/s"),
+            (9.9e18, "9900 PH/s"),
+        ] {
+            assert_eq!(hashrate(rate), text);
+        }
+    }
+
+    #[test]
+    fn one_has_no_plural() {
+        assert_eq!((counted(1, "block"), counted(0, "block")), ("1 block".to_owned(), "0 blocks".to_owned()));
+    }
+}

@@ -1,0 +1,226 @@
+//! `adit up`: one private chain, mined, validated and kept by this process.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use adit_miner::{Engine, Snapshot};
+use adit_validator::chain::ChainParams;
+use adit_validator::chainstate::{ChainState, Options};
+use anyhow::{Context, anyhow};
+use bitcoin::ScriptBuf;
+use etcetera::BaseStrategy;
+use serde_json::json;
+
+use crate::cli::UpArgs;
+use crate::exit::{Exit, Failure, OrExit, Result};
+use crate::local_work::{Event, LocalWork, MinedBlock};
+use crate::rate::{counted, hashrate};
+use crate::{devices, interrupt};
+
+/// How often a terminal's line is drawn anew.
+const REDRAW: Duration = Duration::from_millis(200);
+
+/// How often a pipe gets a line.
+const LINE: Duration = Duration::from_secs(5);
+
+pub fn run(args: &UpArgs) -> Result {
+    let params = ChainParams::by_name(args.chain.name()).or_usage()?;
+    let devices = devices::open(&args.devices)?;
+    let payout = args.payout.clone().unwrap_or_else(anyone_can_spend);
+    let interrupted = interrupt::flag().or_running()?;
+
+    let folder = match &args.datadir {
+        Some(datadir) => datadir.clone(),
+        None => default_datadir()?,
+    };
+    let folder = folder.join(args.chain.name());
+    let chain = ChainState::open(&folder, params, Options::default())
+        .with_context(|| format!("--datadir: cannot use {}", folder.display()))
+        .or_usage()?;
+
+    let tip = chain.tip();
+    let mut display = Display::new(args.json, tip.height, tip.hash.to_string());
+    display.say(&format!(
+        "chain {} in {}: height {}; mining on {}",
+        args.chain.name(),
+        folder.display(),
+        tip.height,
+        devices.iter().map(|device| device.info().name.clone()).collect::<Vec<_>>().join(", ")
+    ));
+
+    let (sender, events) = channel();
+    let source = Arc::new(LocalWork::new(chain, args.blocks, payout, sender));
+    let engine = Engine::start(source.clone(), devices).context("cannot start the miner").or_running()?;
+    let outcome = watch(&engine, &events, &interrupted, args.blocks, &mut display);
+    // The chain first: what is in flight in the devices is stale from here on.
+    let closed = source.close().context("cannot make the chain durable").or_running();
+    let snapshot = engine.stop();
+    // A block may have been connected after the last look at the events.
+    let late = events.try_iter().try_for_each(|event| display.take(event));
+    display.finish(&snapshot);
+    outcome.and(late).and(closed)
+}
+
+/// Shows what happens until there is nothing more to wait for.
+fn watch(
+    engine: &Engine,
+    events: &Receiver<Event>,
+    interrupted: &AtomicBool,
+    blocks: Option<u64>,
+    display: &mut Display,
+) -> Result {
+    while !interrupted.load(Ordering::Relaxed) {
+        match events.recv_timeout(REDRAW) {
+            Ok(event) => display.take(event)?,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if blocks.is_some_and(|blocks| display.mined >= blocks) {
+            break;
+        }
+        let snapshot = engine.snapshot();
+        if snapshot.all_failed() {
+            return Err(Exit::new(Failure::Running, anyhow!("no device is left: {}", failures(&snapshot))));
+        }
+        display.redraw(&snapshot);
+    }
+    Ok(())
+}
+
+fn failures(snapshot: &Snapshot) -> String {
+    snapshot
+        .devices
+        .iter()
+        .filter_map(|device| match &device.state {
+            adit_miner::DeviceState::Failed(error) => Some(format!("{}: {error}", device.info.id)),
+            _ => None,
+        })
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// `OP_TRUE`: a chain without wallets pays whoever comes first.
+fn anyone_can_spend() -> ScriptBuf {
+    ScriptBuf::from_bytes(vec![0x51])
+}
+
+fn default_datadir() -> Result<PathBuf> {
+    let home = etcetera::choose_base_strategy().context("no home folder for the chain; name one with --datadir");
+    Ok(home.or_usage()?.data_dir().join("adit"))
+}
+
+/// Standard output: one JSON object a block, or one line that is drawn anew.
+struct Display {
+    json: bool,
+    /// Draws on a terminal; hidden where standard output is none.
+    line: indicatif::ProgressBar,
+    terminal: bool,
+    printed: Instant,
+    height: u32,
+    tip: String,
+    difficulty: f64,
+    mined: u64,
+}
+
+impl Display {
+    fn new(json: bool, height: u32, tip: String) -> Self {
+        let terminal = !json && std::io::stdout().is_terminal();
+        let target = if terminal {
+            indicatif::ProgressDrawTarget::stdout()
+        } else {
+            indicatif::ProgressDrawTarget::hidden()
+        };
+        let style = indicatif::ProgressStyle::with_template("{wide_msg}").expect("a valid template");
+        let line = indicatif::ProgressBar::with_draw_target(None, target).with_style(style);
+        Self { json, line, terminal, printed: Instant::now(), height, tip, difficulty: 0.0, mined: 0 }
+    }
+
+    /// A sentence for people, once.
+    fn say(&self, sentence: &str) {
+        if !self.json {
+            self.print(sentence);
+        }
+    }
+
+    fn print(&self, text: &str) {
+        if self.terminal {
+            self.line.println(text);
+        } else {
+            // A closed pipe is no reason to stop mining.
+            let _ = writeln!(std::io::stdout().lock(), "{text}");
+        }
+    }
+
+    fn take(&mut self, event: Event) -> Result {
+        match event {
+            Event::Mined(block) => {
+                self.mined += 1;
+                self.height = block.height;
+                self.tip = block.hash.to_string();
+                self.difficulty = bitcoin::Target::from(block.bits).difficulty_float();
+                if self.json {
+                    self.print(&as_json(&block, self.difficulty).to_string());
+                }
+                Ok(())
+            }
+            Event::Refused(reason) => {
+                Err(Exit::new(Failure::Running, anyhow!("our block on height {} was refused: {reason}", self.height)))
+            }
+            Event::StoreFailed(error) => Err(error).context("the store failed").or_running(),
+        }
+    }
+
+    fn redraw(&mut self, snapshot: &Snapshot) {
+        if self.terminal {
+            self.line.set_message(self.status(snapshot));
+        } else if !self.json && self.printed.elapsed() >= LINE {
+            self.printed = Instant::now();
+            self.print(&self.status(snapshot));
+        }
+    }
+
+    fn finish(&self, snapshot: &Snapshot) {
+        self.line.finish_and_clear();
+        self.say(&self.status(snapshot));
+    }
+
+    fn status(&self, snapshot: &Snapshot) -> String {
+        use std::fmt::Write;
+        let mut line = format!("{}  height {}  {}", counted(self.mined, "block"), self.height, self.tip);
+        if self.difficulty > 0.0 {
+            let _ = write!(line, "  difficulty {:.4}", self.difficulty);
+        }
+        for device in &snapshot.devices {
+            let _ = match &device.state {
+                adit_miner::DeviceState::Failed(error) => write!(line, "  {} failed: {error}", device.info.id),
+                _ => write!(line, "  {} {}", device.info.id, hashrate(device.hashrate)),
+            };
+        }
+        let sum = |count: fn(&adit_miner::DeviceSnapshot) -> u64| snapshot.devices.iter().map(count).sum::<u64>();
+        let _ = write!(
+            line,
+            "  accepted {}  stale {}  errors {}",
+            sum(|device| device.accepted),
+            sum(|device| device.stale),
+            sum(|device| device.hardware_errors)
+        );
+        line
+    }
+}
+
+fn as_json(block: &MinedBlock, difficulty: f64) -> serde_json::Value {
+    json!({
+        "height": block.height,
+        "hash": block.hash.to_string(),
+        "previous": block.previous.to_string(),
+        "time": block.time,
+        "bits": format!("{:08x}", block.bits.to_consensus()),
+        "difficulty": difficulty,
+        "transactions": block.transactions,
+        "size": block.size,
+    })
+}

@@ -1,0 +1,324 @@
+//! `adit validate`: blocks and headers from files, checked without a data folder.
+
+use std::fs::File;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use adit_validator::block::{DecodeError, DecodedBlock, MAX_BLOCK_SERIALIZED_SIZE};
+use adit_validator::block_file::{BlockFile, HeaderFile};
+use adit_validator::chain::ChainParams;
+use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, HeaderOutcome, Options};
+use adit_validator::prevouts::{CheckError, Prevouts, check_block_with_prevouts};
+use adit_validator::rules::{ConnectOptions, RuleError};
+use anyhow::{Context, anyhow};
+use bitcoin::BlockHash;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::cli::ValidateArgs;
+use crate::exit::{Exit, Failure, OrExit, Result};
+use crate::local_work::unix_time;
+use crate::rate::counted;
+
+/// How many heights below the tip stay in memory for a reorganisation.
+const KEPT_BLOCKS: u32 = 288;
+
+/// How many blocks without a known parent are remembered by name.
+const REMEMBERED_ORPHANS: usize = 10_000;
+
+pub fn run(args: &ValidateArgs) -> Result {
+    let params = ChainParams::by_name(&args.chain).context("--chain").or_usage()?;
+    if let Some(threads) = args.threads {
+        // Only the first pool of a process can be set, and this is before any.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
+        pool.context("--threads").or_running()?;
+    }
+    let mut report = Report::new(&args.chain);
+    let verdict = if let Some(headers) = &args.headers {
+        validate_headers(&params, headers, &mut report)
+    } else if let (Some(block), Some(prevouts)) = (&args.block, &args.prevouts) {
+        validate_block(&params, block, prevouts, &mut report)
+    } else {
+        validate_block_files(params, &args.blocks, &mut report)
+    };
+    report.finish(args.json, verdict)
+}
+
+/// Blocks in their files' order, from genesis.
+fn validate_block_files(params: ChainParams, files: &[PathBuf], report: &mut Report) -> Verdict {
+    let magic = params.magic;
+    let options = Options { commit: CommitPolicy::WhenFull, ..Options::default() };
+    let mut chain = ChainState::in_memory(params, Some(KEPT_BLOCKS), options).or_running()?;
+    let mut orphans: Vec<Orphan> = Vec::new();
+    for path in files {
+        let (file, length) = open(path)?;
+        let progress = progress(length);
+        for record in BlockFile::new(file, magic) {
+            let record = record.with_context(|| path.display().to_string()).or_usage()?;
+            let block = decode(path, record.offset, record.bytes)?;
+            let (hash, previous) = (block.hash(), block.header().prev_blockhash);
+            let counts = (block.transactions().len() as u64, input_count(&block));
+            let end = record.offset + block.raw().len() as u64;
+            match chain.accept_block(block, unix_time()).or_running()? {
+                BlockOutcome::Invalid(invalid) => {
+                    return Err(Refusal::rule(path, invalid.height, invalid.hash, invalid.error));
+                }
+                BlockOutcome::Duplicate => continue,
+                BlockOutcome::Orphan if orphans.len() < REMEMBERED_ORPHANS => {
+                    orphans.push(Orphan { file: path.clone(), offset: record.offset, hash, previous });
+                }
+                _ => {}
+            }
+            report.count_block(counts, chain.tip().height, chain.tip().hash);
+            progress.set_position(end);
+        }
+        progress.finish_and_clear();
+    }
+    match orphans.iter().find(|orphan| chain.headers().lookup(&orphan.hash).is_none()) {
+        None => Ok(()),
+        Some(orphan) => {
+            let error = RuleError::PreviousNotFound { previous: orphan.previous };
+            let place = PathBuf::from(format!("{}: byte {}", orphan.file.display(), orphan.offset));
+            Err(Refusal::rule(&place, None, orphan.hash, error))
+        }
+    }
+}
+
+/// A block that came before its parent.
+struct Orphan {
+    file: PathBuf,
+    offset: u64,
+    hash: BlockHash,
+    previous: BlockHash,
+}
+
+fn validate_headers(params: &ChainParams, path: &Path, report: &mut Report) -> Verdict {
+    let (file, length) = open(path)?;
+    let progress = progress(length);
+    let mut chain = ChainState::in_memory(params.clone(), None, Options::default()).or_running()?;
+    for header in HeaderFile::new(file) {
+        let header = header.with_context(|| path.display().to_string()).or_usage()?;
+        let hash = header.block_hash();
+        let height = match chain.accept_header(&header, unix_time()).or_running()? {
+            HeaderOutcome::Accepted { height } | HeaderOutcome::Known { height } => height,
+            HeaderOutcome::UnknownParent => {
+                let error = RuleError::PreviousNotFound { previous: header.prev_blockhash };
+                return Err(Refusal::rule(path, None, hash, error));
+            }
+            HeaderOutcome::Invalid(error) => {
+                let parent = chain.headers().lookup(&header.prev_blockhash);
+                let height = parent.map(|parent| chain.headers().entry(parent).height + 1);
+                return Err(Refusal::rule(path, height, hash, error));
+            }
+            outcome => return Err(Exit::new(Failure::Running, anyhow!("unknown outcome {outcome:?}")).into()),
+        };
+        report.count_header(height, hash);
+        progress.inc(80);
+    }
+    progress.finish_and_clear();
+    Ok(())
+}
+
+/// One block with the outputs that it spends.
+fn validate_block(params: &ChainParams, block: &Path, prevouts: &Path, report: &mut Report) -> Verdict {
+    let (file, _) = open(prevouts)?;
+    let spent = Prevouts::read(file).with_context(|| prevouts.display().to_string()).or_usage()?;
+    let (file, _) = open(block)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BLOCK_SERIALIZED_SIZE as u64 + 1)
+        .read_to_end(&mut bytes)
+        .with_context(|| block.display().to_string())
+        .or_usage()?;
+    let decoded = decode(block, 0, bytes)?;
+    report.started = Instant::now();
+    match check_block_with_prevouts(params, &decoded, &spent, unix_time(), ConnectOptions::default()) {
+        Ok(checked) => {
+            let counts = (decoded.transactions().len() as u64, checked.connected.inputs as u64);
+            report.count_block(counts, checked.height, decoded.hash());
+            report.unchecked = checked.unchecked.iter().map(|rule| (rule.rule, rule.lacking)).collect();
+            Ok(())
+        }
+        Err(CheckError::Rule(error)) => Err(Refusal::rule(block, Some(spent.height()), decoded.hash(), error)),
+        Err(CheckError::Prevouts(error)) => Err(error).with_context(|| prevouts.display().to_string()).or_usage()?,
+    }
+}
+
+/// Opens a file that has something in it; its length in bytes.
+fn open(path: &Path) -> Result<(File, u64)> {
+    let name = || path.display().to_string();
+    let file = File::open(path).with_context(name).or_usage()?;
+    let metadata = file.metadata().with_context(name).or_usage()?;
+    if metadata.is_dir() {
+        return Err(Exit::new(Failure::Usage, anyhow!("{} is a folder, not a file", path.display())));
+    }
+    if metadata.is_file() && metadata.len() == 0 {
+        return Err(Exit::new(Failure::Usage, anyhow!("{} is empty", path.display())));
+    }
+    Ok((file, metadata.len()))
+}
+
+/// Decodes the block that begins at `offset` of a file; an error names the byte of the file.
+fn decode(path: &Path, offset: u64, bytes: Vec<u8>) -> Result<DecodedBlock> {
+    DecodedBlock::decode(bytes).map_err(|error: DecodeError| {
+        let place = match offset {
+            0 => String::new(),
+            _ => format!("the block at byte {offset}, its "),
+        };
+        Exit::new(Failure::Usage, anyhow!("{}: {place}{error}", path.display()))
+    })
+}
+
+fn input_count(block: &DecodedBlock) -> u64 {
+    block.transactions().iter().skip(1).map(|transaction| transaction.input.len() as u64).sum()
+}
+
+fn progress(length: u64) -> ProgressBar {
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left")
+        .expect("a valid template");
+    ProgressBar::with_draw_target(Some(length), target).with_style(style)
+}
+
+/// Whether the input is good.
+type Verdict = std::result::Result<(), Refusal>;
+
+/// Why it is not.
+enum Refusal {
+    /// A rule is broken.
+    Rule { place: String, height: Option<u32>, hash: BlockHash, error: Box<RuleError> },
+    /// It could not be read, or something failed.
+    Other(Exit),
+}
+
+impl Refusal {
+    fn rule(file: &Path, height: Option<u32>, hash: BlockHash, error: RuleError) -> Self {
+        Refusal::Rule { place: file.display().to_string(), height, hash, error: Box::new(error) }
+    }
+}
+
+impl From<Exit> for Refusal {
+    fn from(exit: Exit) -> Self {
+        Refusal::Other(exit)
+    }
+}
+
+/// What was checked, and how fast.
+struct Report {
+    chain: String,
+    started: Instant,
+    headers: u64,
+    blocks: u64,
+    transactions: u64,
+    inputs: u64,
+    tip: Option<(u32, BlockHash)>,
+    /// Rules that could not be checked, and what they would have taken.
+    unchecked: Vec<(&'static str, &'static str)>,
+}
+
+impl Report {
+    fn new(chain: &str) -> Self {
+        Self {
+            chain: chain.to_owned(),
+            started: Instant::now(),
+            headers: 0,
+            blocks: 0,
+            transactions: 0,
+            inputs: 0,
+            tip: None,
+            unchecked: Vec::new(),
+        }
+    }
+
+    fn count_block(&mut self, (transactions, inputs): (u64, u64), height: u32, tip: BlockHash) {
+        self.blocks += 1;
+        self.transactions += transactions;
+        self.inputs += inputs;
+        self.tip = Some((height, tip));
+    }
+
+    fn count_header(&mut self, height: u32, hash: BlockHash) {
+        self.headers += 1;
+        if self.tip.is_none_or(|(tip, _)| height >= tip) {
+            self.tip = Some((height, hash));
+        }
+    }
+
+    fn finish(self, as_json: bool, verdict: Verdict) -> Result {
+        let took = self.started.elapsed();
+        match verdict {
+            Ok(()) => {
+                if as_json {
+                    println!("{}", self.good(took));
+                } else {
+                    self.print(took);
+                }
+                Ok(())
+            }
+            Err(Refusal::Rule { place, height, hash, error }) => {
+                if as_json {
+                    println!("{}", self.bad(took, height, hash, &error));
+                }
+                let at = height.map_or_else(|| "height unknown".to_owned(), |height| format!("height {height}"));
+                Err(Exit::new(Failure::Invalid, anyhow!("{place}: {at}, block {hash}: {error}")))
+            }
+            Err(Refusal::Other(exit)) => Err(exit),
+        }
+    }
+
+    fn good(&self, took: Duration) -> Value {
+        let mut object = self.counts(took);
+        object["valid"] = true.into();
+        if !self.unchecked.is_empty() {
+            object["unchecked"] = self.unchecked.iter().map(|(rule, _)| *rule).collect();
+        }
+        object
+    }
+
+    fn bad(&self, took: Duration, height: Option<u32>, hash: BlockHash, error: &RuleError) -> Value {
+        let mut object = self.counts(took);
+        object["valid"] = false.into();
+        object["height"] = height.into();
+        object["hash"] = hash.to_string().into();
+        object["rule"] = error.reject_reason().into();
+        object["seen"] = error.seen().into();
+        object["wanted"] = error.wanted().into();
+        object
+    }
+
+    fn counts(&self, took: Duration) -> Value {
+        json!({
+            "chain": self.chain,
+            "headers": self.headers,
+            "blocks": self.blocks,
+            "transactions": self.transactions,
+            "inputs": self.inputs,
+            "tip": self.tip.map(|(height, hash)| json!({ "height": height, "hash": hash.to_string() })),
+            "seconds": took.as_secs_f64(),
+            "headers_per_second": a_second(self.headers, took),
+            "blocks_per_second": a_second(self.blocks, took),
+            "inputs_per_second": a_second(self.inputs, took),
+        })
+    }
+
+    fn print(&self, took: Duration) {
+        let (count, what) = if self.headers > 0 { (self.headers, "header") } else { (self.blocks, "block") };
+        let rate = a_second(count, took);
+        print!("chain {}: {} good, {rate:.0} {what}s/s", self.chain, counted(count, what));
+        if self.blocks > 0 {
+            print!("; {}, {:.0} inputs/s", counted(self.inputs, "input"), a_second(self.inputs, took));
+        }
+        println!(" in {:.2} s", took.as_secs_f64());
+        if let Some((height, hash)) = self.tip {
+            println!("tip {hash} at height {height}");
+        }
+        for (rule, needs) in &self.unchecked {
+            println!("not checked: {rule}, which needs {needs}");
+        }
+    }
+}
+
+fn a_second(count: u64, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64().max(1e-9)
+}
