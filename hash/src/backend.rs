@@ -4,12 +4,25 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::scan::{NonceRange, ScanJob, Target};
-use crate::{Digest, Header, portable};
+use crate::{Digest, Header, portable, sha2_crate};
+#[cfg(target_arch = "x86_64")]
+use crate::{avx2, avx512, sha_ni};
 
 /// A kernel, named by its instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Backend {
+    /// AVX-512, sixteen lanes.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// The SHA extensions of x86, several streams interleaved.
+    #[cfg(target_arch = "x86_64")]
+    ShaNi,
+    /// AVX2, eight lanes.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// The `sha2` crate with whatever acceleration it has for this CPU.
+    Sha2Crate,
     /// Scalar code for every CPU.
     Portable,
 }
@@ -21,12 +34,28 @@ pub struct UnknownBackend(String);
 
 impl Backend {
     /// Every backend that this build knows, whether or not the CPU runs it.
-    pub const ALL: &[Backend] = &[Backend::Portable];
+    pub const ALL: &[Backend] = &[
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx512,
+        #[cfg(target_arch = "x86_64")]
+        Backend::ShaNi,
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx2,
+        Backend::Sha2Crate,
+        Backend::Portable,
+    ];
 
     /// The name that `--backend` takes.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Backend::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Backend::ShaNi => "sha_ni",
+            #[cfg(target_arch = "x86_64")]
+            Backend::Avx2 => "avx2",
+            Backend::Sha2Crate => "sha2",
             Backend::Portable => "portable",
         }
     }
@@ -35,7 +64,13 @@ impl Backend {
     #[must_use]
     pub fn is_supported(self) -> bool {
         match self {
-            Backend::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Backend::Avx512 => avx512::is_supported(),
+            #[cfg(target_arch = "x86_64")]
+            Backend::ShaNi => sha_ni::is_supported(),
+            #[cfg(target_arch = "x86_64")]
+            Backend::Avx2 => avx2::is_supported(),
+            Backend::Sha2Crate | Backend::Portable => true,
         }
     }
 
@@ -47,7 +82,7 @@ impl Backend {
     /// The fastest scan kernel that this CPU runs, by the measured order in docs/performance.md.
     #[must_use]
     pub fn fastest() -> Backend {
-        Backend::Portable
+        Self::supported().next().unwrap_or(Backend::Portable)
     }
 
     /// Appends to `hits` every nonce of `range` whose double hash meets `target`, in the order of the range.
@@ -55,7 +90,18 @@ impl Backend {
     /// # Panics
     /// If the CPU lacks the backend's instructions.
     pub fn scan(self, job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
+        assert!(self.is_supported(), "this CPU lacks the instructions of {self}");
         match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: checked above.
+            Backend::Avx512 => unsafe { avx512::scan(job, range, target, hits) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: checked above.
+            Backend::ShaNi => unsafe { sha_ni::scan(job, range, target, hits) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: checked above.
+            Backend::Avx2 => unsafe { avx2::scan(job, range, target, hits) },
+            Backend::Sha2Crate => sha2_crate::scan(job, range, target, hits),
             Backend::Portable => portable::scan(job, range, target, hits),
         }
     }
@@ -66,7 +112,18 @@ impl Backend {
     /// If the slices differ in length, or the CPU lacks the backend's instructions.
     pub fn hash_headers(self, headers: &[Header], out: &mut [Digest]) {
         assert_eq!(headers.len(), out.len(), "one digest a header");
+        assert!(self.is_supported(), "this CPU lacks the instructions of {self}");
         match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: checked above.
+            Backend::Avx512 => unsafe { avx512::hash_headers(headers, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: checked above.
+            Backend::ShaNi => unsafe { sha_ni::hash_headers(headers, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: checked above.
+            Backend::Avx2 => unsafe { avx2::hash_headers(headers, out) },
+            Backend::Sha2Crate => sha2_crate::hash_headers(headers, out),
             Backend::Portable => portable::hash_headers(headers, out),
         }
     }
@@ -77,7 +134,18 @@ impl Backend {
     /// If the slices differ in length, or the CPU lacks the backend's instructions.
     pub fn hash_pairs(self, pairs: &[[u8; 64]], out: &mut [Digest]) {
         assert_eq!(pairs.len(), out.len(), "one digest a pair");
+        assert!(self.is_supported(), "this CPU lacks the instructions of {self}");
         match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: checked above.
+            Backend::Avx512 => unsafe { avx512::hash_pairs(pairs, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: checked above.
+            Backend::ShaNi => unsafe { sha_ni::hash_pairs(pairs, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: checked above.
+            Backend::Avx2 => unsafe { avx2::hash_pairs(pairs, out) },
+            Backend::Sha2Crate => sha2_crate::hash_pairs(pairs, out),
             Backend::Portable => portable::hash_pairs(pairs, out),
         }
     }

@@ -6,15 +6,28 @@
 //! level). Every digest is in the order in which SHA-256 gives its bytes, which is the little-endian 256-bit number that a
 //! target is compared with; explorers print it reversed.
 
+#![deny(unsafe_op_in_unsafe_fn)]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod backend;
+mod known_answers;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 mod merkle;
 mod portable;
 mod scan;
 mod sha256;
+mod sha2_crate;
+#[cfg(target_arch = "x86_64")]
+mod sha_ni;
 
 pub use backend::{Backend, UnknownBackend};
+pub use known_answers::{KnownAnswer, SelfTestError, known_answers, self_test};
 pub use merkle::{MerkleRoot, merkle_root};
-pub use scan::{NonceRange, ScanJob, Target};
+pub use scan::{NonceRange, ScanJob, Schedule, Target};
 
 /// The length of a block header in bytes.
 pub const HEADER_LEN: usize = 80;

@@ -1,6 +1,8 @@
 //! What a nonce scan takes: a header prepared once, a range of nonces, a target.
 
-use crate::sha256::{IV, compress, words};
+use crate::sha256::{
+    HEADER_BITS, IV, K, PADDING_BIT, bytes, compress, round, second_hash, small_sigma0, small_sigma1, words,
+};
 use crate::{Digest, Header};
 
 /// The largest hash that counts as a hit: a 256-bit number, little-endian.
@@ -56,16 +58,54 @@ impl NonceRange {
     pub const fn new(first: u32, count: u64) -> Self {
         Self { first, count: if count > 1 << 32 { 1 << 32 } else { count } }
     }
+
+    /// The range in groups of `lanes` nonces, in order: each group's first nonce, and which of its nonces the range holds,
+    /// one bit each (all of them in every group but the last).
+    #[inline(always)]
+    pub(crate) fn groups(self, lanes: u32) -> impl Iterator<Item = (u32, u64)> {
+        debug_assert!(lanes < 64, "a mask holds 64 nonces");
+        (0..self.count.div_ceil(lanes.into())).map(move |group| {
+            let done = group * u64::from(lanes);
+            let mask = (1 << (self.count - done).min(lanes.into())) - 1;
+            (self.first.wrapping_add(done as u32), mask)
+        })
+    }
+}
+
+/// The words of the first hash's message schedule that a nonce does not change, and the parts that it does not change of
+/// words that it does.
+///
+/// The second block of a header holds the nonce in word 3, padding in words 4 to 15 (`0x80000000`, zeros, 640), so most
+/// terms of `W[i] = W[i-16] + s0(W[i-15]) + W[i-7] + s1(W[i-2])` are zero or constant up to `W[33]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// `W[16]`, whole.
+    pub w16: u32,
+    /// `W[17]`, whole.
+    pub w17: u32,
+    /// `W[18]` less `s0(W[3])`.
+    pub w18: u32,
+    /// `W[19]` less `W[3]`.
+    pub w19: u32,
+    /// `W[31]` less `W[24] + s1(W[29])`.
+    pub w31: u32,
+    /// `W[32]` less `W[25] + s1(W[30])`.
+    pub w32: u32,
 }
 
 /// A header prepared for a nonce scan: all that does not depend on the nonce, computed once.
+///
+/// The getters below are what a kernel elsewhere (a GPU's uniform buffer) needs to start at round 4 of the first hash.
+/// The nonce enters as `W[3]`, the nonce with its bytes swapped: a header stores it little-endian, SHA-256 reads words
+/// big-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScanJob {
     header: Header,
-    /// The state after the header's first 64 bytes.
-    pub(crate) midstate: [u32; 8],
-    /// The three words before the nonce: the end of the Merkle root, time, bits.
-    pub(crate) tail: [u32; 3],
+    midstate: [u32; 8],
+    tail: [u32; 3],
+    before_nonce: [u32; 8],
+    round_3: [u32; 8],
+    schedule: Schedule,
 }
 
 impl ScanJob {
@@ -73,7 +113,20 @@ impl ScanJob {
     #[must_use]
     pub fn new(header: &Header) -> Self {
         let midstate = compress(IV, words(&header[..64]));
-        Self { header: *header, midstate, tail: words(&header[64..76]) }
+        let tail = words(&header[64..76]);
+        let [w0, w1, w2] = tail;
+        let before_nonce = [w0, w1, w2].iter().zip(K).fold(midstate, |state, (&w, k)| round(state, k.wrapping_add(w)));
+        let w16 = w0.wrapping_add(small_sigma0(w1));
+        let w17 = w1.wrapping_add(small_sigma0(w2)).wrapping_add(small_sigma1(HEADER_BITS));
+        let schedule = Schedule {
+            w16,
+            w17,
+            w18: w2.wrapping_add(small_sigma1(w16)),
+            w19: small_sigma0(PADDING_BIT).wrapping_add(small_sigma1(w17)),
+            w31: HEADER_BITS.wrapping_add(small_sigma0(w16)),
+            w32: w16.wrapping_add(small_sigma0(w17)),
+        };
+        Self { header: *header, midstate, tail, before_nonce, round_3: round(before_nonce, K[3]), schedule }
     }
 
     /// The header with `nonce` in place.
@@ -94,5 +147,87 @@ impl ScanJob {
     #[must_use]
     pub fn tail(&self) -> [u32; 3] {
         self.tail
+    }
+
+    /// The state `a..h` after rounds 0, 1 and 2 of the second block, the last that no nonce has touched.
+    #[must_use]
+    pub fn state_before_nonce(&self) -> [u32; 8] {
+        self.before_nonce
+    }
+
+    /// The state `a..h` after round 3, less `W[3]` in `a` and `e`: add it to these two and go on with round 4.
+    #[must_use]
+    pub fn state_after_round_3(&self) -> [u32; 8] {
+        self.round_3
+    }
+
+    /// The first hash's schedule as far as it does not depend on the nonce.
+    #[must_use]
+    pub fn schedule(&self) -> Schedule {
+        self.schedule
+    }
+
+    /// Appends those nonces `first + i` to `hits` whose bit `i` is set in `candidates` and whose whole digest meets
+    /// `target`. Kernels come here with what passed the test of the top word alone.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn confirm(&self, first: u32, mut candidates: u64, target: &Target, hits: &mut Vec<u32>) {
+        while candidates != 0 {
+            let nonce = first.wrapping_add(candidates.trailing_zeros());
+            let [w0, w1, w2] = self.tail;
+            let block = [w0, w1, w2, nonce.swap_bytes(), PADDING_BIT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, HEADER_BITS];
+            if target.is_met_by(&bytes(second_hash(compress(self.midstate, block)))) {
+                hits.push(nonce);
+            }
+            candidates &= candidates - 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_cover_all_nonces_once() {
+        for lanes in [1, 4, 16, 32] {
+            let range = NonceRange { first: 5, ..NonceRange::ALL };
+            let (mut groups, mut next) = (0, 5u32);
+            for (first, mask) in range.groups(lanes) {
+                assert!(first == next && mask.count_ones() == lanes);
+                next = next.wrapping_add(lanes);
+                groups += 1;
+            }
+            assert_eq!(groups * u64::from(lanes), 1 << 32);
+        }
+    }
+
+    #[test]
+    fn the_last_group_ends_with_the_range() {
+        let groups = |count| NonceRange::new(u32::MAX - 3, count).groups(4).collect::<Vec<_>>();
+        assert_eq!(groups(0), []);
+        assert_eq!(groups(1), [(u32::MAX - 3, 0b1)]);
+        assert_eq!(groups(4), [(u32::MAX - 3, 0b1111)]);
+        assert_eq!(groups(6), [(u32::MAX - 3, 0b1111), (0, 0b11)]);
+        assert_eq!(NonceRange::new(7, u64::MAX).count, 1 << 32);
+        let odd = NonceRange::new(0, (1 << 32) - 1).groups(16).last();
+        assert_eq!(odd, Some((u32::MAX - 15, 0x7fff)));
+    }
+
+    #[test]
+    fn targets_compare_as_little_endian_numbers() {
+        let mut bytes = [7; 32];
+        bytes[31] = 1;
+        let target = Target::from_le_bytes(bytes);
+        assert_eq!(target.top(), 0x01070707);
+        assert!(target.is_met_by(&bytes));
+        for i in 0..32 {
+            let (mut above, mut below) = (bytes, bytes);
+            above[i] += 1;
+            below[i] -= 1;
+            below[..i].fill(0xff);
+            assert!(!target.is_met_by(&above) && target.is_met_by(&below), "byte {i}");
+        }
+        assert!(Target::MAX.is_met_by(&[0xff; 32]));
     }
 }

@@ -18,6 +18,17 @@ pub(crate) const K: [u32; 64] = [
 pub(crate) const IV: [u32; 8] =
     [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
 
+/// The padding's first word: a one bit after the message.
+pub(crate) const PADDING_BIT: u32 = 1 << 31;
+
+/// The length in bits of a header, a pair of digests and a digest: the last word of their padding.
+pub(crate) const HEADER_BITS: u32 = 640;
+pub(crate) const PAIR_BITS: u32 = 512;
+pub(crate) const DIGEST_BITS: u32 = 256;
+
+/// The block of padding that follows 64 bytes of message.
+pub(crate) const PAIR_PADDING: [u32; 16] = [PADDING_BIT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, PAIR_BITS];
+
 pub(crate) const fn big_sigma0(x: u32) -> u32 {
     x.rotate_right(2) ^ x.rotate_right(13) ^ x.rotate_right(22)
 }
@@ -75,6 +86,26 @@ pub(crate) const fn compress(state: [u32; 8], block: [u32; 16]) -> [u32; 8] {
     out
 }
 
+/// SHA-256 of a 32-byte digest given as words.
+pub(crate) const fn second_hash([a, b, c, d, e, f, g, h]: [u32; 8]) -> [u32; 8] {
+    compress(IV, [a, b, c, d, e, f, g, h, PADDING_BIT, 0, 0, 0, 0, 0, 0, DIGEST_BITS])
+}
+
+/// The schedule of a block: sixteen words of message and forty-eight made of them.
+pub(crate) const fn schedule(block: [u32; 16]) -> [u32; 64] {
+    let mut w = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        w[i] = if i < 16 {
+            block[i]
+        } else {
+            w[i - 16].wrapping_add(small_sigma0(w[i - 15])).wrapping_add(w[i - 7]).wrapping_add(small_sigma1(w[i - 2]))
+        };
+        i += 1;
+    }
+    w
+}
+
 /// The words of `bytes`, each read big-endian; `bytes` is a multiple of four long and fills `N` words.
 pub(crate) fn words<const N: usize>(bytes: &[u8]) -> [u32; N] {
     debug_assert_eq!(bytes.len(), 4 * N);
@@ -92,4 +123,33 @@ pub(crate) fn bytes(words: [u32; 8]) -> [u8; 32] {
         *four = word.to_be_bytes();
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FIPS 180-2, appendix B.1 and B.2: "abc" and the message of 448 bits, whose length needs a block of its own.
+    #[test]
+    fn the_standard_s_examples() {
+        let digest = |message: &[u8]| {
+            let mut padded = message.to_vec();
+            padded.push(0x80);
+            padded.resize((message.len() + 9).next_multiple_of(64) - 8, 0);
+            padded.extend((8 * message.len() as u64).to_be_bytes());
+            hex::encode(bytes(padded.chunks(64).fold(IV, |state, block| compress(state, words(block)))))
+        };
+        assert_eq!(digest(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            digest(b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
+            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"
+        );
+    }
+
+    #[test]
+    fn a_compression_is_its_schedule_s_rounds() {
+        let rounds = schedule(PAIR_PADDING).iter().zip(K).fold(IV, |state, (&w, k)| round(state, k.wrapping_add(w)));
+        let sum: Vec<u32> = rounds.iter().zip(IV).map(|(a, b)| a.wrapping_add(b)).collect();
+        assert_eq!(sum, compress(IV, PAIR_PADDING));
+    }
 }

@@ -1,5 +1,26 @@
 //! Turns block templates into solutions: job, devices, engine, and the seam through which work arrives.
+//!
+//! A [`WorkSource`] gives a [`Template`]; a [`Job`] rolls headers out of it; each [`Device`] draws ranges of their nonces
+//! from the [`Engine`] and reports candidates; the engine re-hashes those with `sha2` and hands solutions back to the source.
 
+#![forbid(unsafe_code)]
+
+mod cpu;
+mod device;
+mod devices;
+mod engine;
+mod job;
+mod known_answer;
+mod measure;
 mod work;
 
+pub use cpu::CpuDevice;
+pub use device::{
+    CpuInfo, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, Draw, Feed, GpuInfo, InvalidDeviceId,
+};
+pub use devices::{CpuSettings, Devices, SelectError, Selection};
+pub use engine::{DeviceSnapshot, DeviceState, Engine, Snapshot};
+pub use job::{Extranonce, Job, JobError, MAX_BRANCH_LEN, MAX_EXTRANONCE_LEN, Verdict, Work, sha256d};
+pub use known_answer::test as test_known_answers;
+pub use measure::{MeasurePlan, Solved, measure, solve};
 pub use work::{Coinbase, Solution, Submission, Template, TemplateId, WorkSource};

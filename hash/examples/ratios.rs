@@ -1,0 +1,200 @@
+//! Measures every kernel beside its rival, in short samples taken in turn, and prints the ratio.
+//!
+//! An absolute rate means little on a machine that does other things too; the ratio of two samples a few milliseconds
+//! apart on the same core does. Each line gives the kernel's and the rival's best rate, the median of the ratios of
+//! neighbouring samples, and the ratio of the bests. Pin it to a core: `taskset -c 1 cargo run --release -p adit-hash
+//! --example ratios [scan|merkle|headers|threads] [samples]`.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use adit_hash::{Backend, Digest, Header, NonceRange, ScanJob, Target, merkle_root};
+use bitcoin::block;
+use bitcoin::consensus::encode::deserialize;
+use bitcoin_hashes::{Hash as _, sha256d};
+use sha2::block_api::compress256;
+
+const IV: [u32; 8] = [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let samples = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(60);
+    let wants =
+        |subject: &str| args.iter().all(|arg| arg.parse::<usize>().is_ok()) || args.iter().any(|arg| arg == subject);
+    if wants("scan") {
+        scan(samples);
+    }
+    if wants("merkle") {
+        merkle(samples);
+    }
+    if wants("headers") {
+        headers(samples);
+    }
+    if wants("threads") {
+        threads(samples);
+    }
+}
+
+/// Every scan kernel beside the ruler: two compressions of the `sha2` crate a nonce, from a midstate.
+fn scan(samples: usize) {
+    let job = ScanJob::new(&header(0));
+    let target = Target::from_le_bytes([0; 32]);
+    let rival = |count: u64| black_box(ruler(black_box(&job), count));
+    for backend in Backend::supported() {
+        let kernel = |count: u64| {
+            let mut hits = Vec::new();
+            backend.scan(black_box(&job), NonceRange::new(0, count), &target, &mut hits);
+            black_box(hits);
+        };
+        compare(&format!("scan {backend}"), samples, 1 << 16, 1 << 15, kernel, |count| {
+            rival(count);
+        });
+    }
+}
+
+/// The plain loop that every scan is measured with.
+#[inline(never)]
+fn ruler(job: &ScanJob, count: u64) -> u64 {
+    let mut first = [0; 64];
+    first[..12].copy_from_slice(&job.header(0)[64..76]);
+    first[16] = 0x80;
+    first[62..].copy_from_slice(&640u16.to_be_bytes());
+    let mut second = [0; 64];
+    second[32] = 0x80;
+    second[62..].copy_from_slice(&256u16.to_be_bytes());
+    let mut hits = 0;
+    for nonce in 0..count as u32 {
+        first[12..16].copy_from_slice(&nonce.to_le_bytes());
+        let mut state = job.midstate();
+        compress256(&mut state, &[first]);
+        for (four, word) in second.as_chunks_mut::<4>().0.iter_mut().zip(state) {
+            *four = word.to_be_bytes();
+        }
+        let mut state = IV;
+        compress256(&mut state, &[second]);
+        hits += u64::from(state[7] == 0);
+    }
+    hits
+}
+
+/// Merkle roots of 4,096 leaves beside the same walk over `bitcoin_hashes`.
+fn merkle(samples: usize) {
+    let leaves: Vec<Digest> = (0..4096u32).map(|i| sha256d::Hash::hash(&i.to_le_bytes()).to_byte_array()).collect();
+    for backend in Backend::supported() {
+        let kernel = |count: u64| {
+            for _ in 0..count / 4096 {
+                let mut level = black_box(&leaves).clone();
+                black_box(merkle_root(backend, &mut level));
+            }
+        };
+        let rival = |count: u64| {
+            for _ in 0..count / 4096 {
+                black_box(plain_merkle_root(black_box(&leaves)));
+            }
+        };
+        compare(&format!("merkle {backend}"), samples, 8 * 4096, 8 * 4096, kernel, rival);
+    }
+}
+
+fn plain_merkle_root(leaves: &[Digest]) -> Digest {
+    let mut level = leaves.to_vec();
+    while level.len() > 1 {
+        level = level
+            .chunks(2)
+            .map(|pair| {
+                let mut bytes = [0; 64];
+                bytes[..32].copy_from_slice(&pair[0]);
+                bytes[32..].copy_from_slice(pair.last().expect("chunks are never empty"));
+                sha256d::Hash::hash(&bytes).to_byte_array()
+            })
+            .collect();
+    }
+    level[0]
+}
+
+/// The hashes of 2,000 headers beside `bitcoin`'s `block_hash`.
+fn headers(samples: usize) {
+    let headers: Vec<Header> = (0..2000).map(header).collect();
+    let decoded: Vec<block::Header> =
+        headers.iter().map(|header| deserialize(header).expect("any 80 bytes are a header")).collect();
+    let mut out = vec![[0; 32]; headers.len()];
+    for backend in Backend::supported() {
+        let kernel = |count: u64| {
+            for _ in 0..count / 2000 {
+                backend.hash_headers(black_box(&headers), &mut out);
+                black_box(&out);
+            }
+        };
+        let rival = |count: u64| {
+            for _ in 0..count / 2000 {
+                for header in black_box(&decoded) {
+                    black_box(header.block_hash());
+                }
+            }
+        };
+        compare(&format!("headers {backend}"), samples, 16 * 2000, 16 * 2000, kernel, rival);
+    }
+}
+
+/// Two threads over one, in total nonces a second.
+fn threads(samples: usize) {
+    let job = ScanJob::new(&header(0));
+    for backend in Backend::supported() {
+        let one = |count: u64| {
+            let mut hits = Vec::new();
+            backend.scan(&job, NonceRange::new(0, count), &Target::from_le_bytes([0; 32]), &mut hits);
+            black_box(hits);
+        };
+        let two = |count: u64| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| one(count / 2));
+                one(count / 2);
+            });
+        };
+        compare(&format!("two threads over one {backend}"), samples, 1 << 20, 1 << 19, two, one);
+    }
+}
+
+/// Samples `kernel` and `rival` in turn and prints what the ratios say.
+fn compare(
+    name: &str,
+    samples: usize,
+    work: u64,
+    rival_work: u64,
+    mut kernel: impl FnMut(u64),
+    mut rival: impl FnMut(u64),
+) {
+    kernel(work);
+    rival(rival_work);
+    let mut ratios = Vec::with_capacity(samples);
+    let (mut best, mut best_rival) = (0.0f64, 0.0f64);
+    for _ in 0..samples {
+        let ours = work as f64 / timed(|| kernel(work)).as_secs_f64();
+        let theirs = rival_work as f64 / timed(|| rival(rival_work)).as_secs_f64();
+        (best, best_rival) = (best.max(ours), best_rival.max(theirs));
+        ratios.push(ours / theirs);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "{name:32} {:7.2} M/s  rival {:6.2} M/s  ratio: median {:.3}, of bests {:.3}",
+        best / 1e6,
+        best_rival / 1e6,
+        ratios[samples / 2],
+        best / best_rival,
+    );
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+/// Some header, another for each `seed`.
+fn header(seed: u32) -> Header {
+    let mut header = [0; 80];
+    for (i, bytes) in header.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        *bytes = (seed * 20 + i as u32).wrapping_mul(0x9e37_79b9).to_le_bytes();
+    }
+    header
+}

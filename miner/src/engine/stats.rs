@@ -1,0 +1,201 @@
+//! What the engine counts for each device, and the snapshot of it that anyone may take at any time.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use crate::device::DeviceInfo;
+use crate::work::TemplateId;
+
+/// The hashrate shown is the mean over this long.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// Reports within this long of each other share an entry of the window, which bounds it to 100 entries.
+const GRAIN: Duration = Duration::from_millis(100);
+
+/// What a device is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeviceState {
+    /// It is being tested on known answers.
+    Starting,
+    /// It draws work, or waits for some.
+    Mining,
+    /// It gave up, for the reason given; the others go on.
+    Failed(String),
+    /// The engine was stopped.
+    Stopped,
+}
+
+/// A device's figures at one moment.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct DeviceSnapshot {
+    /// The device.
+    pub info: DeviceInfo,
+    /// What it is doing.
+    pub state: DeviceState,
+    /// Nonces searched since it began to mine.
+    pub hashes: u64,
+    /// Hashes a second, over the last ten seconds or since it began to mine.
+    pub hashrate: f64,
+    /// Solutions that the source accepted.
+    pub accepted: u64,
+    /// Solutions that the source refused.
+    pub rejected: u64,
+    /// Solutions of a template that something newer, not of our making, had replaced.
+    pub stale: u64,
+    /// Solutions of a template that we had solved already, found before the next one came. Where blocks are easy they are
+    /// many, and no loss.
+    pub surplus: u64,
+    /// Nonces that the device reported although their hash is above the target. A sound device has none.
+    pub hardware_errors: u64,
+}
+
+/// The engine's figures at one moment.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The template being searched and the height of its block; `None` while there is nothing to search.
+    pub template: Option<(TemplateId, u32)>,
+    /// Whether all that the template lets roll has been searched, so that the devices wait for a new one.
+    pub exhausted: bool,
+    /// Each device, in the order in which the engine was given them.
+    pub devices: Vec<DeviceSnapshot>,
+}
+
+impl Snapshot {
+    /// Hashes a second of all devices together.
+    #[must_use]
+    pub fn hashrate(&self) -> f64 {
+        self.devices.iter().map(|device| device.hashrate).sum()
+    }
+
+    /// Whether no device is left that could find anything.
+    #[must_use]
+    pub fn all_failed(&self) -> bool {
+        self.devices.iter().all(|device| matches!(device.state, DeviceState::Failed(_)))
+    }
+}
+
+/// The counters of one device.
+#[derive(Debug)]
+pub(super) struct DeviceStats {
+    info: DeviceInfo,
+    state: Mutex<DeviceState>,
+    rate: Mutex<RateWindow>,
+    hashes: AtomicU64,
+    pub(super) accepted: AtomicU64,
+    pub(super) rejected: AtomicU64,
+    pub(super) stale: AtomicU64,
+    pub(super) surplus: AtomicU64,
+    pub(super) hardware_errors: AtomicU64,
+}
+
+impl DeviceStats {
+    pub(super) fn new(info: DeviceInfo) -> Self {
+        Self {
+            info,
+            state: Mutex::new(DeviceState::Starting),
+            rate: Mutex::new(RateWindow::new(Instant::now())),
+            hashes: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            stale: AtomicU64::new(0),
+            surplus: AtomicU64::new(0),
+            hardware_errors: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    pub(super) fn set_state(&self, state: DeviceState) {
+        if state == DeviceState::Mining {
+            *self.rate() = RateWindow::new(Instant::now());
+        }
+        *self.state.lock().expect("nothing that holds the state panics") = state;
+    }
+
+    pub(super) fn add_hashes(&self, hashes: u64) {
+        self.hashes.fetch_add(hashes, Ordering::Relaxed);
+        self.rate().add(Instant::now(), hashes);
+    }
+
+    pub(super) fn snapshot(&self) -> DeviceSnapshot {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let state = self.state.lock().expect("nothing that holds the state panics").clone();
+        let mining = state == DeviceState::Mining;
+        DeviceSnapshot {
+            info: self.info.clone(),
+            state,
+            hashes: read(&self.hashes),
+            hashrate: if mining { self.rate().hashrate(Instant::now()) } else { 0.0 },
+            accepted: read(&self.accepted),
+            rejected: read(&self.rejected),
+            stale: read(&self.stale),
+            surplus: read(&self.surplus),
+            hardware_errors: read(&self.hardware_errors),
+        }
+    }
+
+    fn rate(&self) -> MutexGuard<'_, RateWindow> {
+        self.rate.lock().expect("nothing that holds the window panics")
+    }
+}
+
+/// The hashes of the last [`WINDOW`], in entries of [`GRAIN`].
+#[derive(Debug)]
+struct RateWindow {
+    since: Instant,
+    entries: VecDeque<(Instant, u64)>,
+}
+
+impl RateWindow {
+    fn new(now: Instant) -> Self {
+        Self { since: now, entries: VecDeque::new() }
+    }
+
+    fn add(&mut self, now: Instant, hashes: u64) {
+        match self.entries.back_mut() {
+            Some((begun, sum)) if now.saturating_duration_since(*begun) < GRAIN => *sum += hashes,
+            _ => self.entries.push_back((now, hashes)),
+        }
+        self.forget(now);
+    }
+
+    fn hashrate(&mut self, now: Instant) -> f64 {
+        self.forget(now);
+        let span = now.saturating_duration_since(self.since).min(WINDOW).as_secs_f64();
+        let hashes: u64 = self.entries.iter().map(|(_, hashes)| hashes).sum();
+        if span > 0.0 { hashes as f64 / span } else { 0.0 }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while self.entries.front().is_some_and(|(begun, _)| now.saturating_duration_since(*begun) > WINDOW) {
+            self.entries.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_a_mean_over_the_window_and_sinks_when_nothing_comes() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut window = RateWindow::new(start);
+        assert_eq!(window.hashrate(at(0)), 0.0);
+        for tick in 1..=20 {
+            window.add(at(tick * 50), 1_000);
+        }
+        assert_eq!(window.hashrate(at(1_000)), 20_000.0);
+        assert!(window.entries.len() <= 10, "reports close together share an entry");
+        assert_eq!(window.hashrate(at(10_000)), 2_000.0);
+        assert_eq!(window.hashrate(at(30_000)), 0.0);
+    }
+}
