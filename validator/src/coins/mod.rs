@@ -1,5 +1,8 @@
 //! The coins: unspent transaction outputs, and the view through which a block spends and creates them.
 
+pub mod encoding;
+pub mod undo;
+
 use std::convert::Infallible;
 
 use bitcoin::{OutPoint, TxOut};
