@@ -2,3 +2,4 @@
 
 pub mod coins;
 pub mod headers;
+pub mod store;

@@ -82,7 +82,8 @@ impl<'a> Decoder<'a> {
         let mut number = 0_u64;
         loop {
             let [byte] = self.take_array()?;
-            number = number.checked_mul(128).ok_or_else(|| self.error("a number above 64 bits"))? | u64::from(byte & 0x7f);
+            number =
+                number.checked_mul(128).ok_or_else(|| self.error("a number above 64 bits"))? | u64::from(byte & 0x7f);
             if byte & 0x80 == 0 {
                 return Ok(number);
             }
@@ -159,11 +160,7 @@ pub const fn compress_amount(satoshi: u64) -> u64 {
         digits /= 10;
         zeros += 1;
     }
-    if zeros < 9 {
-        1 + (digits / 10 * 9 + digits % 10 - 1) * 10 + zeros
-    } else {
-        1 + (digits - 1) * 10 + 9
-    }
+    if zeros < 9 { 1 + (digits / 10 * 9 + digits % 10 - 1) * 10 + zeros } else { 1 + (digits - 1) * 10 + 9 }
 }
 
 /// What [`compress_amount`] was given; `None` if that would not fit 64 bits.
@@ -213,7 +210,8 @@ fn take_script(from: &mut Decoder<'_>) -> Result<ScriptBuf, DecodeError> {
             if sign < 4 {
                 pay_to_key(&key)
             } else {
-                let point = PublicKey::from_slice(&key).map_err(|_| from.error("a key that is no point of the curve"))?;
+                let point =
+                    PublicKey::from_slice(&key).map_err(|_| from.error("a key that is no point of the curve"))?;
                 pay_to_key(&point.serialize_uncompressed())
             }
         }

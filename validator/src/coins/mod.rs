@@ -1,5 +1,6 @@
 //! The coins: unspent transaction outputs, and the view through which a block spends and creates them.
 
+pub mod cache;
 pub mod encoding;
 pub mod undo;
 

@@ -4,7 +4,9 @@ use bitcoin::BlockHash;
 use bitcoin::hashes::{Hash, HashEngine, sha256d};
 
 use super::Coin;
-use super::encoding::{DecodeError, Decoder, origin_code, put_compact_size, put_output, put_varint, take_origin, take_output};
+use super::encoding::{
+    DecodeError, Decoder, origin_code, put_compact_size, put_output, put_varint, take_origin, take_output,
+};
 
 /// The coins that a block spent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +43,10 @@ impl BlockUndo {
         // An item is at least one byte, so a count above what is left is false and must not size an allocation.
         let count = |from: &mut Decoder<'_>| {
             let count = from.compact_size()?;
-            usize::try_from(count).ok().filter(|count| *count <= from.remaining()).ok_or_else(|| from.error("a count above the bytes left"))
+            usize::try_from(count)
+                .ok()
+                .filter(|count| *count <= from.remaining())
+                .ok_or_else(|| from.error("a count above the bytes left"))
         };
         let transactions = count(&mut from)?;
         let mut spent = Vec::with_capacity(transactions);

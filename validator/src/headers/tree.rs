@@ -155,7 +155,8 @@ impl HeaderTree {
             location: None,
             skip: self.ancestor(parent_id, skip_height(height)),
         };
-        let id = EntryId(u32::try_from(self.entries.len()).expect("2^32 headers would not fit the memory of any machine"));
+        let id =
+            EntryId(u32::try_from(self.entries.len()).expect("2^32 headers would not fit the memory of any machine"));
         if !entry.is_failed() && entry.chain_work > self.entry(self.best).chain_work {
             self.best = id;
         }
