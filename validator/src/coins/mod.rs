@@ -2,7 +2,11 @@
 
 pub mod cache;
 pub mod encoding;
+pub mod muhash;
+pub mod statistics;
 pub mod undo;
+
+pub use undo::BlockUndo;
 
 use std::convert::Infallible;
 
