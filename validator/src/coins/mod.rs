@@ -4,6 +4,10 @@ use std::convert::Infallible;
 
 use bitcoin::{OutPoint, TxOut};
 
+mod undo;
+
+pub use undo::BlockUndo;
+
 /// An unspent transaction output, with what the rules ask of the transaction that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coin {
