@@ -288,7 +288,7 @@ mod tests {
         let file = framed(&[1; 90]);
         for length in 1..file.len() {
             let (lengths, end) = read(&file[..length]);
-            assert_eq!(lengths, []);
+            assert!(lengths.is_empty());
             assert!(
                 end.as_deref().unwrap().starts_with(&format!("byte {length}: the file ends ")),
                 "{length}: {end:?}"

@@ -9,20 +9,33 @@
 //! [`CoinView`]: crate::coins::CoinView
 
 mod asert;
+mod block;
+mod connect;
+mod context;
 mod difficulty;
 mod error;
 mod header;
 mod pow;
 mod script_flags;
+mod script_ops;
+mod scripts;
+mod signet;
+mod sigops;
 #[cfg(test)]
 pub(crate) mod testing;
+mod transaction;
 mod uint256;
 
+pub use block::validate_block_in_isolation;
+pub use connect::{ConnectError, ConnectOptions, Connected, connect_block};
+pub use context::validate_block_in_context;
 pub use difficulty::next_work_required;
 pub use error::{RuleError, SignetFault, TargetFault};
 pub use header::{MAX_FUTURE_BLOCK_TIME, validate_header_in_context, validate_header_in_isolation};
 pub use pow::target_from_bits;
 pub use script_flags::{ScriptFlags, script_flags};
+pub use signet::{SignetTransactions, signet_transactions};
+pub use transaction::validate_transaction_in_isolation;
 
 /// The largest weight of a block (BIP141), and the largest number of bytes that can encode one.
 pub const MAX_BLOCK_WEIGHT: usize = 4_000_000;
