@@ -5,6 +5,7 @@
 pub mod block;
 pub mod block_file;
 pub mod chain;
+pub mod chainstate;
 pub mod coins;
 pub mod headers;
 pub mod rules;

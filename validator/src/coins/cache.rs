@@ -85,6 +85,11 @@ impl CoinCache {
         self.slots.iter().filter(|(_, slot)| slot.dirty).map(|(outpoint, slot)| (outpoint, slot.coin.as_ref()))
     }
 
+    /// Every coin that the cache holds, written or not.
+    pub fn coins(&self) -> impl Iterator<Item = (&OutPoint, &Coin)> {
+        self.slots.iter().filter_map(|(outpoint, slot)| Some((outpoint, slot.coin.as_ref()?)))
+    }
+
     /// What the cache knows of `outpoint`; `None` outside: ask the store.
     #[must_use]
     pub fn get(&self, outpoint: &OutPoint) -> Option<Option<&Coin>> {

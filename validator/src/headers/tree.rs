@@ -19,7 +19,7 @@ impl EntryId {
     /// The genesis block's entry.
     pub const GENESIS: Self = Self(0);
 
-    fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         self.0 as usize
     }
 }
@@ -286,6 +286,11 @@ impl HeaderTree {
                 self.entries[index].validity = Validity::AncestorFailed;
             }
         }
+        self.find_best_header();
+    }
+
+    /// Finds [`Self::best_header`] anew where the one that was best is now known to be invalid.
+    pub(crate) fn find_best_header(&mut self) {
         if self.entry(self.best).is_failed() {
             let open = self.ids().filter(|id| !self.entry(*id).is_failed());
             self.best = open.rev().max_by_key(|id| self.entry(*id).chain_work).unwrap_or(EntryId::GENESIS);
