@@ -1,4 +1,12 @@
 //! Bitcoin's consensus rules, the header tree, the coins, the store and the chain state: synchronous, without network or GPU.
 
+#![forbid(unsafe_code)]
+
+pub mod block;
+pub mod block_file;
+pub mod chain;
+pub mod chainstate;
 pub mod coins;
 pub mod headers;
+pub mod rules;
+pub mod store;

@@ -1,5 +1,13 @@
 //! The coins: unspent transaction outputs, and the view through which a block spends and creates them.
 
+pub mod cache;
+pub mod encoding;
+pub mod muhash;
+pub mod statistics;
+pub mod undo;
+
+pub use undo::BlockUndo;
+
 use std::convert::Infallible;
 
 use bitcoin::{OutPoint, TxOut};

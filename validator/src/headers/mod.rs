@@ -1,5 +1,7 @@
 //! Headers and their ancestors.
 
+pub mod tree;
+
 use bitcoin::block::Header;
 
 /// The chain that ends in a block's parent: all that a rule in context may ask about.

@@ -1,0 +1,69 @@
+//! The blocks at height 0, built from the few values in which they differ.
+
+use bitcoin::block::{Header, Version};
+use bitcoin::hashes::Hash;
+use bitcoin::opcodes::all::OP_CHECKSIG;
+use bitcoin::script::{Builder, PushBytes};
+use bitcoin::{
+    Amount, Block, BlockHash, CompactTarget, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness,
+    absolute, transaction,
+};
+
+/// The first words of the block chain, in the coinbase of most genesis blocks.
+const THE_TIMES: &str = "The Times 03/Jan/2009 Chancellor on brink of second bailout for banks";
+
+/// The public key that most genesis blocks pay. Its coins cannot be spent.
+const SATOSHIS_KEY: [u8; 65] = [
+    0x04, 0x67, 0x8a, 0xfd, 0xb0, 0xfe, 0x55, 0x48, 0x27, 0x19, 0x67, 0xf1, 0xa6, 0x71, 0x30, 0xb7, 0x10, 0x5c, 0xd6,
+    0xa8, 0x28, 0xe0, 0x39, 0x09, 0xa6, 0x79, 0x62, 0xe0, 0xea, 0x1f, 0x61, 0xde, 0xb6, 0x49, 0xf6, 0xbc, 0x3f, 0x4c,
+    0xef, 0x38, 0xc4, 0xf3, 0x55, 0x04, 0xe5, 0x1e, 0xc1, 0x12, 0xde, 0x5c, 0x38, 0x4d, 0xf7, 0xba, 0x0b, 0x8d, 0x57,
+    0x8a, 0x4c, 0x70, 0x2b, 0x6b, 0xf1, 0x1d, 0x5f,
+];
+
+/// The text and the output script of a genesis coinbase.
+pub(super) struct Inscription {
+    /// What the coinbase says, at most 75 bytes.
+    pub(super) text: &'static str,
+    /// Where its coins would go, if they could be spent.
+    pub(super) script: ScriptBuf,
+}
+
+impl Inscription {
+    /// The one of main, and of every public chain before testnet4.
+    pub(super) fn the_times() -> Self {
+        Self { text: THE_TIMES, script: pay_to_key(SATOSHIS_KEY) }
+    }
+}
+
+/// A script that the holder of one public key can satisfy.
+pub(super) fn pay_to_key(key: impl AsRef<PushBytes>) -> ScriptBuf {
+    Builder::new().push_slice(key).push_opcode(OP_CHECKSIG).into_script()
+}
+
+/// A genesis block of 50 coins, version 1.
+///
+/// Source: Bitcoin Core, `kernel/chainparams.cpp`, `CreateGenesisBlock`.
+pub(super) fn block(inscription: Inscription, time: u32, nonce: u32, bits: u32) -> Block {
+    let text: &PushBytes = inscription.text.as_bytes().try_into().expect("an inscription is a few dozen bytes");
+    let coinbase = Transaction {
+        version: transaction::Version::ONE,
+        lock_time: absolute::LockTime::ZERO,
+        input: vec![TxIn {
+            previous_output: OutPoint::null(),
+            // 486604799 is 0x1d00ffff, main's first bits. The four is pushed as a byte, not as OP_4.
+            script_sig: Builder::new().push_int(486_604_799).push_slice([4]).push_slice(text).into_script(),
+            sequence: Sequence::MAX,
+            witness: Witness::new(),
+        }],
+        output: vec![TxOut { value: Amount::from_int_btc(50), script_pubkey: inscription.script }],
+    };
+    let header = Header {
+        version: Version::ONE,
+        prev_blockhash: BlockHash::all_zeros(),
+        merkle_root: coinbase.compute_txid().to_raw_hash().into(),
+        time,
+        bits: CompactTarget::from_consensus(bits),
+        nonce,
+    };
+    Block { header, txdata: vec![coinbase] }
+}

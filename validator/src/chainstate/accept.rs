@@ -1,0 +1,224 @@
+//! Headers and blocks as they come: checked as far as they can be without coins, and kept.
+
+use bitcoin::BlockHash;
+use bitcoin::block::Header;
+
+use super::{ChainState, CommitPolicy};
+use crate::block::DecodedBlock;
+use crate::headers::tree::EntryId;
+use crate::rules::{self, RuleError};
+use crate::store::StoreError;
+
+/// What became of a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeaderOutcome {
+    /// It is new and keeps the rules.
+    Accepted {
+        /// Its height.
+        height: u32,
+    },
+    /// It was known.
+    Known {
+        /// Its height.
+        height: u32,
+    },
+    /// Its parent is unknown. It was not kept.
+    UnknownParent,
+    /// It breaks a rule, or an ancestor does.
+    Invalid(RuleError),
+}
+
+/// A block that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidBlock {
+    /// The block.
+    pub hash: BlockHash,
+    /// Its height; `None`: its parent is unknown.
+    pub height: Option<u32>,
+    /// The rule.
+    pub error: RuleError,
+}
+
+/// What became of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BlockOutcome {
+    /// It is in the active chain, and usually the tip; above it may be blocks that had waited for it.
+    Connected {
+        /// Its height.
+        height: u32,
+    },
+    /// It is kept, on a branch with no more work than the active chain.
+    SideBranch {
+        /// Its height.
+        height: u32,
+    },
+    /// It is kept, and the blocks of some ancestors are missing while their headers are known.
+    AncestorsMissing {
+        /// Its height.
+        height: u32,
+    },
+    /// Its parent's header is unknown. It is kept in a bounded pool and taken up when the parent comes.
+    Orphan,
+    /// It was here already.
+    Duplicate,
+    /// It breaks a rule, or an ancestor does: then that one is named, and the rule that it breaks.
+    Invalid(InvalidBlock),
+}
+
+/// How far a block came before activation.
+enum Step {
+    Kept(EntryId),
+    Ended(BlockOutcome),
+}
+
+impl ChainState {
+    /// Takes a header. `now` is the network's time in seconds since 1970. It becomes durable with the next commit.
+    ///
+    /// # Errors
+    /// None now; a store that fails, once headers are committed by themselves.
+    pub fn accept_header(&mut self, header: &Header, now: u64) -> Result<HeaderOutcome, StoreError> {
+        let hash = header.block_hash();
+        if let Some(id) = self.tree.lookup(&hash) {
+            let entry = self.tree.entry(id);
+            return Ok(match self.tree.first_failed(id) {
+                Some(_) => HeaderOutcome::Invalid(RuleError::PreviousInvalid { previous: header.prev_blockhash }),
+                None => HeaderOutcome::Known { height: entry.height },
+            });
+        }
+        if let Err(error) = rules::validate_header_in_isolation(&self.params, header, hash) {
+            return Ok(HeaderOutcome::Invalid(error));
+        }
+        Ok(match self.insert_header(header, hash, now) {
+            Ok(Some(id)) => HeaderOutcome::Accepted { height: self.tree.entry(id).height },
+            Ok(None) => HeaderOutcome::UnknownParent,
+            Err(error) => HeaderOutcome::Invalid(error),
+        })
+    }
+
+    /// Puts a header that is good in isolation into the tree. `None`: its parent is unknown.
+    fn insert_header(&mut self, header: &Header, hash: BlockHash, now: u64) -> Result<Option<EntryId>, RuleError> {
+        let Some(parent) = self.tree.lookup(&header.prev_blockhash) else { return Ok(None) };
+        if self.tree.entry(parent).is_failed() {
+            return Err(RuleError::PreviousInvalid { previous: header.prev_blockhash });
+        }
+        rules::validate_header_in_context(&self.params, &self.tree.chain(parent), header, now)?;
+        let id = self.tree.insert_hashed(*header, hash);
+        self.changed.extend(id);
+        Ok(id)
+    }
+
+    /// Takes a block, and with it every orphan that waited for it, and makes the best chain active. `now` is the network's
+    /// time in seconds since 1970.
+    ///
+    /// # Errors
+    /// The store failed. The coins are then still those of a whole block, and nothing durable was lost.
+    pub fn accept_block(&mut self, block: DecodedBlock, now: u64) -> Result<BlockOutcome, StoreError> {
+        let hash = block.hash();
+        let id = match self.keep_block(block, now)? {
+            Step::Kept(id) => id,
+            Step::Ended(outcome) => return Ok(outcome),
+        };
+        let mut parents = vec![hash];
+        while let Some(parent) = parents.pop() {
+            for orphan in self.orphans.take_children(&parent) {
+                let hash = orphan.hash();
+                if let Step::Kept(_) = self.keep_block(orphan, now)? {
+                    parents.push(hash);
+                }
+            }
+        }
+        let activated = self.activate();
+        self.at_hand.clear();
+        let failures = activated?;
+        self.finish()?;
+
+        let height = self.tree.entry(id).height;
+        let outcome = match self.tree.first_failed(id) {
+            Some(failed) => {
+                let named = failures.into_iter().find(|(id, _)| *id == failed).map(|(_, error)| error);
+                let error = named.unwrap_or(RuleError::PreviousInvalid { previous: self.tree.entry(failed).hash });
+                BlockOutcome::Invalid(self.invalid(failed, error))
+            }
+            None if self.is_active(id) => BlockOutcome::Connected { height },
+            None if self.candidates.is_complete(id) => BlockOutcome::SideBranch { height },
+            None => BlockOutcome::AncestorsMissing { height },
+        };
+        Ok(outcome)
+    }
+
+    fn invalid(&self, id: EntryId, error: RuleError) -> InvalidBlock {
+        let entry = self.tree.entry(id);
+        InvalidBlock { hash: entry.hash, height: Some(entry.height), error }
+    }
+
+    /// Checks a block in isolation and in context and appends it to the store.
+    fn keep_block(&mut self, block: DecodedBlock, now: u64) -> Result<Step, StoreError> {
+        let (hash, header) = (block.hash(), *block.header());
+        let known = self.tree.lookup(&hash);
+        if known.is_some_and(|id| self.tree.entry(id).location.is_some()) || self.orphans.contains(&hash) {
+            return Ok(Step::Ended(BlockOutcome::Duplicate));
+        }
+        let parent = self.tree.lookup(&header.prev_blockhash);
+        let height = parent.map(|parent| self.tree.entry(parent).height + 1);
+        let invalid = |error| Ok(Step::Ended(BlockOutcome::Invalid(InvalidBlock { hash, height, error })));
+        if known.is_some_and(|id| self.tree.entry(id).is_failed()) {
+            return invalid(RuleError::PreviousInvalid { previous: header.prev_blockhash });
+        }
+        // What fails here is not remembered, as in Core: until now the bytes may be anybody's under a good block's header.
+        let isolated = rules::validate_header_in_isolation(&self.params, &header, hash)
+            .and_then(|()| rules::validate_block_in_isolation(&self.params, &block));
+        if let Err(error) = isolated {
+            return invalid(error);
+        }
+        let inserted = match known {
+            Some(id) => Ok(Some(id)),
+            None => self.insert_header(&header, hash, now),
+        };
+        let (id, parent) = match (inserted, parent) {
+            (Ok(Some(id)), Some(parent)) => (id, parent),
+            (Err(error), _) => return invalid(error),
+            _ => {
+                self.orphans.insert(block);
+                return Ok(Step::Ended(BlockOutcome::Orphan));
+            }
+        };
+        if let Err(error) = rules::validate_block_in_context(&self.params, &self.tree.chain(parent), &block) {
+            if error.condemns_block() {
+                self.condemn(id);
+            }
+            return invalid(error);
+        }
+        let height = self.tree.entry(id).height;
+        let location = self.store.append_block(&hash, height, block.raw(), block.transactions().len() as u32)?;
+        self.tree.entry_mut(id).location = Some(location);
+        self.changed.insert(id);
+        self.candidates.add(&self.tree, id);
+        self.at_hand.insert(id, block);
+        Ok(Step::Kept(id))
+    }
+
+    /// Remembers that a block breaks a rule.
+    pub(super) fn condemn(&mut self, id: EntryId) {
+        self.tree.mark_failed(id);
+        self.candidates.drop_failed(&self.tree);
+        self.changed.insert(id);
+    }
+
+    /// Commits if the policy wants it, and tells the events.
+    pub(super) fn finish(&mut self) -> Result<(), StoreError> {
+        if self.options.commit == CommitPolicy::EveryBlock {
+            self.flush()?;
+        } else {
+            self.commit_if_full()?;
+        }
+        self.events.tell();
+        Ok(())
+    }
+
+    /// Commits if the coin cache is over its limit.
+    pub(super) fn commit_if_full(&mut self) -> Result<(), StoreError> {
+        if self.coins.memory() > self.options.coin_cache_bytes { self.flush() } else { Ok(()) }
+    }
+}

@@ -1,0 +1,160 @@
+//! Activation: disconnects and connects blocks until the valid chain with most work is the active one.
+//!
+//! Every step is a whole block: one that fails is taken back before the next is tried, so that the coins always belong to
+//! the last block of the active chain. A branch that turns out invalid in its middle leaves the old tip among the
+//! candidates, and the next turn of the loop goes back to it.
+
+use bitcoin::OutPoint;
+
+use super::{ChainState, Event};
+use crate::block::DecodedBlock;
+use crate::coins::cache::CachedCoins;
+use crate::coins::encoding::MAX_SCRIPT_SIZE;
+use crate::coins::{BlockUndo, Coin, CoinView};
+use crate::headers::tree::{EntryId, Validity};
+use crate::rules::{self, ConnectError, RuleError};
+use crate::store::StoreError;
+
+impl ChainState {
+    /// Makes the best chain active, and returns the blocks that turned out to break a rule on the way.
+    pub(super) fn activate(&mut self) -> Result<Vec<(EntryId, RuleError)>, StoreError> {
+        let before = self.tip_id();
+        let mut failures = Vec::new();
+        while let Some(best) = self.candidates.best().filter(|best| *best != self.tip_id()) {
+            let fork = self.tree.fork_point(self.tip_id(), best);
+            while self.tip_id() != fork {
+                self.disconnect_tip()?;
+                self.commit_if_full()?;
+            }
+            for id in self.tree.path(fork, best) {
+                if let Some(error) = self.connect(id)? {
+                    self.fail(id, error.clone());
+                    failures.push((id, error));
+                    break;
+                }
+                self.commit_if_full()?;
+            }
+        }
+        self.candidates.settle(&self.tree, self.tip_id());
+        if self.tip_id() != before {
+            let tip = self.tip();
+            self.events.push(Event::TipChanged { hash: tip.hash, height: tip.height });
+        }
+        Ok(failures)
+    }
+
+    fn fail(&mut self, id: EntryId, error: RuleError) {
+        self.condemn(id);
+        let entry = self.tree.entry(id);
+        tracing::warn!(hash = %entry.hash, height = entry.height, %error, "a block breaks a rule");
+        self.events.push(Event::Invalid { hash: entry.hash, height: entry.height, error });
+    }
+
+    /// Connects a child of the tip. `Some`: it breaks this rule, and nothing changed.
+    fn connect(&mut self, id: EntryId) -> Result<Option<RuleError>, StoreError> {
+        let parent = self.tip_id();
+        debug_assert_eq!(self.tree.entry(id).parent, Some(parent));
+        let block = match self.at_hand.remove(&id) {
+            Some(block) => block,
+            None => self.read_block(self.tree.entry(id))?,
+        };
+        self.coins.begin();
+        let ancestry = self.tree.chain(parent);
+        let mut view = self.coins.view(&*self.store);
+        let connected = rules::connect_block(&self.params, &ancestry, &block, &mut view, self.options.connect);
+        let kept = match connected {
+            Ok(connected) => self.keep_undo(id, &connected.undo).map(|()| None),
+            Err(ConnectError::Rule(error)) => Ok(Some(error)),
+            Err(ConnectError::View(error)) => Err(error),
+        };
+        if !matches!(kept, Ok(None)) {
+            self.coins.roll_back();
+            return kept;
+        }
+        self.coins.keep();
+        self.tree.entry_mut(id).validity = Validity::Connected;
+        self.changed.insert(id);
+        self.active.push(id);
+        let entry = self.tree.entry(id);
+        self.events.push(Event::Connected { hash: entry.hash, height: entry.height });
+        Ok(None)
+    }
+
+    /// Appends the undo record of a block, unless an earlier connection did: the same block on the same parent spends the same.
+    fn keep_undo(&mut self, id: EntryId, undo: &BlockUndo) -> Result<(), StoreError> {
+        let entry = self.tree.entry(id);
+        let location = entry.location.ok_or(StoreError::NotKept { hash: entry.hash })?;
+        if location.undo.is_none() {
+            let span = self.store.append_undo(entry, &location, undo)?;
+            if let Some(location) = &mut self.tree.entry_mut(id).location {
+                location.undo = Some(span);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back the last block of the active chain.
+    fn disconnect_tip(&mut self) -> Result<(), StoreError> {
+        let id = self.tip_id();
+        let entry = self.tree.entry(id);
+        let (hash, height) = (entry.hash, entry.height);
+        let block = self.read_block(entry)?;
+        let undo = self.store.read_undo(entry)?;
+        // Below the blocks that were allowed to repeat a coinbase, one may be missing: its repetition took its place.
+        let may_be_repeated = self.params.bip30_repeats.iter().any(|(repeat, _)| height < *repeat);
+        self.coins.begin();
+        let undone = disconnect_block(&mut self.coins.view(&*self.store), &block, &undo, height, may_be_repeated);
+        let undone = match undone {
+            Ok(None) => Ok(()),
+            Ok(Some(what)) => Err(self.store.damaged_block(self.tree.entry(id), what)),
+            Err(error) => Err(error),
+        };
+        if undone.is_err() {
+            self.coins.roll_back();
+            return undone;
+        }
+        self.coins.keep();
+        self.active.pop();
+        self.events.push(Event::Disconnected { hash, height });
+        Ok(())
+    }
+}
+
+/// Removes what a block made and puts back what it spent, last transaction first. `Some`: the block and its undo record do not
+/// fit each other or the coins, for this reason.
+fn disconnect_block(
+    coins: &mut CachedCoins<'_>,
+    block: &DecodedBlock,
+    undo: &BlockUndo,
+    height: u32,
+    may_be_repeated: bool,
+) -> Result<Option<String>, StoreError> {
+    let transactions = block.transactions();
+    if undo.spent.len() + 1 != transactions.len() {
+        return Ok(Some(format!("undo for {} transactions, wanted {}", undo.spent.len(), transactions.len() - 1)));
+    }
+    for (at, (transaction, txid)) in transactions.iter().zip(block.txids()).enumerate().rev() {
+        let is_coinbase = at == 0;
+        for (vout, output) in transaction.output.iter().enumerate() {
+            if output.script_pubkey.is_op_return() || output.script_pubkey.len() > MAX_SCRIPT_SIZE {
+                continue;
+            }
+            let outpoint = OutPoint { txid: *txid, vout: vout as u32 };
+            let made = Coin { output: output.clone(), height, is_coinbase };
+            if coins.spend(&outpoint)?.as_ref() != Some(&made) && !(is_coinbase && may_be_repeated) {
+                return Ok(Some(format!("its output {outpoint} is not among the coins as it was made")));
+            }
+        }
+        if is_coinbase {
+            continue;
+        }
+        let spent = &undo.spent[at - 1];
+        if spent.len() != transaction.input.len() {
+            return Ok(Some(format!("undo for {} inputs of {txid}, wanted {}", spent.len(), transaction.input.len())));
+        }
+        for (input, coin) in transaction.input.iter().zip(spent) {
+            coins.restore(input.previous_output, coin.clone());
+        }
+    }
+    Ok(None)
+}

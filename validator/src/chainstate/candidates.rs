@@ -1,0 +1,84 @@
+//! Which blocks could be the tip: those whose whole chain is here, by work.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+
+use bitcoin::Work;
+
+use crate::headers::tree::{EntryId, HeaderTree};
+
+/// More work first, then the earlier arrival: a chain is left only for one with more work.
+type Rank = (Work, Reverse<u32>, EntryId);
+
+/// The order of arrival of what was loaded as the active chain: before everything else of the same work.
+const ACTIVE: u32 = 0;
+
+/// The blocks with as much work as the tip or more, all of whose ancestors are in the store too.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    ranked: BTreeSet<Rank>,
+    /// By entry: when the block and all its ancestors had come. `None`: something is missing.
+    arrivals: Vec<Option<u32>>,
+    /// By parent: blocks that are here while an ancestor is not.
+    waiting: HashMap<EntryId, Vec<EntryId>>,
+    last_arrival: u32,
+}
+
+impl Candidates {
+    fn arrival(&self, id: EntryId) -> Option<u32> {
+        self.arrivals.get(id.index()).copied().flatten()
+    }
+
+    /// Whether the block and all its ancestors are here.
+    pub(super) fn is_complete(&self, id: EntryId) -> bool {
+        self.arrival(id).is_some()
+    }
+
+    /// Takes up a block that is now in the store.
+    pub(super) fn add(&mut self, tree: &HeaderTree, id: EntryId) {
+        match tree.entry(id).parent {
+            Some(parent) if !self.is_complete(parent) => self.waiting.entry(parent).or_default().push(id),
+            _ => {
+                self.last_arrival += 1;
+                self.complete(tree, id, self.last_arrival);
+            }
+        }
+    }
+
+    /// As [`Self::add`], for a block of the chain that was active when the store was closed.
+    pub(super) fn add_active(&mut self, tree: &HeaderTree, id: EntryId) {
+        self.complete(tree, id, ACTIVE);
+    }
+
+    /// Marks `id` as complete, and with it everything that waited for it.
+    fn complete(&mut self, tree: &HeaderTree, id: EntryId, arrival: u32) {
+        let mut complete = vec![id];
+        while let Some(id) = complete.pop() {
+            if self.arrivals.len() <= id.index() {
+                self.arrivals.resize(id.index() + 1, None);
+            }
+            self.arrivals[id.index()] = Some(arrival);
+            if !tree.entry(id).is_failed() {
+                self.ranked.insert((tree.entry(id).chain_work, Reverse(arrival), id));
+            }
+            complete.extend(self.waiting.remove(&id).unwrap_or_default());
+        }
+    }
+
+    /// The block with the most work.
+    pub(super) fn best(&self) -> Option<EntryId> {
+        self.ranked.last().map(|(_, _, id)| *id)
+    }
+
+    /// Forgets what has become invalid.
+    pub(super) fn drop_failed(&mut self, tree: &HeaderTree) {
+        self.ranked.retain(|(_, _, id)| !tree.entry(*id).is_failed());
+    }
+
+    /// Forgets everything that ranks below `tip`. Only when `tip` is settled: until then the way back must stay known.
+    pub(super) fn settle(&mut self, tree: &HeaderTree, tip: EntryId) {
+        if let Some(arrival) = self.arrival(tip) {
+            self.ranked = self.ranked.split_off(&(tree.entry(tip).chain_work, Reverse(arrival), tip));
+        }
+    }
+}

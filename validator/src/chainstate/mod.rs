@@ -1,0 +1,326 @@
+//! The chain state: takes headers and blocks in any order, and keeps the coins at the tip of the valid chain with most work.
+//!
+//! One writer: whoever holds the [`ChainState`]. A block's way is `accept` (isolation, header, context, append to the
+//! store), then `activate` (disconnect and connect until the best chain is active), then one commit, then the events. Broken
+//! rules are outcomes; only a store that fails is an error.
+
+mod accept;
+mod activate;
+mod candidates;
+mod events;
+mod next_block;
+mod orphans;
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::mpsc::Receiver;
+
+use bitcoin::consensus::serialize;
+use bitcoin::{BlockHash, OutPoint};
+
+use crate::block::DecodedBlock;
+use crate::chain::ChainParams;
+use crate::coins::Coin;
+use crate::coins::cache::CoinCache;
+use crate::coins::statistics::{CoinCounter, CoinStatistics};
+use crate::headers::tree::{Entry, EntryId, HeaderTree, Validity};
+use crate::rules::ConnectOptions;
+use crate::store::folder::{Contents, FolderStore};
+use crate::store::memory::MemoryStore;
+use crate::store::{Backing, Commit, Identity, StoreError};
+
+pub use accept::{BlockOutcome, HeaderOutcome, InvalidBlock};
+pub use events::Event;
+pub use next_block::NextBlock;
+
+use candidates::Candidates;
+use events::Events;
+use orphans::Orphans;
+
+/// When what was accepted becomes durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitPolicy {
+    /// Before a block is reported: it then survives SIGKILL and power loss.
+    EveryBlock,
+    /// When the coin cache is over its limit, on [`ChainState::flush`] and on [`ChainState::close`].
+    /// [`ChainState::durable_tip`] says what would survive.
+    WhenFull,
+}
+
+/// How a chain state works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// When to commit.
+    pub commit: CommitPolicy,
+    /// The most that the coin cache may occupy after a block, in bytes. One block may go over it, and while a commit is written
+    /// its changes exist twice.
+    pub coin_cache_bytes: usize,
+    /// The most that blocks without a parent may occupy, in bytes.
+    pub orphan_bytes: usize,
+    /// Which scripts are checked, and by how many threads.
+    pub connect: ConnectOptions,
+}
+
+impl Default for Options {
+    /// A commit every block, 450 MiB of coins (Core's `-dbcache`), 64 MiB of orphans.
+    fn default() -> Self {
+        Self {
+            commit: CommitPolicy::EveryBlock,
+            coin_cache_bytes: 450 << 20,
+            orphan_bytes: 64 << 20,
+            connect: ConnectOptions::default(),
+        }
+    }
+}
+
+/// Headers, blocks and coins of one chain.
+pub struct ChainState {
+    params: ChainParams,
+    options: Options,
+    store: Box<dyn Backing>,
+    tree: HeaderTree,
+    /// The active chain by height. Its last block is the one that `coins` belongs to, always at a block's boundary.
+    active: Vec<EntryId>,
+    coins: CoinCache,
+    candidates: Candidates,
+    orphans: Orphans,
+    events: Events,
+    /// Entries that the store does not have as they are.
+    changed: BTreeSet<EntryId>,
+    durable_tip: EntryId,
+    /// Blocks that came in the running call, which need not be read back to be connected.
+    at_hand: HashMap<EntryId, DecodedBlock>,
+}
+
+impl ChainState {
+    /// Opens the data folder of a chain, or makes one if it is empty or missing. Goes on with a reorganisation that a crash cut off.
+    ///
+    /// # Errors
+    /// The folder is in use, holds another chain or a newer format, is damaged, or cannot be read or written.
+    pub fn open(folder: &Path, params: ChainParams, options: Options) -> Result<Self, StoreError> {
+        let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
+        let (store, contents) = FolderStore::open(folder, &identity)?;
+        Self::with_store(Box::new(store), contents, params, options)
+    }
+
+    /// A chain state that lasts as long as the process, and never commits. `keep` is how many heights below the tip
+    /// blocks are kept for a reorganisation; `None`: all.
+    ///
+    /// # Errors
+    /// None, as long as nothing but memory is below.
+    pub fn in_memory(params: ChainParams, keep: Option<u32>, options: Options) -> Result<Self, StoreError> {
+        let contents = Contents { index: Vec::new(), tip: None };
+        Self::with_store(Box::new(MemoryStore::new(keep)), contents, params, options)
+    }
+
+    /// Takes up what `store` held.
+    ///
+    /// # Errors
+    /// It contradicts itself, or cannot be read.
+    pub fn with_store(
+        store: Box<dyn Backing>,
+        contents: Contents,
+        params: ChainParams,
+        options: Options,
+    ) -> Result<Self, StoreError> {
+        let tree = HeaderTree::new(params.genesis.header);
+        let mut state = Self {
+            orphans: Orphans::new(options.orphan_bytes),
+            params,
+            options,
+            store,
+            tree,
+            active: vec![EntryId::GENESIS],
+            coins: CoinCache::default(),
+            candidates: Candidates::default(),
+            events: Events::default(),
+            changed: BTreeSet::new(),
+            durable_tip: EntryId::GENESIS,
+            at_hand: HashMap::new(),
+        };
+        match contents.tip {
+            Some(tip) => state.load(contents, &tip)?,
+            None => state.begin_with_genesis()?,
+        }
+        state.activate()?;
+        state.finish()?;
+        Ok(state)
+    }
+
+    fn begin_with_genesis(&mut self) -> Result<(), StoreError> {
+        let (raw, hash) = (serialize(&self.params.genesis), self.params.genesis_hash);
+        let location = self.store.append_block(&hash, 0, &raw, self.params.genesis.txdata.len() as u32)?;
+        let genesis = self.tree.entry_mut(EntryId::GENESIS);
+        (genesis.location, genesis.validity) = (Some(location), Validity::Connected);
+        self.candidates.add_active(&self.tree, EntryId::GENESIS);
+        self.changed.insert(EntryId::GENESIS);
+        self.flush()
+    }
+
+    fn load(&mut self, contents: Contents, tip: &BlockHash) -> Result<(), StoreError> {
+        let damaged = |hash: &BlockHash, what: &str| StoreError::DamagedRecord {
+            keyspace: "index",
+            key: hash.to_string(),
+            what: what.to_owned(),
+        };
+        for record in contents.index {
+            let id = self.tree.insert_hashed(record.header, record.hash);
+            let id = id.ok_or_else(|| damaged(&record.hash, "its parent is not in the index"))?;
+            let entry = self.tree.entry_mut(id);
+            if entry.height != record.height {
+                return Err(damaged(&record.hash, "it is not at its parent's height plus one"));
+            }
+            entry.location = record.location;
+            if !entry.is_failed() {
+                entry.validity = record.validity;
+            }
+        }
+        self.tree.find_best_header();
+        let tip = self.tree.lookup(tip).ok_or_else(|| damaged(tip, "the tip is not in the index"))?;
+        self.active.extend(self.tree.path(EntryId::GENESIS, tip));
+        self.durable_tip = tip;
+        for id in self.tree.ids() {
+            let entry = self.tree.entry(id);
+            if self.active.get(entry.height as usize) == Some(&id) {
+                self.candidates.add_active(&self.tree, id);
+            } else if entry.location.is_some() {
+                self.candidates.add(&self.tree, id);
+            }
+        }
+        self.candidates.settle(&self.tree, tip);
+        Ok(())
+    }
+
+    /// The last block of the active chain.
+    #[must_use]
+    pub fn tip(&self) -> &Entry {
+        self.tree.entry(self.tip_id())
+    }
+
+    fn tip_id(&self) -> EntryId {
+        *self.active.last().expect("the active chain holds at least genesis")
+    }
+
+    /// The tip that would be found after a crash now. In memory there is none but genesis.
+    #[must_use]
+    pub fn durable_tip(&self) -> &Entry {
+        self.tree.entry(self.durable_tip)
+    }
+
+    /// The chain's parameters.
+    #[must_use]
+    pub const fn params(&self) -> &ChainParams {
+        &self.params
+    }
+
+    /// Every header known, with what became of its block.
+    #[must_use]
+    pub const fn headers(&self) -> &HeaderTree {
+        &self.tree
+    }
+
+    /// The block of the active chain at `height`.
+    #[must_use]
+    pub fn active_at(&self, height: u32) -> Option<&Entry> {
+        self.active.get(height as usize).map(|id| self.tree.entry(*id))
+    }
+
+    /// Whether a block is in the active chain.
+    #[must_use]
+    pub fn is_active(&self, id: EntryId) -> bool {
+        self.active.get(self.tree.entry(id).height as usize) == Some(&id)
+    }
+
+    /// How many blocks wait for an unknown parent.
+    #[must_use]
+    pub fn orphan_count(&self) -> usize {
+        self.orphans.count()
+    }
+
+    /// A block of the store, active or not; `None`: it is not there.
+    ///
+    /// # Errors
+    /// It cannot be read, is damaged, or is no longer kept.
+    pub fn block(&self, hash: &BlockHash) -> Result<Option<DecodedBlock>, StoreError> {
+        match self.tree.lookup(hash).map(|id| self.tree.entry(id)) {
+            Some(entry) if entry.location.is_some() => self.read_block(entry).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Reads a block back and holds it against its hash.
+    fn read_block(&self, entry: &Entry) -> Result<DecodedBlock, StoreError> {
+        let block = DecodedBlock::decode(self.store.read_block(entry)?);
+        let block = block.map_err(|error| self.store.damaged_block(entry, error.to_string()))?;
+        if block.hash() != entry.hash {
+            return Err(self.store.damaged_block(entry, format!("a block {}, wanted {}", block.hash(), entry.hash)));
+        }
+        if !block.block().check_merkle_root() {
+            return Err(self.store.damaged_block(entry, "the transactions are not those of the header".to_owned()));
+        }
+        Ok(block)
+    }
+
+    /// The unspent coin at `outpoint`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
+        match self.coins.get(outpoint) {
+            Some(known) => Ok(known.cloned()),
+            None => self.store.load_coin(outpoint),
+        }
+    }
+
+    /// Count, value and hash of all coins. Reads every one of them.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn coin_statistics(&self) -> Result<CoinStatistics, StoreError> {
+        let mut counter = CoinCounter::default();
+        self.store.for_each_coin(&mut |outpoint, coin| {
+            if self.coins.get(&outpoint).is_none() {
+                counter.add(&outpoint, &coin);
+            }
+        })?;
+        for (outpoint, coin) in self.coins.coins() {
+            counter.add(outpoint, coin);
+        }
+        Ok(counter.finish())
+    }
+
+    /// Bytes that the coin cache occupies.
+    #[must_use]
+    pub fn coin_cache_bytes(&self) -> usize {
+        self.coins.memory()
+    }
+
+    /// Events from now on. They queue up without bound: whoever subscribes must read.
+    pub fn subscribe(&mut self) -> Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Makes the present state durable. In memory this does nothing.
+    ///
+    /// # Errors
+    /// A write failed. The store then takes no more; opened anew it has this state or the last durable one.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        if !self.store.is_durable() || (self.changed.is_empty() && self.durable_tip == self.tip_id()) {
+            return Ok(());
+        }
+        let entries = self.changed.iter().map(|id| self.tree.entry(*id)).collect();
+        self.store.commit(&Commit { coins: &self.coins, entries, tip: self.tip().hash })?;
+        self.coins.written(self.options.coin_cache_bytes);
+        self.changed.clear();
+        self.durable_tip = self.tip_id();
+        Ok(())
+    }
+
+    /// Makes the present state durable and releases the folder. Dropping a chain state releases it without a commit.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.flush()
+    }
+}

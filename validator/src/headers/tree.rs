@@ -1,0 +1,464 @@
+//! The header tree: every header that was ever accepted, the work behind it, and what became of its block.
+//!
+//! An arena indexed by number, parents before children: links are four bytes, walking an ancestor costs no hashing, and
+//! nothing is ever removed, so that a branch that failed is remembered. Each entry also points at one far ancestor (Core's
+//! `pskip`), which makes any ancestor a matter of some dozen steps.
+
+use std::collections::HashMap;
+
+use bitcoin::block::Header;
+use bitcoin::{BlockHash, CompactTarget, Work};
+
+use super::Ancestry;
+
+/// Names an entry of one [`HeaderTree`]. Numbers grow as headers come, so a parent's is below its children's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId(u32);
+
+impl EntryId {
+    /// The genesis block's entry.
+    pub const GENESIS: Self = Self(0);
+
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Bytes within a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Bytes before it.
+    pub offset: u32,
+    /// Its length in bytes.
+    pub length: u32,
+}
+
+/// Where a block lies in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockLocation {
+    /// The number of the pair of block file and undo file.
+    pub file: u32,
+    /// The block in the block file.
+    pub block: Span,
+    /// Its undo record in the undo file, once it was connected.
+    pub undo: Option<Span>,
+    /// How many transactions the block has.
+    pub transactions: u32,
+}
+
+/// Whether a block is known to break a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// No broken rule is known.
+    Open,
+    /// Every rule was checked and kept.
+    Connected,
+    /// The block itself breaks a rule.
+    Failed,
+    /// An ancestor breaks a rule.
+    AncestorFailed,
+}
+
+/// One header of the tree.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The header.
+    pub header: Header,
+    /// Its hash.
+    pub hash: BlockHash,
+    /// Blocks below it.
+    pub height: u32,
+    /// The work of the whole chain that ends here.
+    pub chain_work: Work,
+    /// The median of the times of this header and its ten ancestors (BIP113), in seconds.
+    pub median_time_past: u32,
+    /// Its parent; `None` for genesis.
+    pub parent: Option<EntryId>,
+    /// Whether it or an ancestor is known to be invalid.
+    pub validity: Validity,
+    /// Where the block is; `None` while only the header is known.
+    pub location: Option<BlockLocation>,
+    skip: EntryId,
+}
+
+impl Entry {
+    /// Whether this block or an ancestor breaks a rule.
+    #[must_use]
+    pub const fn is_failed(&self) -> bool {
+        matches!(self.validity, Validity::Failed | Validity::AncestorFailed)
+    }
+}
+
+/// All headers, from one genesis block.
+#[derive(Debug)]
+pub struct HeaderTree {
+    entries: Vec<Entry>,
+    by_hash: HashMap<BlockHash, EntryId>,
+    best: EntryId,
+    /// The work of one block at the bits that came last. Bits change seldom, and the division is the dearest part of an insertion.
+    last_work: (CompactTarget, Work),
+}
+
+impl HeaderTree {
+    /// The tree that holds only `genesis`.
+    #[must_use]
+    pub fn new(genesis: Header) -> Self {
+        let hash = genesis.block_hash();
+        let work = genesis.work();
+        let entry = Entry {
+            header: genesis,
+            hash,
+            height: 0,
+            chain_work: work,
+            median_time_past: genesis.time,
+            parent: None,
+            validity: Validity::Open,
+            location: None,
+            skip: EntryId::GENESIS,
+        };
+        Self {
+            entries: vec![entry],
+            by_hash: HashMap::from([(hash, EntryId::GENESIS)]),
+            best: EntryId::GENESIS,
+            last_work: (genesis.bits, work),
+        }
+    }
+
+    /// Puts a header under its parent and returns its entry, the one that is there if it was known. `None`: the parent is
+    /// unknown. Checks no rule: the caller has, and does not insert what broke one.
+    ///
+    /// # Panics
+    /// At 2^32 headers.
+    pub fn insert(&mut self, header: Header) -> Option<EntryId> {
+        self.insert_hashed(header, header.block_hash())
+    }
+
+    /// As [`Self::insert`], for a caller that has hashed the header already.
+    pub fn insert_hashed(&mut self, header: Header, hash: BlockHash) -> Option<EntryId> {
+        if let Some(known) = self.lookup(&hash) {
+            return Some(known);
+        }
+        let parent_id = self.lookup(&header.prev_blockhash)?;
+        if self.last_work.0 != header.bits {
+            self.last_work = (header.bits, header.work());
+        }
+        let parent = self.entry(parent_id);
+        let height = parent.height + 1;
+        let entry = Entry {
+            header,
+            hash,
+            height,
+            chain_work: parent.chain_work + self.last_work.1,
+            median_time_past: self.median_time(header.time, parent_id),
+            parent: Some(parent_id),
+            validity: if parent.is_failed() { Validity::AncestorFailed } else { Validity::Open },
+            location: None,
+            skip: self.ancestor(parent_id, skip_height(height)),
+        };
+        let id =
+            EntryId(u32::try_from(self.entries.len()).expect("2^32 headers would not fit the memory of any machine"));
+        if !entry.is_failed() && entry.chain_work > self.entry(self.best).chain_work {
+            self.best = id;
+        }
+        self.entries.push(entry);
+        self.by_hash.insert(hash, id);
+        Some(id)
+    }
+
+    fn median_time(&self, own: u32, parent: EntryId) -> u32 {
+        let mut times = [own; 11];
+        let mut count = 1;
+        let mut next = Some(parent);
+        while let (Some(id), true) = (next, count < times.len()) {
+            let entry = self.entry(id);
+            times[count] = entry.header.time;
+            count += 1;
+            next = entry.parent;
+        }
+        times[..count].sort_unstable();
+        times[count / 2]
+    }
+
+    /// The entry of a header.
+    #[must_use]
+    pub fn lookup(&self, hash: &BlockHash) -> Option<EntryId> {
+        self.by_hash.get(hash).copied()
+    }
+
+    /// What is known of a header.
+    ///
+    /// # Panics
+    /// If `id` came from a larger tree.
+    #[must_use]
+    pub fn entry(&self, id: EntryId) -> &Entry {
+        &self.entries[id.index()]
+    }
+
+    pub(crate) fn entry_mut(&mut self, id: EntryId) -> &mut Entry {
+        &mut self.entries[id.index()]
+    }
+
+    /// How many headers there are, genesis included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Every entry, parents before children.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = EntryId> + use<> {
+        (0..self.entries.len() as u32).map(EntryId)
+    }
+
+    /// The header with the most work behind it that is not known to be invalid; of several, the one that came first.
+    #[must_use]
+    pub const fn best_header(&self) -> EntryId {
+        self.best
+    }
+
+    /// The ancestor of `id` at `height`, itself included.
+    ///
+    /// # Panics
+    /// If `height` is above the entry's.
+    #[must_use]
+    pub fn ancestor(&self, id: EntryId, height: u32) -> EntryId {
+        let mut at = id;
+        let mut at_height = self.entry(id).height;
+        assert!(height <= at_height, "asked for height {height} in the ancestry of height {at_height}");
+        while at_height > height {
+            let entry = self.entry(at);
+            let far = skip_height(at_height);
+            // The parent's own skip may lead further without passing the goal; then one step to the parent is the shorter way.
+            let parents_far = skip_height(at_height - 1);
+            let skips = far == height || (far > height && !(parents_far + 2 < far && parents_far >= height));
+            (at, at_height) = match entry.parent {
+                Some(parent) if !skips => (parent, at_height - 1),
+                _ => (entry.skip, far),
+            };
+        }
+        at
+    }
+
+    /// The last block that the chains ending in `one` and in `other` have in common.
+    #[must_use]
+    pub fn fork_point(&self, one: EntryId, other: EntryId) -> EntryId {
+        let height = self.entry(one).height.min(self.entry(other).height);
+        let mut one = self.ancestor(one, height);
+        let mut other = self.ancestor(other, height);
+        while one != other {
+            let (a, b) = (self.entry(one), self.entry(other));
+            (one, other) = match (a.parent, b.parent) {
+                // Equal heights have skips of equal heights, so both can leap while they stay apart.
+                _ if a.skip != b.skip => (a.skip, b.skip),
+                (Some(a), Some(b)) => (a, b),
+                _ => return EntryId::GENESIS,
+            };
+        }
+        one
+    }
+
+    /// The entries above `from` on the way to its descendant `to`, upwards.
+    #[must_use]
+    pub fn path(&self, from: EntryId, to: EntryId) -> Vec<EntryId> {
+        let mut path = Vec::new();
+        let mut at = to;
+        while at != from {
+            path.push(at);
+            let Some(parent) = self.entry(at).parent else { break };
+            at = parent;
+        }
+        path.reverse();
+        path
+    }
+
+    /// The chain that ends in `id`, as the rules in context ask about it.
+    #[must_use]
+    pub const fn chain(&self, id: EntryId) -> Chain<'_> {
+        Chain { tree: self, tip: id }
+    }
+
+    /// Remembers that a block breaks a rule, and so all that is built on it.
+    pub fn mark_failed(&mut self, id: EntryId) {
+        self.entry_mut(id).validity = Validity::Failed;
+        // Children have larger numbers than their parents, so one pass upwards reaches every descendant.
+        for index in id.index() + 1..self.entries.len() {
+            let inherits = self.entries[index].parent.is_some_and(|parent| self.entry(parent).is_failed());
+            if inherits && self.entries[index].validity != Validity::Failed {
+                self.entries[index].validity = Validity::AncestorFailed;
+            }
+        }
+        self.find_best_header();
+    }
+
+    /// Finds [`Self::best_header`] anew where the one that was best is now known to be invalid.
+    pub(crate) fn find_best_header(&mut self) {
+        if self.entry(self.best).is_failed() {
+            let open = self.ids().filter(|id| !self.entry(*id).is_failed());
+            self.best = open.rev().max_by_key(|id| self.entry(*id).chain_work).unwrap_or(EntryId::GENESIS);
+        }
+    }
+
+    /// The first bad block under `id`, itself included, if there is one.
+    #[must_use]
+    pub fn first_failed(&self, id: EntryId) -> Option<EntryId> {
+        let mut at = id;
+        loop {
+            match self.entry(at).validity {
+                Validity::Failed => return Some(at),
+                Validity::AncestorFailed => at = self.entry(at).parent?,
+                Validity::Open | Validity::Connected => return None,
+            }
+        }
+    }
+}
+
+/// The height of the far ancestor of a block at `height` (Core's `GetSkipHeight`): any pattern works, this one needs at most
+/// some 110 steps in a chain of 2^18 blocks.
+const fn skip_height(height: u32) -> u32 {
+    const fn without_lowest_one(number: u32) -> u32 {
+        number & number.wrapping_sub(1)
+    }
+    match height {
+        0 | 1 => 0,
+        odd if odd % 2 == 1 => without_lowest_one(without_lowest_one(odd - 1)) + 1,
+        even => without_lowest_one(even),
+    }
+}
+
+/// The chain that ends in one entry of a tree.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain<'a> {
+    tree: &'a HeaderTree,
+    tip: EntryId,
+}
+
+impl Ancestry for Chain<'_> {
+    fn tip_height(&self) -> u32 {
+        self.tree.entry(self.tip).height
+    }
+
+    fn header_at(&self, height: u32) -> Header {
+        self.tree.entry(self.tree.ancestor(self.tip, height)).header
+    }
+
+    fn median_time_past_at(&self, height: u32) -> u32 {
+        self.tree.entry(self.tree.ancestor(self.tip, height)).median_time_past
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::hashes::Hash;
+    use bitcoin::{Network, TxMerkleNode, block};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn genesis() -> Header {
+        bitcoin::constants::genesis_block(Network::Regtest).header
+    }
+
+    fn child(of: &Header, time: u32, bits: u32) -> Header {
+        Header {
+            version: block::Version::ONE,
+            prev_blockhash: of.block_hash(),
+            merkle_root: TxMerkleNode::all_zeros(),
+            time,
+            bits: CompactTarget::from_consensus(bits),
+            nonce: 0,
+        }
+    }
+
+    const EASY: u32 = 0x207f_ffff;
+    const HARD: u32 = 0x201f_ffff;
+
+    /// Appends `count` headers to `from`; `salt` keeps branches apart.
+    fn grow(tree: &mut HeaderTree, from: EntryId, count: u32, salt: u32, bits: u32) -> EntryId {
+        (0..count).fold(from, |tip, step| {
+            let parent = tree.entry(tip).header;
+            tree.insert(child(&parent, parent.time + 1 + (salt * 7 + step) % 5, bits)).unwrap()
+        })
+    }
+
+    #[test]
+    fn most_work_wins_and_first_seen_wins_ties() {
+        let mut tree = HeaderTree::new(genesis());
+        let long = grow(&mut tree, EntryId::GENESIS, 3, 0, EASY);
+        let tie = grow(&mut tree, EntryId::GENESIS, 3, 1, EASY);
+        assert_eq!(tree.entry(long).chain_work, tree.entry(tie).chain_work);
+        assert_eq!(tree.best_header(), long);
+        // One block of four times the work beats three.
+        let hard = grow(&mut tree, EntryId::GENESIS, 1, 2, HARD);
+        assert_eq!(tree.best_header(), hard);
+        assert_eq!(tree.fork_point(long, tie), EntryId::GENESIS);
+    }
+
+    #[test]
+    fn a_failed_branch_is_remembered_and_inherited() {
+        let mut tree = HeaderTree::new(genesis());
+        let good = grow(&mut tree, EntryId::GENESIS, 2, 0, EASY);
+        let bad = grow(&mut tree, EntryId::GENESIS, 1, 1, EASY);
+        let above = grow(&mut tree, bad, 5, 1, EASY);
+        assert_eq!(tree.best_header(), above);
+        tree.mark_failed(bad);
+        assert_eq!(tree.best_header(), good);
+        assert_eq!(tree.entry(above).validity, Validity::AncestorFailed);
+        let later = grow(&mut tree, above, 1, 1, EASY);
+        assert_eq!(tree.entry(later).validity, Validity::AncestorFailed);
+        assert_eq!(tree.first_failed(later), Some(bad));
+        assert_eq!(tree.first_failed(good), None);
+        assert_eq!(tree.best_header(), good);
+    }
+
+    #[test]
+    fn headers_without_a_parent_are_not_taken() {
+        let mut tree = HeaderTree::new(genesis());
+        let first = child(&genesis(), 1, EASY);
+        assert_eq!(tree.insert(child(&first, 2, EASY)), None);
+        let id = tree.insert(first);
+        assert!(id.is_some());
+        assert_eq!(tree.insert(first), id);
+        assert_eq!(tree.count(), 2);
+    }
+
+    /// The cached median and the skips against the trait's own definition and a plain walk.
+    struct Slow(Vec<Header>);
+
+    impl Ancestry for Slow {
+        fn tip_height(&self) -> u32 {
+            self.0.len() as u32 - 1
+        }
+        fn header_at(&self, height: u32) -> Header {
+            self.0[height as usize]
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn ancestors_and_medians_are_those_of_a_plain_walk(
+            times in proptest::collection::vec(0..1_000_000_u32, 1..600),
+            fork in 0..600_usize,
+            asked in proptest::collection::vec(0..600_usize, 30),
+        ) {
+            let mut tree = HeaderTree::new(genesis());
+            let mut headers = vec![genesis()];
+            for time in times {
+                headers.push(child(headers.last().unwrap(), time, EASY));
+                tree.insert(*headers.last().unwrap()).unwrap();
+            }
+            let tip = tree.lookup(&headers.last().unwrap().block_hash()).unwrap();
+            let (slow, chain) = (Slow(headers), tree.chain(tip));
+            prop_assert_eq!(chain.tip_height(), slow.tip_height());
+            for height in asked.into_iter().map(|at| (at % slow.0.len()) as u32) {
+                prop_assert_eq!(chain.header_at(height), slow.header_at(height));
+                prop_assert_eq!(chain.median_time_past_at(height), slow.median_time_past_at(height));
+            }
+            let fork = tree.lookup(&slow.0[fork % slow.0.len()].block_hash()).unwrap();
+            let side = grow(&mut tree, fork, 40, 3, HARD);
+            prop_assert_eq!(tree.fork_point(side, tip), fork);
+            prop_assert_eq!(tree.fork_point(tip, side), fork);
+            prop_assert_eq!(tree.path(fork, side).len(), 40);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The target that the next block must claim.
+
+use bitcoin::CompactTarget;
+
+use super::asert::Schedule;
+use super::uint256::Uint256;
+use crate::chain::{ChainParams, Difficulty};
+use crate::headers::Ancestry;
+
+/// The compact target of the block after `ancestry`'s last, if its time is `time`.
+///
+/// Miners ask it for their templates, the header rules for every header.
+#[must_use]
+pub fn next_work_required(params: &ChainParams, ancestry: &impl Ancestry, time: u32) -> CompactTarget {
+    match params.difficulty {
+        Difficulty::Retarget { timespan, allow_min_difficulty, bip94, no_retargeting } => {
+            let interval = timespan / params.spacing;
+            if !(ancestry.tip_height() + 1).is_multiple_of(interval) {
+                between_retargets(params, ancestry, time, interval, allow_min_difficulty)
+            } else if no_retargeting {
+                ancestry.header_at(ancestry.tip_height()).bits
+            } else {
+                retarget(params, ancestry, interval, timespan, bip94)
+            }
+        }
+        Difficulty::Asert { half_life, anchor_height } => asert(params, ancestry, half_life, anchor_height),
+    }
+}
+
+/// How far apart two blocks of one retarget period may be in number: the blocks of a period.
+///
+/// Source: Bitcoin Core, `consensus/params.h`, `DifficultyAdjustmentInterval`. `None` where there are no periods.
+pub(super) fn retarget_interval(params: &ChainParams) -> Option<u32> {
+    match params.difficulty {
+        Difficulty::Retarget { timespan, .. } => Some(timespan / params.spacing),
+        Difficulty::Asert { .. } => None,
+    }
+}
+
+/// Inside a period the target stays, but for testnet's twenty minutes: a late block has the limit, and a block that is
+/// not late has the target of the last block that was not there by that rule.
+///
+/// Source: Bitcoin Core, `pow.cpp`, `GetNextWorkRequired`.
+fn between_retargets(
+    params: &ChainParams,
+    ancestry: &impl Ancestry,
+    time: u32,
+    interval: u32,
+    allow_min_difficulty: bool,
+) -> CompactTarget {
+    let mut height = ancestry.tip_height();
+    let mut header = ancestry.header_at(height);
+    if !allow_min_difficulty {
+        return header.bits;
+    }
+    let limit = params.pow_limit.to_compact_lossy();
+    if u64::from(time) > u64::from(header.time) + 2 * u64::from(params.spacing) {
+        return limit;
+    }
+    while height > 0 && !height.is_multiple_of(interval) && header.bits == limit {
+        height -= 1;
+        header = ancestry.header_at(height);
+    }
+    header.bits
+}
+
+/// At the end of a period the target is scaled by the time that the period took over the time that it ought to take, at
+/// most fourfold either way. The time is measured from the period's first block to its last, which is one spacing short
+/// of the period: the rule has always been so.
+///
+/// Source: Bitcoin Core, `pow.cpp`, `CalculateNextWorkRequired`. `bitcoin`'s helper subtracts times as `u32` and does not
+/// know BIP94. Where the limit is so high that scaling overflows, Core would wrap; no chain of Core's has such a limit
+/// and retargets, and here the limit holds.
+fn retarget(
+    params: &ChainParams,
+    ancestry: &impl Ancestry,
+    interval: u32,
+    timespan: u32,
+    bip94: bool,
+) -> CompactTarget {
+    let last_height = ancestry.tip_height();
+    let last = ancestry.header_at(last_height);
+    let first = ancestry.header_at(last_height - (interval - 1));
+    let actual = i64::from(last.time) - i64::from(first.time);
+    let actual = actual.clamp(i64::from(timespan / 4), i64::from(timespan) * 4).unsigned_abs();
+    // BIP94: the last target may be the twenty-minute rule's; the first of the period never is.
+    let from = if bip94 { first.bits } else { last.bits };
+    let limit = params.pow_limit.into();
+    let target = Uint256::from_compact(from.to_consensus()).value.mul_div(actual, timespan).unwrap_or(limit).min(limit);
+    CompactTarget::from_consensus(target.to_compact())
+}
+
+/// aserti3-2d from the block at `anchor_height`, with one spacing before that block's time in the place of its parent's
+/// time; up to the anchor, the genesis block's target.
+fn asert(params: &ChainParams, ancestry: &impl Ancestry, half_life: u32, anchor_height: u32) -> CompactTarget {
+    let tip_height = ancestry.tip_height();
+    let Some(blocks_since_anchor) = tip_height.checked_sub(anchor_height) else {
+        return ancestry.header_at(tip_height).bits;
+    };
+    let anchor = ancestry.header_at(anchor_height);
+    let schedule = Schedule {
+        anchor_bits: anchor.bits,
+        anchor_parent_time: i64::from(anchor.time) - i64::from(params.spacing),
+        spacing: params.spacing,
+        half_life,
+        limit: params.pow_limit,
+    };
+    schedule.target_after(blocks_since_anchor, ancestry.header_at(tip_height).time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::Chain;
+
+    const HOUR: u32 = 3600;
+    const LIMIT: u32 = 0x1d00_ffff;
+
+    /// A chain of a whole period whose headers all have `bits`, and whose first and last block have the times given.
+    fn period(params: &ChainParams, bits: u32, first: u32, last: u32) -> Chain {
+        let mut chain = Chain::after_genesis(params);
+        chain.set(0, first, bits);
+        for _ in 1..2016 {
+            chain.push(last, bits);
+        }
+        chain
+    }
+
+    /// Bitcoin Core's own cases: `test/pow_tests.cpp`: the period's first time, its last, its bits and the next bits.
+    #[test]
+    fn retargets_as_in_cores_tests() {
+        let main = ChainParams::main();
+        for (first, last, bits, wanted) in [
+            (1_261_130_161, 1_262_152_739, 0x1d00_ffff, 0x1d00_d86a),
+            (1_231_006_505, 1_233_061_996, 0x1d00_ffff, 0x1d00_ffff),
+            (1_279_008_237, 1_279_297_671, 0x1c05_a3f4, 0x1c01_68fd),
+            (1_263_163_443, 1_269_211_443, 0x1c38_7f6f, 0x1d00_e1fd),
+        ] {
+            let chain = period(&main, bits, first, last);
+            assert_eq!(next_work_required(&main, &chain, last).to_consensus(), wanted);
+        }
+    }
+
+    #[test]
+    fn a_period_that_ends_before_it_began_is_clamped_not_wrapped() {
+        let main = ChainParams::main();
+        let chain = period(&main, 0x1c05_a3f4, 1_279_297_671, 1_279_008_237);
+        assert_eq!(next_work_required(&main, &chain, 0).to_consensus(), 0x1c01_68fd);
+    }
+
+    #[test]
+    fn inside_a_period_the_target_stays() {
+        let main = ChainParams::main();
+        let mut chain = Chain::after_genesis(&main);
+        chain.push(1_300_000_000, 0x1c05_a3f4);
+        assert_eq!(next_work_required(&main, &chain, u32::MAX).to_consensus(), 0x1c05_a3f4);
+    }
+
+    #[test]
+    fn twenty_minutes_on_testnet() {
+        let testnet = ChainParams::testnet3();
+        let mut chain = Chain::after_genesis(&testnet);
+        let start = 1_300_000_000;
+        chain.push(start, 0x1c05_a3f4);
+        let next = |chain: &Chain, time| next_work_required(&testnet, chain, time).to_consensus();
+        assert_eq!(next(&chain, start + 1200), 0x1c05_a3f4, "not late at twenty minutes");
+        assert_eq!(next(&chain, start + 1201), LIMIT, "late a second after");
+        chain.push(start + 1201, LIMIT);
+        chain.push(start + 2 * HOUR, LIMIT);
+        assert_eq!(next(&chain, start + 2 * HOUR), 0x1c05_a3f4, "goes back over the late blocks");
+    }
+
+    #[test]
+    fn going_back_ends_at_the_periods_first_block() {
+        let testnet = ChainParams::testnet3();
+        let mut chain = period(&testnet, 0x1c05_a3f4, 1_300_000_000, 1_301_209_600);
+        chain.push(1_301_209_600, LIMIT);
+        assert_eq!(chain.tip_height(), 2016);
+        chain.push(1_301_209_601, LIMIT);
+        assert_eq!(next_work_required(&testnet, &chain, 1_301_209_602).to_consensus(), LIMIT);
+    }
+
+    #[test]
+    fn bip94_retargets_from_the_periods_first_target() {
+        let (testnet3, testnet4) = (ChainParams::testnet3(), ChainParams::testnet4());
+        let mut chain = period(&testnet4, 0x1c05_a3f4, 1_720_000_000, 1_720_000_000 + 2016 * 600);
+        chain.set(2015, 1_720_000_000 + 2016 * 600, LIMIT);
+        assert_eq!(next_work_required(&testnet4, &chain, 0).to_consensus(), 0x1c05_a3f4);
+        assert_eq!(next_work_required(&testnet3, &chain, 0).to_consensus(), LIMIT);
+    }
+
+    #[test]
+    fn regtest_never_retargets() {
+        let regtest = ChainParams::regtest();
+        let mut chain = Chain::after_genesis(&regtest);
+        for n in 1..144 {
+            chain.push(1_296_688_602 + n, 0x207f_ffff);
+        }
+        assert_eq!(chain.tip_height(), 143, "the next block ends a period");
+        assert_eq!(next_work_required(&regtest, &chain, 1_296_688_602 + 144).to_consensus(), 0x207f_ffff);
+    }
+
+    #[test]
+    fn dev_starts_its_schedule_at_block_1() {
+        let dev = ChainParams::dev();
+        let limit = dev.genesis.header.bits;
+        let mut chain = Chain::after_genesis(&dev);
+        let next = |chain: &Chain| next_work_required(&dev, chain, 0);
+        assert_eq!(next(&chain), limit, "block 1");
+        let start = dev.genesis.header.time + 1000 * 24 * HOUR;
+        chain.push(start, limit.to_consensus());
+        assert_eq!(next(&chain), limit, "block 2");
+        for n in 1..=60 {
+            chain.push(start + n, limit.to_consensus());
+        }
+        // Sixty blocks in a minute, 540 s ahead of ten a second: 2^(-540/600) of the limit.
+        let target = bitcoin::Target::from_compact(next(&chain));
+        let ratio = target.difficulty_float() / bitcoin::Target::from_compact(limit).difficulty_float();
+        assert!((ratio - (0.9_f64).exp2()).abs() < 0.001, "{ratio}");
+    }
+}

@@ -1,0 +1,557 @@
+//! The rule book as an enum: one variant a rule, with the value that was seen and the value that was wanted.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bitcoin::{BlockHash, CompactTarget, OutPoint, ScriptBuf, Target, TxMerkleNode, Txid, WitnessCommitment};
+
+use super::{COINBASE_MATURITY, MAX_BLOCK_SIGOPS_COST, MAX_BLOCK_WEIGHT, MAX_MONEY};
+
+/// What makes a compact target mean nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TargetFault {
+    /// The sign bit is set.
+    Negative,
+    /// It is zero.
+    Zero,
+    /// It does not fit 256 bits.
+    Overflow,
+    /// It is easier than the chain allows.
+    AboveLimit,
+}
+
+impl fmt::Display for TargetFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TargetFault::Negative => "negative",
+            TargetFault::Zero => "zero",
+            TargetFault::Overflow => "above 256 bits",
+            TargetFault::AboveLimit => "above the limit",
+        })
+    }
+}
+
+/// What is wrong with the signature of a signet block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SignetFault {
+    /// The coinbase has no witness commitment, where the signature would be.
+    NoCommitment,
+    /// The signature section is not a script and a witness, or something follows them.
+    Malformed,
+    /// The signature does not satisfy the challenge.
+    Unsatisfied,
+}
+
+impl fmt::Display for SignetFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SignetFault::NoCommitment => "no witness commitment",
+            SignetFault::Malformed => "a malformed solution",
+            SignetFault::Unsatisfied => "a solution that fails",
+        })
+    }
+}
+
+/// Bytes as hexadecimal digits, the first few of them.
+struct Prefix<'a>(&'a [u8]);
+
+impl fmt::Display for Prefix<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(10).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        if self.0.len() > 10 { f.write_str("…") } else { Ok(()) }
+    }
+}
+
+/// Writes the enum and the three functions that must know every variant, so that a rule is added in one place.
+macro_rules! rule_book {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident { $( $(#[$field_doc:meta])* $field:ident: $type:ty, )* }
+        $reason:literal, seen $seen:expr, wanted $wanted:expr;
+    )*) => {
+        /// A broken rule of consensus.
+        ///
+        /// Transactions are counted from the coinbase, which is 0; inputs and outputs from 0; amounts are in satoshi.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum RuleError {
+            $( $(#[$doc])* $variant { $( $(#[$field_doc])* $field: $type, )* }, )*
+        }
+
+        impl RuleError {
+            /// The value that was seen, for people.
+            #[must_use]
+            pub fn seen(&self) -> String {
+                match self { $( RuleError::$variant { $($field),* } => { $( let _ = $field; )* $seen.to_string() } )* }
+            }
+
+            /// The value, or the range of values, that was wanted, for people.
+            #[must_use]
+            pub fn wanted(&self) -> String {
+                match self { $( RuleError::$variant { $($field),* } => { $( let _ = $field; )* $wanted.to_string() } )* }
+            }
+
+            fn static_reason(&self) -> &'static str {
+                match self { $( RuleError::$variant { .. } => $reason, )* }
+            }
+        }
+    };
+}
+
+rule_book! {
+    // The header, in isolation.
+
+    /// The compact target is not one. Bitcoin Core, `pow.cpp`, `DeriveTarget`.
+    InvalidTarget {
+        /// The compact target.
+        bits: CompactTarget,
+        /// What is wrong with it.
+        fault: TargetFault,
+        /// The chain's easiest target.
+        limit: Target,
+    }
+    "high-hash",
+    seen format_args!("target 0x{bits:08x}, {fault}"),
+    wanted format_args!("a target from 1 to {limit:064x}");
+
+    /// The hash is above the target.
+    HighHash {
+        /// The block's hash.
+        hash: BlockHash,
+        /// The target.
+        target: Target,
+    }
+    "high-hash", seen hash, wanted format_args!("at most {target:064x}");
+
+    // The header, in context.
+
+    /// The block before is unknown.
+    PreviousNotFound {
+        /// Its hash.
+        previous: BlockHash,
+    }
+    "prev-blk-not-found", seen format_args!("unknown previous block {previous}"), wanted "a known block";
+
+    /// The block before broke a rule.
+    PreviousInvalid {
+        /// Its hash.
+        previous: BlockHash,
+    }
+    "bad-prevblk", seen format_args!("invalid previous block {previous}"), wanted "a valid block";
+
+    /// The target is not the one that the ancestors lead to.
+    DifficultyBits {
+        /// What the header claims.
+        seen: CompactTarget,
+        /// What it should claim.
+        wanted: CompactTarget,
+    }
+    "bad-diffbits", seen format_args!("0x{seen:08x}"), wanted format_args!("0x{wanted:08x}");
+
+    /// The block is not later than the median of its eleven ancestors.
+    TimeTooOld {
+        /// The block's time, in seconds since 1970.
+        time: u32,
+        /// The median.
+        median: u32,
+    }
+    "time-too-old", seen format_args!("time {time}"), wanted format_args!("a time after the median, {median}");
+
+    /// The first block of a period is much earlier than its parent (BIP94).
+    Timewarp {
+        /// The block's time, in seconds since 1970.
+        time: u32,
+        /// Ten minutes before the parent's.
+        earliest: u32,
+    }
+    "time-timewarp-attack", seen format_args!("time {time}"), wanted format_args!("{earliest} or later");
+
+    /// The block is more than two hours ahead of the network.
+    TimeTooNew {
+        /// The block's time, in seconds since 1970.
+        time: u32,
+        /// Two hours from now.
+        latest: u64,
+    }
+    "time-too-new", seen format_args!("time {time}"), wanted format_args!("{latest} or earlier");
+
+    /// The version ended with a soft fork (BIP34, BIP66, BIP65).
+    ObsoleteVersion {
+        /// The block's version.
+        version: i32,
+        /// The least version at its height.
+        wanted: i32,
+    }
+    "bad-version", seen format_args!("version {version}"), wanted format_args!("{wanted} or above");
+
+    // The block, in isolation.
+
+    /// The block's signature does not satisfy the signet's challenge (BIP325).
+    SignetSolution {
+        /// What is wrong with it.
+        fault: SignetFault,
+    }
+    "bad-signet-blksig", seen fault, wanted "a solution that satisfies the challenge";
+
+    /// The header does not commit to these transactions.
+    MerkleRoot {
+        /// What the header says.
+        seen: TxMerkleNode,
+        /// The root over the transactions.
+        wanted: TxMerkleNode,
+    }
+    "bad-txnmrklroot", seen seen, wanted wanted;
+
+    /// A part of the list of transactions is repeated in a way that leaves the Merkle root as it is (CVE-2012-2459).
+    DuplicateTransactions {}
+    "bad-txns-duplicate", seen "two equal neighbours in the Merkle tree", wanted "none";
+
+    /// The block has no transactions, or is too long without its witnesses.
+    BlockLength {
+        /// How many transactions it has.
+        transactions: usize,
+        /// Its length in bytes, without witnesses.
+        stripped_size: usize,
+    }
+    "bad-blk-length",
+    seen format_args!("{transactions} transactions, {stripped_size} bytes without witnesses"),
+    wanted format_args!("1 or more, and at most {}", MAX_BLOCK_WEIGHT / 4);
+
+    /// The first transaction is no coinbase.
+    CoinbaseMissing {}
+    "bad-cb-missing", seen "a first transaction that spends an output", wanted "a coinbase";
+
+    /// Another transaction is a coinbase.
+    CoinbaseMultiple {
+        /// Which.
+        tx: usize,
+    }
+    "bad-cb-multiple", seen format_args!("transaction {tx} is a coinbase"), wanted "only the first";
+
+    // A transaction.
+
+    /// A transaction without inputs.
+    NoInputs {
+        /// Which.
+        tx: usize,
+    }
+    "bad-txns-vin-empty", seen format_args!("transaction {tx} with no inputs"), wanted "1 or more";
+
+    /// A transaction without outputs.
+    NoOutputs {
+        /// Which.
+        tx: usize,
+    }
+    "bad-txns-vout-empty", seen format_args!("transaction {tx} with no outputs"), wanted "1 or more";
+
+    /// A transaction that no block can hold.
+    TransactionOversize {
+        /// Which.
+        tx: usize,
+        /// Its length in bytes, without witnesses.
+        stripped_size: usize,
+    }
+    "bad-txns-oversize",
+    seen format_args!("transaction {tx} of {stripped_size} bytes without witnesses"),
+    wanted format_args!("at most {}", MAX_BLOCK_WEIGHT / 4);
+
+    /// An output's value is below zero.
+    NegativeOutput {
+        /// Which transaction.
+        tx: usize,
+        /// Which output.
+        output: usize,
+        /// Its value.
+        value: i64,
+    }
+    "bad-txns-vout-negative", seen format_args!("transaction {tx}, output {output}: {value}"), wanted "0 or above";
+
+    /// An output's value is more than there can be.
+    OutputTooLarge {
+        /// Which transaction.
+        tx: usize,
+        /// Which output.
+        output: usize,
+        /// Its value.
+        value: i64,
+    }
+    "bad-txns-vout-toolarge",
+    seen format_args!("transaction {tx}, output {output}: {value}"), wanted format_args!("at most {MAX_MONEY}");
+
+    /// A transaction's outputs sum up to more than there can be (CVE-2010-5139).
+    OutputTotalTooLarge {
+        /// Which transaction.
+        tx: usize,
+        /// The sum, up to the output that passed the limit.
+        total: i64,
+    }
+    "bad-txns-txouttotal-toolarge",
+    seen format_args!("transaction {tx}: {total}"), wanted format_args!("at most {MAX_MONEY}");
+
+    /// A transaction spends an output twice (CVE-2018-17144).
+    DuplicateInput {
+        /// Which transaction.
+        tx: usize,
+        /// The output.
+        outpoint: OutPoint,
+    }
+    "bad-txns-inputs-duplicate", seen format_args!("transaction {tx} spends {outpoint} twice"), wanted "once";
+
+    /// The coinbase's script is too short or too long.
+    CoinbaseScriptLength {
+        /// Its length in bytes.
+        length: usize,
+    }
+    "bad-cb-length", seen format_args!("{length} bytes"), wanted "2 to 100";
+
+    /// A transaction that is no coinbase has an input of a coinbase.
+    NullPrevout {
+        /// Which transaction.
+        tx: usize,
+        /// Which input.
+        input: usize,
+    }
+    "bad-txns-prevout-null", seen format_args!("transaction {tx}, input {input} spends nothing"), wanted "an output";
+
+    /// The signature operations cost too much.
+    SigopCost {
+        /// Their cost up to the transaction that passed the limit.
+        cost: u64,
+    }
+    "bad-blk-sigops", seen cost, wanted format_args!("at most {MAX_BLOCK_SIGOPS_COST}");
+
+    // The block, in context.
+
+    /// A transaction's lock time is not over.
+    NonFinal {
+        /// Which transaction.
+        tx: usize,
+        /// Its lock time: a height, or seconds since 1970.
+        lock_time: u32,
+        /// The block's height, or its ancestors' median time (BIP113), or its time.
+        now: u32,
+    }
+    "bad-txns-nonfinal", seen format_args!("transaction {tx}, locked until {lock_time}"), wanted format_args!("a lock below {now}");
+
+    /// The coinbase does not begin with the height (BIP34).
+    CoinbaseHeight {
+        /// How it begins.
+        script: ScriptBuf,
+        /// How it should begin.
+        wanted: ScriptBuf,
+        /// The block's height.
+        height: u32,
+    }
+    "bad-cb-height",
+    seen Prefix(script.as_bytes()), wanted format_args!("{} for height {height}", Prefix(wanted.as_bytes()));
+
+    /// The coinbase's witness is not one item of 32 bytes (BIP141).
+    WitnessNonceSize {
+        /// How many items it has.
+        items: usize,
+        /// The length of the first in bytes, if there is one.
+        length: Option<usize>,
+    }
+    "bad-witness-nonce-size",
+    seen format_args!("{items} items, the first of {} bytes", length.unwrap_or(0)), wanted "1 item of 32 bytes";
+
+    /// The coinbase does not commit to these witnesses (BIP141).
+    WitnessMerkleRoot {
+        /// What the coinbase says.
+        seen: WitnessCommitment,
+        /// The commitment to the witnesses.
+        wanted: WitnessCommitment,
+    }
+    "bad-witness-merkle-match", seen seen, wanted wanted;
+
+    /// A transaction has a witness, and the coinbase commits to none.
+    UnexpectedWitness {
+        /// Which transaction.
+        tx: usize,
+    }
+    "unexpected-witness", seen format_args!("transaction {tx} with a witness"), wanted "none without a commitment";
+
+    /// The block weighs too much (BIP141).
+    Weight {
+        /// Its weight.
+        weight: usize,
+    }
+    "bad-blk-weight", seen weight, wanted format_args!("at most {MAX_BLOCK_WEIGHT}");
+
+    // The block, as it connects.
+
+    /// A transaction would overwrite an output that is not spent (BIP30).
+    OverwritesCoin {
+        /// The output.
+        outpoint: OutPoint,
+    }
+    "bad-txns-BIP30", seen format_args!("overwrites {outpoint}"), wanted "outputs that are new or spent";
+
+    /// An input spends what is not there, or not any more.
+    MissingInput {
+        /// Which transaction.
+        tx: usize,
+        /// Which input.
+        input: usize,
+        /// The output.
+        outpoint: OutPoint,
+    }
+    "bad-txns-inputs-missingorspent",
+    seen format_args!("transaction {tx}, input {input} spends {outpoint}"), wanted "an unspent output";
+
+    /// An input spends a coinbase too soon.
+    ImmatureCoinbase {
+        /// Which transaction.
+        tx: usize,
+        /// Which input.
+        input: usize,
+        /// How many blocks after the coinbase.
+        depth: u32,
+    }
+    "bad-txns-premature-spend-of-coinbase",
+    seen format_args!("transaction {tx}, input {input} spends a coinbase after {depth} blocks"),
+    wanted format_args!("{COINBASE_MATURITY} or more");
+
+    /// The values that a transaction spends are more than there can be.
+    InputValueOutOfRange {
+        /// Which transaction.
+        tx: usize,
+        /// The input at which.
+        input: usize,
+        /// The sum up to it.
+        total: i64,
+    }
+    "bad-txns-inputvalues-outofrange",
+    seen format_args!("transaction {tx}: {total} up to input {input}"), wanted format_args!("0 to {MAX_MONEY}");
+
+    /// A transaction creates more than it spends.
+    InputsBelowOutputs {
+        /// Which transaction.
+        tx: usize,
+        /// What it spends.
+        value_in: i64,
+        /// What it creates.
+        value_out: i64,
+    }
+    "bad-txns-in-belowout",
+    seen format_args!("transaction {tx} spends {value_in}"), wanted format_args!("{value_out}, which it creates");
+
+    /// A transaction's fee is more than there can be. The rules before this one leave nothing for it to refuse.
+    FeeOutOfRange {
+        /// Which transaction.
+        tx: usize,
+        /// Its fee.
+        fee: i64,
+    }
+    "bad-txns-fee-outofrange",
+    seen format_args!("transaction {tx}: {fee}"), wanted format_args!("0 to {MAX_MONEY}");
+
+    /// The block's fees sum up to more than there can be.
+    FeesOutOfRange {
+        /// The sum, up to the transaction that passed the limit.
+        fees: i64,
+    }
+    "bad-txns-accumulated-fee-outofrange", seen fees, wanted format_args!("0 to {MAX_MONEY}");
+
+    /// A transaction spends an output sooner than it promised to (BIP68).
+    SequenceLock {
+        /// Which transaction.
+        tx: usize,
+        /// The first height, and the first median time past, at which it may stand.
+        unlocked: (u32, u64),
+        /// The block's height, and its ancestors' median time past.
+        now: (u32, u32),
+    }
+    "bad-txns-nonfinal",
+    seen format_args!("transaction {tx} at height {}, median time {}", now.0, now.1),
+    wanted format_args!("height {}, median time {} or later", unlocked.0, unlocked.1);
+
+    /// The coinbase creates more than the subsidy and the fees.
+    CoinbaseAmount {
+        /// What it creates.
+        seen: i64,
+        /// The subsidy and the fees.
+        wanted: i64,
+    }
+    "bad-cb-amount", seen seen, wanted format_args!("at most {wanted}");
+
+    /// A script fails.
+    Script {
+        /// Which transaction.
+        tx: usize,
+        /// Its id.
+        txid: Txid,
+        /// Which input.
+        input: usize,
+    }
+    "mandatory-script-verify-flag-failed",
+    seen format_args!("transaction {tx} ({txid}), input {input} fails"), wanted "scripts that succeed";
+}
+
+impl RuleError {
+    /// The name that Bitcoin Core 28 gives the rule: what a peer, a pool or `submitblock` is told.
+    ///
+    /// One name holds a value: `bad-version(0x…)`. A failing script has Core's name without the script error in brackets,
+    /// which the script engine does not give out.
+    #[must_use]
+    pub fn reject_reason(&self) -> Cow<'static, str> {
+        match self {
+            RuleError::ObsoleteVersion { version, .. } => Cow::Owned(format!("bad-version(0x{version:08x})")),
+            _ => Cow::Borrowed(self.static_reason()),
+        }
+    }
+
+    /// Whether every block with this hash is invalid for ever, so that the hash may be remembered as bad.
+    ///
+    /// Not so where other bytes can have the same hash (Core's `BLOCK_MUTATED`), where time mends it
+    /// (`BLOCK_TIME_FUTURE`), and where what was wrong is not the block (`BLOCK_MISSING_PREV`).
+    #[must_use]
+    pub fn condemns_block(&self) -> bool {
+        !matches!(
+            self,
+            RuleError::TimeTooNew { .. }
+                | RuleError::PreviousNotFound { .. }
+                | RuleError::MerkleRoot { .. }
+                | RuleError::DuplicateTransactions {}
+                | RuleError::WitnessNonceSize { .. }
+                | RuleError::WitnessMerkleRoot { .. }
+                | RuleError::UnexpectedWitness { .. }
+        )
+    }
+}
+
+impl fmt::Display for RuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: seen {}; wanted {}", self.reject_reason(), self.seen(), self.wanted())
+    }
+}
+
+impl std::error::Error for RuleError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_reads_as_rule_value_seen_and_value_wanted() {
+        let error = RuleError::TimeTooOld { time: 5, median: 7 };
+        assert_eq!(error.to_string(), "time-too-old: seen time 5; wanted a time after the median, 7");
+        let error = RuleError::CoinbaseHeight {
+            script: ScriptBuf::from_bytes((0..12).collect()),
+            wanted: ScriptBuf::from_bytes(vec![0x51]),
+            height: 1,
+        };
+        assert_eq!(error.to_string(), "bad-cb-height: seen 00010203040506070809…; wanted 51 for height 1");
+    }
+
+    #[test]
+    fn only_rules_about_the_block_itself_condemn_it() {
+        assert!(RuleError::CoinbaseMissing {}.condemns_block());
+        assert!(RuleError::Weight { weight: 4_000_001 }.condemns_block());
+        assert!(!RuleError::DuplicateTransactions {}.condemns_block());
+        assert!(!RuleError::UnexpectedWitness { tx: 1 }.condemns_block());
+        assert!(!RuleError::TimeTooNew { time: 2, latest: 1 }.condemns_block());
+    }
+}

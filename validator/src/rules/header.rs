@@ -1,0 +1,219 @@
+//! The rules of a header: in isolation, that its proof of work is one; in context, what its ancestors ask of it.
+
+use bitcoin::BlockHash;
+use bitcoin::block::Header;
+
+use super::difficulty::{next_work_required, retarget_interval};
+use super::error::RuleError;
+use super::pow::{check_proof_of_work, target_from_bits};
+use crate::chain::{ChainParams, Difficulty};
+use crate::headers::Ancestry;
+
+/// How far a block's time may be ahead of the network's, in seconds.
+pub const MAX_FUTURE_BLOCK_TIME: u64 = 2 * 60 * 60;
+
+/// How much earlier than its parent the first block of a period may be under BIP94, in seconds.
+const MAX_TIMEWARP: u32 = 600;
+
+/// Checks everything about a header that it shows by itself. `hash` is its hash.
+///
+/// The hash is an argument because whoever reads many headers hashes them in bulk.
+pub fn validate_header_in_isolation(params: &ChainParams, header: &Header, hash: BlockHash) -> Result<(), RuleError> {
+    let target = target_from_bits(header.bits, params.pow_limit)?;
+    check_proof_of_work(hash, target)
+}
+
+/// Checks everything about a header that its ancestors and the time decide. `now` is the network's time in seconds
+/// since 1970; `ancestry` ends in the header's parent, which is found by hash before this is asked.
+pub fn validate_header_in_context(
+    params: &ChainParams,
+    ancestry: &impl Ancestry,
+    header: &Header,
+    now: u64,
+) -> Result<(), RuleError> {
+    check_difficulty_bits(params, ancestry, header)?;
+    check_time_after_median(ancestry, header)?;
+    check_timewarp(params, ancestry, header)?;
+    check_time_not_in_future(header, now)?;
+    check_version(params, ancestry.tip_height() + 1, header)
+}
+
+/// The header claims exactly the target that its ancestors lead to.
+///
+/// Source: Bitcoin Core, `validation.cpp`, `ContextualCheckBlockHeader`, as for all of these.
+fn check_difficulty_bits(params: &ChainParams, ancestry: &impl Ancestry, header: &Header) -> Result<(), RuleError> {
+    let wanted = next_work_required(params, ancestry, header.time);
+    if header.bits == wanted { Ok(()) } else { Err(RuleError::DifficultyBits { seen: header.bits, wanted }) }
+}
+
+/// A block is later than the median of the eleven blocks before it.
+fn check_time_after_median(ancestry: &impl Ancestry, header: &Header) -> Result<(), RuleError> {
+    let median = ancestry.median_time_past_at(ancestry.tip_height());
+    if header.time > median { Ok(()) } else { Err(RuleError::TimeTooOld { time: header.time, median }) }
+}
+
+/// Under BIP94 the first block of a period is at most ten minutes earlier than its parent.
+fn check_timewarp(params: &ChainParams, ancestry: &impl Ancestry, header: &Header) -> Result<(), RuleError> {
+    let (Difficulty::Retarget { bip94: true, .. }, Some(interval)) = (params.difficulty, retarget_interval(params))
+    else {
+        return Ok(());
+    };
+    let parent_height = ancestry.tip_height();
+    if !(parent_height + 1).is_multiple_of(interval) {
+        return Ok(());
+    }
+    let earliest = ancestry.header_at(parent_height).time.saturating_sub(MAX_TIMEWARP);
+    if header.time >= earliest { Ok(()) } else { Err(RuleError::Timewarp { time: header.time, earliest }) }
+}
+
+/// A block is at most two hours ahead of the network's time. The one rule whose answer changes as time goes by.
+fn check_time_not_in_future(header: &Header, now: u64) -> Result<(), RuleError> {
+    let latest = now.saturating_add(MAX_FUTURE_BLOCK_TIME);
+    if u64::from(header.time) <= latest { Ok(()) } else { Err(RuleError::TimeTooNew { time: header.time, latest }) }
+}
+
+/// Versions 1, 2 and 3 ended with BIP34, BIP66 and BIP65.
+fn check_version(params: &ChainParams, height: u32, header: &Header) -> Result<(), RuleError> {
+    let version = header.version.to_consensus();
+    let forks = &params.deployments;
+    for (wanted, from) in [(2, forks.bip34), (3, forks.bip66), (4, forks.bip65)] {
+        if version < wanted && height >= from {
+            return Err(RuleError::ObsoleteVersion { version, wanted });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::block::Version;
+
+    use super::*;
+    use crate::rules::testing::{Chain, vectors};
+
+    const NOW: u64 = 1_795_392_000;
+
+    /// Runs `headers`, which follow the genesis block, through every header rule; the height of the first refused.
+    fn first_refused(params: &ChainParams, headers: &[Header]) -> Option<(u32, RuleError)> {
+        let mut chain = Chain::after_genesis(params);
+        for header in headers {
+            let verdict = validate_header_in_isolation(params, header, header.block_hash())
+                .and_then(|()| validate_header_in_context(params, &chain, header, NOW));
+            if let Err(error) = verdict {
+                return Some((chain.tip_height() + 1, error));
+            }
+            chain.push_header(*header);
+        }
+        None
+    }
+
+    #[test]
+    fn recorded_headers_of_main_obey_every_rule() {
+        let Some(vectors) = vectors() else { return };
+        let headers = vectors.headers("mainnet/headers-0-10236.bin");
+        assert_eq!(headers.len(), 10_237);
+        assert_eq!(headers[0], ChainParams::main().genesis.header);
+        assert_eq!(first_refused(&ChainParams::main(), &headers[1..]), None);
+    }
+
+    #[test]
+    fn recorded_headers_of_signet_obey_every_rule() {
+        let Some(vectors) = vectors() else { return };
+        let headers = vectors.headers("signet/headers-0-2015.bin");
+        assert_eq!(headers.len(), 2016);
+        assert_eq!(headers[0], ChainParams::signet().genesis.header);
+        assert_eq!(first_refused(&ChainParams::signet(), &headers[1..]), None);
+    }
+
+    #[test]
+    fn recorded_headers_of_testnet3_obey_every_rule() {
+        let Some(vectors) = vectors() else { return };
+        let params = ChainParams::testnet3();
+        let (forks, chain) = vectors.testnet3_headers();
+        assert!(chain.len() > 500, "{}", chain.len());
+        assert_eq!(first_refused(&params, &chain), None);
+        assert!(!forks.is_empty());
+    }
+
+    #[test]
+    fn proof_of_work_is_checked_against_the_claimed_target() {
+        let params = ChainParams::main();
+        let mut header = params.genesis.header;
+        assert_eq!(validate_header_in_isolation(&params, &header, header.block_hash()), Ok(()));
+        header.nonce += 1;
+        let error = validate_header_in_isolation(&params, &header, header.block_hash()).unwrap_err();
+        assert_eq!(error.reject_reason(), "high-hash");
+    }
+
+    #[test]
+    fn the_claimed_target_is_the_wanted_one() {
+        let params = ChainParams::main();
+        let chain = Chain::after_genesis(&params);
+        let mut header = chain.child(NOW as u32, 0x1d00_ffff);
+        assert_eq!(check_difficulty_bits(&params, &chain, &header), Ok(()));
+        header.bits = bitcoin::CompactTarget::from_consensus(0x1d00_fffe);
+        let error = check_difficulty_bits(&params, &chain, &header).unwrap_err();
+        assert_eq!(
+            (error.reject_reason().as_ref(), error.seen(), error.wanted()),
+            ("bad-diffbits", "0x1d00fffe".to_owned(), "0x1d00ffff".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_block_is_later_than_the_median() {
+        let params = ChainParams::regtest();
+        let mut chain = Chain::after_genesis(&params);
+        let start = params.genesis.header.time;
+        // Eleven blocks with the times 1 to 11 out of order: their median is 6.
+        for time in [3, 1, 2, 6, 5, 4, 9, 8, 7, 11, 10] {
+            chain.push(start + time, 0x207f_ffff);
+        }
+        assert_eq!(check_time_after_median(&chain, &chain.child(start + 7, 0)), Ok(()));
+        let error = check_time_after_median(&chain, &chain.child(start + 6, 0)).unwrap_err();
+        assert_eq!(error, RuleError::TimeTooOld { time: start + 6, median: start + 6 });
+    }
+
+    #[test]
+    fn bip94_bounds_the_first_time_of_a_period() {
+        let params = ChainParams::testnet4();
+        let mut chain = Chain::after_genesis(&params);
+        for n in 1..2016 {
+            chain.push(1_720_000_000 + n, 0x1d00_ffff);
+        }
+        let parent = 1_720_002_015;
+        assert_eq!(check_timewarp(&params, &chain, &chain.child(parent - 600, 0)), Ok(()));
+        let error = check_timewarp(&params, &chain, &chain.child(parent - 601, 0)).unwrap_err();
+        assert_eq!(error.reject_reason(), "time-timewarp-attack");
+        assert_eq!(check_timewarp(&ChainParams::testnet3(), &chain, &chain.child(parent - 601, 0)), Ok(()));
+        chain.push(parent, 0x1d00_ffff);
+        assert_eq!(check_timewarp(&params, &chain, &chain.child(1, 0)), Ok(()), "only at a period's start");
+    }
+
+    #[test]
+    fn two_hours_ahead_is_the_limit() {
+        let chain = Chain::after_genesis(&ChainParams::regtest());
+        let header = chain.child(1_300_007_200, 0);
+        assert_eq!(check_time_not_in_future(&header, 1_300_000_000), Ok(()));
+        let error = check_time_not_in_future(&header, 1_299_999_999).unwrap_err();
+        assert_eq!(error, RuleError::TimeTooNew { time: 1_300_007_200, latest: 1_300_007_199 });
+        assert!(!error.condemns_block(), "it may be right in a while");
+    }
+
+    #[test]
+    fn versions_end_at_their_heights() {
+        let params = ChainParams::main();
+        let at = |version, height| {
+            let mut header = params.genesis.header;
+            header.version = Version::from_consensus(version);
+            check_version(&params, height, &header)
+        };
+        for (version, last) in [(1, 227_930), (2, 363_724), (3, 388_380)] {
+            assert_eq!(at(version, last), Ok(()));
+            let error = at(version, last + 1).unwrap_err();
+            assert_eq!(error, RuleError::ObsoleteVersion { version, wanted: version + 1 });
+            assert_eq!(error.reject_reason(), format!("bad-version(0x{version:08x})"));
+        }
+        assert_eq!(at(4, 900_000), Ok(()));
+        assert_eq!(at(-1, 900_000).unwrap_err().reject_reason(), "bad-version(0xffffffff)");
+    }
+}

@@ -1,0 +1,53 @@
+//! The rule book: every rule that a block must obey, each a pure function that answers with a [`RuleError`].
+//!
+//! A block is judged in the three steps in which it can be: *in isolation*, by itself; *in context*, by the headers before
+//! it; and when it *connects*, by the coins that it spends. The drivers, [`validate_header_in_isolation`] and its four
+//! kin, read as lists, in Bitcoin Core's order, so that of several broken rules the one reported is Core's. Nothing here
+//! stores, logs, or looks at a clock: ancestors come through [`Ancestry`], coins through [`CoinView`], the time as a number.
+//!
+//! [`Ancestry`]: crate::headers::Ancestry
+//! [`CoinView`]: crate::coins::CoinView
+
+mod asert;
+mod block;
+mod connect;
+mod context;
+mod difficulty;
+mod error;
+mod header;
+mod pow;
+mod script_flags;
+mod script_ops;
+mod scripts;
+mod signet;
+mod sigops;
+#[cfg(test)]
+pub(crate) mod testing;
+mod transaction;
+mod uint256;
+
+pub use block::validate_block_in_isolation;
+pub use connect::{ConnectError, ConnectOptions, Connected, connect_block};
+pub use context::validate_block_in_context;
+pub use difficulty::next_work_required;
+pub use error::{RuleError, SignetFault, TargetFault};
+pub use header::{MAX_FUTURE_BLOCK_TIME, validate_header_in_context, validate_header_in_isolation};
+pub use pow::target_from_bits;
+pub use script_flags::{ScriptFlags, script_flags};
+pub use signet::{SignetTransactions, signet_transactions};
+pub use transaction::validate_transaction_in_isolation;
+
+/// The largest weight of a block (BIP141), and the largest number of bytes that can encode one.
+pub const MAX_BLOCK_WEIGHT: usize = 4_000_000;
+
+/// The largest cost of a block's signature operations (BIP141).
+pub const MAX_BLOCK_SIGOPS_COST: u64 = 80_000;
+
+/// How much more a byte, or a signature operation, outside witnesses weighs than one inside (BIP141).
+pub const WITNESS_SCALE_FACTOR: usize = 4;
+
+/// After how many blocks a coinbase's outputs can be spent.
+pub const COINBASE_MATURITY: u32 = 100;
+
+/// The largest amount that a value or a sum of values may reach, in satoshi.
+pub const MAX_MONEY: i64 = 21_000_000 * 100_000_000;

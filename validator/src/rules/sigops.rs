@@ -1,0 +1,216 @@
+//! How many signature operations scripts hold, by the counts that limit a block.
+//!
+//! The counts are old and odd: they read scripts without running them, know a multisignature's keys only in some places,
+//! and count on after a script has become senseless. They are rules all the same. `bitcoin`'s accurate count is not used: it
+//! takes a multisignature's number of keys from a number that other operations separate from it, which Core does not.
+
+use bitcoin::opcodes::all::{
+    OP_CHECKMULTISIG, OP_CHECKMULTISIGVERIFY, OP_CHECKSIG, OP_CHECKSIGVERIFY, OP_PUSHNUM_1, OP_PUSHNUM_16,
+};
+use bitcoin::{Script, Transaction, TxIn};
+
+use super::script_flags::ScriptFlags;
+use super::script_ops::ops;
+use super::{MAX_BLOCK_SIGOPS_COST, RuleError, WITNESS_SCALE_FACTOR};
+use crate::coins::Coin;
+
+/// What a multisignature counts where its number of keys is not looked at.
+const MAX_PUBKEYS_PER_MULTISIG: u64 = 20;
+
+/// A block's signature operations cost at most 80,000.
+///
+/// Source: BIP141; Bitcoin Core, `validation.cpp`, `CheckBlock` and `ConnectBlock`.
+pub(super) fn check_sigop_cost(cost: u64) -> Result<(), RuleError> {
+    if cost <= MAX_BLOCK_SIGOPS_COST { Ok(()) } else { Err(RuleError::SigopCost { cost }) }
+}
+
+/// The operations in a transaction's own scripts, each multisignature counted as twenty.
+///
+/// Source: Bitcoin Core, `consensus/tx_verify.cpp`, `GetLegacySigOpCount`.
+pub(super) fn legacy_sigops(transaction: &Transaction) -> u64 {
+    let inputs = transaction.input.iter().map(|input| sigops(&input.script_sig, false));
+    let outputs = transaction.output.iter().map(|output| sigops(&output.script_pubkey, false));
+    inputs.chain(outputs).sum()
+}
+
+/// The cost of a transaction's operations, those included that P2SH and witnesses bring. `spent` are the coins of its
+/// inputs, in order; none for a coinbase.
+///
+/// Source: Bitcoin Core, `consensus/tx_verify.cpp`, `GetTransactionSigOpCost`.
+pub(super) fn sigop_cost(transaction: &Transaction, spent: &[Coin], flags: ScriptFlags) -> u64 {
+    let scale = WITNESS_SCALE_FACTOR as u64;
+    let mut cost = legacy_sigops(transaction) * scale;
+    for (input, coin) in transaction.input.iter().zip(spent) {
+        let script = &coin.output.script_pubkey;
+        if flags.contains(ScriptFlags::P2SH) && script.is_p2sh() {
+            cost += p2sh_sigops(&input.script_sig) * scale;
+        }
+        if flags.contains(ScriptFlags::WITNESS) {
+            cost += witness_sigops(input, script);
+        }
+    }
+    cost
+}
+
+/// The operations in `script`. With `accurate`, a multisignature after OP_1 to OP_16 counts as many.
+///
+/// Source: Bitcoin Core, `script/script.cpp`, `CScript::GetSigOpCount(bool)`.
+fn sigops(script: &Script, accurate: bool) -> u64 {
+    let mut count = 0;
+    let mut last = 0xff;
+    for op in ops(script.as_bytes()).map_while(Result::ok) {
+        if op.opcode == OP_CHECKSIG.to_u8() || op.opcode == OP_CHECKSIGVERIFY.to_u8() {
+            count += 1;
+        } else if op.opcode == OP_CHECKMULTISIG.to_u8() || op.opcode == OP_CHECKMULTISIGVERIFY.to_u8() {
+            count += match last {
+                number if accurate && (OP_PUSHNUM_1.to_u8()..=OP_PUSHNUM_16.to_u8()).contains(&number) => {
+                    u64::from(number - OP_PUSHNUM_1.to_u8() + 1)
+                }
+                _ => MAX_PUBKEYS_PER_MULTISIG,
+            };
+        }
+        last = op.opcode;
+    }
+    count
+}
+
+/// The operations in the script that a P2SH input reveals: the last thing that it pushes.
+///
+/// Source: Bitcoin Core, `script/script.cpp`, `CScript::GetSigOpCount(const CScript&)`.
+fn p2sh_sigops(script_sig: &Script) -> u64 {
+    last_push(script_sig).map_or(0, |redeem_script| sigops(Script::from_bytes(redeem_script), true))
+}
+
+/// The operations that the witness program of an input brings, in a coin's script or in the script that P2SH reveals.
+///
+/// Source: Bitcoin Core, `script/interpreter.cpp`, `CountWitnessSigOps` and `WitnessSigOps`.
+fn witness_sigops(input: &TxIn, script: &Script) -> u64 {
+    let program = if script.is_witness_program() {
+        script
+    } else if script.is_p2sh() {
+        match last_push(&input.script_sig).map(Script::from_bytes) {
+            Some(redeem_script) if redeem_script.is_witness_program() => redeem_script,
+            _ => return 0,
+        }
+    } else {
+        return 0;
+    };
+    if program.is_p2wpkh() {
+        1
+    } else if program.is_p2wsh() {
+        input.witness.last().map_or(0, |witness_script| sigops(Script::from_bytes(witness_script), true))
+    } else {
+        0
+    }
+}
+
+/// What the last operation of a script pushes, if the script only pushes. OP_1 and its like push nothing that is a script.
+fn last_push(script: &Script) -> Option<&[u8]> {
+    let mut last: &[u8] = &[];
+    for op in ops(script.as_bytes()) {
+        last = op.ok().filter(super::script_ops::Op::is_push)?.data;
+    }
+    Some(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::script::{Builder, PushBytesBuf};
+    use bitcoin::{Amount, ScriptBuf, TxOut, Witness, absolute, transaction};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn coin(script_pubkey: ScriptBuf) -> Coin {
+        Coin { output: TxOut { value: Amount::ONE_BTC, script_pubkey }, height: 1, is_coinbase: false }
+    }
+
+    fn spend(script_sig: ScriptBuf, witness: Witness) -> Transaction {
+        Transaction {
+            version: transaction::Version::TWO,
+            lock_time: absolute::LockTime::ZERO,
+            input: vec![TxIn { script_sig, witness, ..TxIn::default() }],
+            output: vec![],
+        }
+    }
+
+    fn push(bytes: &[u8]) -> ScriptBuf {
+        Builder::new().push_slice(PushBytesBuf::try_from(bytes.to_vec()).unwrap()).into_script()
+    }
+
+    const ALL: fn() -> ScriptFlags = || ScriptFlags::P2SH | ScriptFlags::WITNESS;
+    /// OP_2, two keys' worth of nothing, OP_3, OP_CHECKMULTISIG, OP_CHECKSIG.
+    const MULTISIG: [u8; 4] = [0x52, 0x53, 0xae, 0xac];
+
+    #[test]
+    fn the_limit_is_inclusive() {
+        assert_eq!(check_sigop_cost(80_000), Ok(()));
+        assert_eq!(check_sigop_cost(80_001), Err(RuleError::SigopCost { cost: 80_001 }));
+    }
+
+    #[test]
+    fn bare_multisignatures_count_twenty() {
+        let transaction = spend(ScriptBuf::from_bytes(MULTISIG.to_vec()), Witness::new());
+        assert_eq!(legacy_sigops(&transaction), 21);
+        assert_eq!(sigop_cost(&transaction, &[coin(ScriptBuf::new())], ALL()), 84);
+    }
+
+    #[test]
+    fn counting_ends_at_a_truncated_push() {
+        assert_eq!(sigops(Script::from_bytes(&[0xac, 0x4c, 5, 0xac]), false), 1);
+    }
+
+    #[test]
+    fn only_the_number_just_before_a_multisignature_counts_its_keys() {
+        for (script, count) in [
+            (&[0x51, 0xae][..], 1),
+            (&[0x60, 0xaf], 16),
+            (&[0x00, 0xae], 20),
+            (&[0x51, 0xac, 0xae], 21),
+            (&[0x51, 0x01, 0x07, 0xae], 20),
+            (&[0x51, 0x61, 0xae], 20),
+        ] {
+            assert_eq!(sigops(Script::from_bytes(script), true), count, "{script:02x?}");
+        }
+    }
+
+    #[test]
+    fn p2sh_counts_keys() {
+        let script = ScriptBuf::from_bytes(MULTISIG.to_vec());
+        let transaction = spend(push(&MULTISIG), Witness::new());
+        let spent = [coin(script.to_p2sh())];
+        assert_eq!(sigop_cost(&transaction, &spent, ALL()), 16);
+        assert_eq!(sigop_cost(&transaction, &spent, ScriptFlags::NONE), 0);
+        // A script signature that does more than push reveals nothing.
+        let mut script_sig = push(&MULTISIG).into_bytes();
+        script_sig.push(0x61);
+        let transaction = spend(ScriptBuf::from_bytes(script_sig), Witness::new());
+        assert_eq!(sigop_cost(&transaction, &spent, ALL()), 0);
+    }
+
+    #[test]
+    fn witnesses_count_unscaled() {
+        let script = ScriptBuf::from_bytes(MULTISIG.to_vec());
+        let witness = Witness::from_slice(&[&MULTISIG[..]]);
+        let p2wsh = script.to_p2wsh();
+        let native = spend(ScriptBuf::new(), witness.clone());
+        assert_eq!(sigop_cost(&native, &[coin(p2wsh.clone())], ALL()), 4);
+        assert_eq!(sigop_cost(&native, &[coin(p2wsh.clone())], ScriptFlags::P2SH), 0);
+        let nested = spend(push(p2wsh.as_bytes()), witness);
+        assert_eq!(sigop_cost(&nested, &[coin(p2wsh.to_p2sh())], ALL()), 4);
+        let p2wpkh = ScriptBuf::from_bytes([&[0, 20][..], &[7; 20]].concat());
+        assert_eq!(sigop_cost(&spend(ScriptBuf::new(), Witness::new()), &[coin(p2wpkh)], ALL()), 1);
+        let taproot = ScriptBuf::from_bytes([&[0x51, 32][..], &[7; 32]].concat());
+        assert_eq!(sigop_cost(&native, &[coin(taproot)], ALL()), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn the_inaccurate_count_is_that_of_bitcoin(bytes in prop::collection::vec(
+            prop_oneof![any::<u8>(), 0xac..=0xaf_u8, 0x4b..=0x61_u8], 0..60,
+        )) {
+            let script = ScriptBuf::from_bytes(bytes);
+            prop_assert_eq!(sigops(&script, false), script.count_sigops_legacy() as u64);
+        }
+    }
+}

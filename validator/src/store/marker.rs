@@ -1,0 +1,116 @@
+//! What a data folder says about itself, and the lock that keeps it to one process.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use bitcoin::BlockHash;
+
+use super::StoreError;
+use super::disk::sync_folder;
+
+/// The newest format that this version reads, and the one that it writes.
+pub(super) const FORMAT: u32 = 1;
+
+const LOCK: &str = "lock";
+const MARKER: &str = "STORE";
+const NEW_MARKER: &str = "STORE.new";
+
+/// The chain that a store belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The chain's name, in one line.
+    pub chain: String,
+    /// The hash of its first block.
+    pub genesis: BlockHash,
+    /// What its block files frame records with.
+    pub magic: [u8; 4],
+}
+
+pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
+    |source| StoreError::Io { path: path.to_owned(), source }
+}
+
+/// Makes the folder if it is not there and takes its lock, which ends with the handle or the process.
+pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
+    fs::create_dir_all(folder).map_err(io_error(folder))?;
+    let path = folder.join(LOCK);
+    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(io_error(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: folder.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(StoreError::Io { path, source }),
+    }
+}
+
+/// What stands in a folder.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing, or the beginning of a creation.
+    Nothing,
+    /// A store of the wanted chain, in a known format.
+    Store,
+}
+
+/// Reads the marker and compares it with what is wanted. Looks at nothing else of a store.
+pub(super) fn examine(folder: &Path, wanted: &Identity) -> Result<Found, StoreError> {
+    let path = folder.join(MARKER);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return examine_unmarked(folder),
+        Err(source) => return Err(StoreError::Io { path, source }),
+    };
+    let damaged = |what: &str| StoreError::Damaged { path: path.clone(), offset: 0, what: what.to_owned() };
+    let mut lines = text.lines();
+    if lines.next() != Some("adit store") {
+        return Err(damaged("the first line is not `adit store`"));
+    }
+    let mut value = |name| lines.next().and_then(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let format =
+        value("format").and_then(|format| format.parse().ok()).ok_or_else(|| damaged("no line `format NUMBER`"))?;
+    if format > FORMAT {
+        return Err(StoreError::NewerFormat { folder: folder.to_owned(), found: format, known: FORMAT });
+    }
+    let chain = value("chain").ok_or_else(|| damaged("no line `chain NAME`"))?;
+    let genesis = value("genesis").ok_or_else(|| damaged("no line `genesis HASH`"))?;
+    let (found, wanted) = (describe(chain, genesis), describe(&wanted.chain, &wanted.genesis.to_string()));
+    if found != wanted {
+        return Err(StoreError::OtherChain { folder: folder.to_owned(), found, wanted });
+    }
+    Ok(Found::Store)
+}
+
+fn describe(chain: &str, genesis: &str) -> String {
+    format!("{chain} (genesis {genesis})")
+}
+
+/// A folder without a marker must hold nothing that a creation would not have put there: it might be anybody's.
+fn examine_unmarked(folder: &Path) -> Result<Found, StoreError> {
+    for found in fs::read_dir(folder).map_err(io_error(folder))? {
+        let name = found.map_err(io_error(folder))?.file_name();
+        let path = folder.join(&name);
+        let is_ours = match name.to_str() {
+            Some(LOCK | NEW_MARKER | super::folder::NEW_DATABASE) => true,
+            Some(super::folder::BLOCKS) => fs::read_dir(&path).map_err(io_error(&path))?.next().is_none(),
+            _ => false,
+        };
+        if !is_ours {
+            return Err(StoreError::NotAStore {
+                folder: folder.to_owned(),
+                holds: name.to_string_lossy().into_owned(),
+            });
+        }
+    }
+    Ok(Found::Nothing)
+}
+
+/// Writes the marker, durably and at once.
+pub(super) fn write(folder: &Path, identity: &Identity) -> Result<(), StoreError> {
+    let text = format!("adit store\nformat {FORMAT}\nchain {}\ngenesis {}\n", identity.chain, identity.genesis);
+    let new: PathBuf = folder.join(NEW_MARKER);
+    let written =
+        File::create(&new).and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    written.map_err(io_error(&new))?;
+    fs::rename(&new, folder.join(MARKER)).map_err(io_error(&new))?;
+    sync_folder(folder).map_err(io_error(folder))
+}

@@ -1,0 +1,173 @@
+//! The store: where blocks, undo records, coins and the header index are kept, on disk or in memory.
+//!
+//! docs/store-format.md says what lies where and what is durable when. The chain state speaks to a store through [`Backing`]
+//! and decides when to commit; a store decides nothing.
+
+pub mod disk;
+pub mod files;
+pub mod folder;
+pub mod memory;
+
+mod marker;
+mod record;
+
+use std::io;
+use std::path::PathBuf;
+
+use bitcoin::{BlockHash, OutPoint};
+use thiserror::Error;
+
+use crate::coins::Coin;
+use crate::coins::cache::{CoinCache, CoinSource};
+use crate::coins::undo::BlockUndo;
+use crate::headers::tree::{BlockLocation, Entry, Span};
+
+pub use marker::Identity;
+pub use record::IndexRecord;
+
+/// What can go wrong with a store. Never a broken rule: those are `RuleError`.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process has the folder open.
+    #[error("the folder {folder} is in use by another process")]
+    InUse {
+        /// The data folder.
+        folder: PathBuf,
+    },
+    /// The folder belongs to another chain.
+    #[error("the folder {folder} holds the chain {found}, not {wanted}")]
+    OtherChain {
+        /// The data folder.
+        folder: PathBuf,
+        /// Name and genesis hash that the folder gives.
+        found: String,
+        /// Name and genesis hash that were asked for.
+        wanted: String,
+    },
+    /// A later version wrote the folder.
+    #[error("the folder {folder} has store format {found}; this version reads formats up to {known}")]
+    NewerFormat {
+        /// The data folder.
+        folder: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format known here.
+        known: u32,
+    },
+    /// A folder that is neither a store nor empty.
+    #[error("the folder {folder} is not a store, and is not empty: it holds {holds}")]
+    NotAStore {
+        /// The folder.
+        folder: PathBuf,
+        /// Something in it that a new store would not have.
+        holds: String,
+    },
+    /// The operating system refused, or the disk is full.
+    #[error("{path}: {source}")]
+    Io {
+        /// File or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file does not hold what was written to it.
+    #[error("{path} is damaged at byte {offset}: {what}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Bytes before the damage, or before the record that holds it.
+        offset: u64,
+        /// What was seen and what was wanted.
+        what: String,
+    },
+    /// A record of the database does not hold what was written to it.
+    #[error("the database is damaged: keyspace {keyspace}, key {key}: {what}")]
+    DamagedRecord {
+        /// `coins`, `index`, `files` or `meta`.
+        keyspace: &'static str,
+        /// The key in hexadecimal.
+        key: String,
+        /// What was seen and what was wanted.
+        what: String,
+    },
+    /// The database refused.
+    #[error("database {path}: {source}")]
+    Database {
+        /// The database's folder.
+        path: PathBuf,
+        /// Why.
+        source: fjall::Error,
+    },
+    /// A block or undo record that is needed was not kept.
+    #[error("block {hash} is no longer kept")]
+    NotKept {
+        /// The block.
+        hash: BlockHash,
+    },
+    /// A write failed earlier. What reached the disk is then unknown until the folder is opened anew.
+    #[error("the store takes no more writes, because one failed: open it anew")]
+    Stopped,
+}
+
+/// What one commit makes durable, all of it or nothing.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    /// Its changes; the store's coins are those of `tip` afterwards.
+    pub coins: &'a CoinCache,
+    /// Index entries that are new or changed.
+    pub entries: Vec<&'a Entry>,
+    /// The block that the coins belong to.
+    pub tip: BlockHash,
+}
+
+/// A store below the chain state. Blocks are appended as they come; only a commit makes anything last.
+pub trait Backing: CoinSource + Send {
+    /// Whether a commit outlives the process. Where not, nothing is ever committed and the coin cache holds the whole set.
+    fn is_durable(&self) -> bool;
+
+    /// Appends a block in network encoding.
+    ///
+    /// # Errors
+    /// The write failed; the store takes no more.
+    fn append_block(
+        &mut self,
+        hash: &BlockHash,
+        height: u32,
+        block: &[u8],
+        transactions: u32,
+    ) -> Result<BlockLocation, StoreError>;
+
+    /// Appends what the block at `location` spent; `entry` is its index entry.
+    ///
+    /// # Errors
+    /// The write failed; the store takes no more.
+    fn append_undo(&mut self, entry: &Entry, location: &BlockLocation, undo: &BlockUndo) -> Result<Span, StoreError>;
+
+    /// The bytes of a block.
+    ///
+    /// # Errors
+    /// They cannot be read, are damaged, or were not kept.
+    fn read_block(&self, entry: &Entry) -> Result<Vec<u8>, StoreError>;
+
+    /// What a block spent.
+    ///
+    /// # Errors
+    /// It cannot be read, is damaged, or was not kept.
+    fn read_undo(&self, entry: &Entry) -> Result<BlockUndo, StoreError>;
+
+    /// An error that names the block's place, for bytes that were read but are not the block.
+    fn damaged_block(&self, entry: &Entry, what: String) -> StoreError;
+
+    /// Makes durable everything appended so far and `commit`, in that order.
+    ///
+    /// # Errors
+    /// A write failed: either all of the commit or none of it is found at the next opening. The store takes no more.
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError>;
+
+    /// Calls `with` for every coin as of the last commit, in the order of outpoints as bytes.
+    ///
+    /// # Errors
+    /// The coins cannot be read.
+    fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError>;
+}

@@ -1,0 +1,137 @@
+//! The records of the database's `index` and `files` keyspaces as bytes.
+
+use bitcoin::BlockHash;
+use bitcoin::block::Header;
+use bitcoin::consensus::{deserialize, serialize};
+use bitcoin::hashes::Hash;
+
+use super::files::FileInfo;
+use crate::coins::encoding::{DecodeError, Decoder};
+use crate::headers::tree::{BlockLocation, Entry, Span, Validity};
+
+const HAS_BLOCK: u8 = 1;
+const HAS_UNDO: u8 = 2;
+const CONNECTED: u8 = 4;
+const FAILED: u8 = 8;
+
+/// One header as the index holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexRecord {
+    /// The header.
+    pub header: Header,
+    /// Its hash, which was compared with the header.
+    pub hash: BlockHash,
+    /// Its height, as the index has it.
+    pub height: u32,
+    /// Never `AncestorFailed`: that follows from the parents.
+    pub validity: Validity,
+    /// Where the block is, if it is.
+    pub location: Option<BlockLocation>,
+}
+
+pub(super) fn index_key(entry: &Entry) -> Vec<u8> {
+    [entry.height.to_be_bytes().as_slice(), entry.hash.as_byte_array()].concat()
+}
+
+pub(super) fn index_value(entry: &Entry) -> Vec<u8> {
+    let undo = entry.location.and_then(|location| location.undo);
+    let mut status = match entry.validity {
+        Validity::Open | Validity::AncestorFailed => 0,
+        Validity::Connected => CONNECTED,
+        Validity::Failed => FAILED,
+    };
+    status |= if entry.location.is_some() { HAS_BLOCK } else { 0 } | if undo.is_some() { HAS_UNDO } else { 0 };
+    let nowhere = Span { offset: 0, length: 0 };
+    let location = entry.location.unwrap_or(BlockLocation { file: 0, block: nowhere, undo, transactions: 0 });
+    let undo = undo.unwrap_or(nowhere);
+    let mut value = serialize(&entry.header);
+    value.push(status);
+    let numbers =
+        [location.transactions, location.file, location.block.offset, location.block.length, undo.offset, undo.length];
+    value.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+    value
+}
+
+pub(super) fn decode_index(key: &[u8], value: &[u8]) -> Result<IndexRecord, DecodeError> {
+    let mut from = Decoder::new(key);
+    let height = u32::from_be_bytes(from.take_array()?);
+    let hash = BlockHash::from_byte_array(from.take_array()?);
+    from.finish()?;
+
+    let mut from = Decoder::new(value);
+    let header: Header = deserialize(from.take(80)?).map_err(|_| from.error("no header"))?;
+    if header.block_hash() != hash {
+        return Err(from.error("a header that does not have the key's hash"));
+    }
+    let [status] = from.take_array()?;
+    let mut number = || from.take_array().map(u32::from_le_bytes);
+    let (transactions, file) = (number()?, number()?);
+    let block = Span { offset: number()?, length: number()? };
+    let undo = Span { offset: number()?, length: number()? };
+    from.finish()?;
+    let validity = match status & (CONNECTED | FAILED) {
+        0 => Validity::Open,
+        CONNECTED => Validity::Connected,
+        FAILED => Validity::Failed,
+        _ => return Err(from.error("a block that both kept and broke the rules")),
+    };
+    if status >= FAILED << 1 || status & (HAS_BLOCK | HAS_UNDO) == HAS_UNDO {
+        return Err(from.error("a status of unknown bits"));
+    }
+    let undo = (status & HAS_UNDO != 0).then_some(undo);
+    let location = (status & HAS_BLOCK != 0).then_some(BlockLocation { file, block, undo, transactions });
+    Ok(IndexRecord { header, hash, height, validity, location })
+}
+
+pub(super) fn file_info_value(info: &FileInfo) -> Vec<u8> {
+    let numbers = [info.block_bytes, info.undo_bytes, info.blocks, info.lowest, info.highest];
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+pub(super) fn decode_file_info(key: &[u8], value: &[u8]) -> Result<(u32, FileInfo), DecodeError> {
+    let mut from = Decoder::new(key);
+    let number = u32::from_be_bytes(from.take_array()?);
+    from.finish()?;
+    let mut from = Decoder::new(value);
+    let mut next = || from.take_array().map(u32::from_le_bytes);
+    let info =
+        FileInfo { block_bytes: next()?, undo_bytes: next()?, blocks: next()?, lowest: next()?, highest: next()? };
+    from.finish()?;
+    Ok((number, info))
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::Network;
+
+    use super::*;
+    use crate::headers::tree::{EntryId, HeaderTree};
+
+    #[test]
+    fn every_state_of_an_entry_comes_back() {
+        let genesis = bitcoin::constants::genesis_block(Network::Signet).header;
+        let mut tree = HeaderTree::new(genesis);
+        let block = Span { offset: 8, length: 285 };
+        let location = BlockLocation { file: 3, block, undo: None, transactions: 2 };
+        let undo = Some(Span { offset: 70_000, length: 9 });
+        for location in [None, Some(location), Some(BlockLocation { undo, ..location })] {
+            for validity in [Validity::Open, Validity::Connected, Validity::Failed] {
+                let entry = tree.entry_mut(EntryId::GENESIS);
+                (entry.location, entry.validity) = (location, validity);
+                let (key, value) = (index_key(entry), index_value(entry));
+                let expected =
+                    IndexRecord { header: genesis, hash: genesis.block_hash(), height: 0, validity, location };
+                assert_eq!(decode_index(&key, &value), Ok(expected));
+                for length in 0..value.len() {
+                    assert!(decode_index(&key, &value[..length]).is_err());
+                }
+                let mut other = value.clone();
+                other[5] ^= 1;
+                assert_eq!(decode_index(&key, &other).unwrap_err().what, "a header that does not have the key's hash");
+                let mut other = value.clone();
+                other[80] |= 0x40;
+                assert_eq!(decode_index(&key, &other).unwrap_err().what, "a status of unknown bits");
+            }
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The chain state end to end: orders of arrival, reorganisations, invalid branches, restarts.
+
+mod support;
+
+use adit_validator::block::DecodedBlock;
+use adit_validator::block_file::BlockFile;
+use adit_validator::chain::ChainParams;
+use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Event, HeaderOutcome, InvalidBlock, Options};
+use adit_validator::rules::RuleError;
+use adit_validator::store::StoreError;
+use proptest::prelude::*;
+use support::{Branch, NOW, connect_all, in_memory, options, replayed_coins};
+
+/// 105 common blocks, then a branch of 4 and one of 6, all with spends of common and of own coins.
+fn fork() -> (Branch, Branch, Branch) {
+    let mut common = Branch::from_genesis();
+    common.mine(105, 0, 2);
+    let (mut short, mut long) = (common.clone(), common.clone());
+    short.mine(4, 1, 3);
+    long.mine(6, 2, 3);
+    (common, short, long)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_order_ends_on_most_work_with_the_coins_of_a_fresh_replay(
+        order in Just((100..115_usize).collect::<Vec<_>>()).prop_shuffle(),
+        headers_first in proptest::collection::vec(any::<bool>(), 15),
+    ) {
+        let (common, short, long) = fork();
+        let mut state = in_memory();
+        connect_all(&mut state, &common.blocks[..100]);
+        let late = common.blocks[100..].iter().chain(&short.blocks[105..]).chain(&long.blocks[105..]);
+        let late: Vec<&DecodedBlock> = late.collect();
+        for at in order {
+            let block = late[at - 100];
+            if headers_first[at - 100] {
+                let outcome = state.accept_header(block.header(), NOW).unwrap();
+                prop_assert!(!matches!(outcome, HeaderOutcome::Invalid(_)), "{:?}", outcome);
+            }
+            let outcome = state.accept_block(block.clone(), NOW).unwrap();
+            prop_assert!(!matches!(outcome, BlockOutcome::Invalid(_) | BlockOutcome::Duplicate), "{:?}", outcome);
+        }
+        prop_assert_eq!(state.tip().hash, long.tip_hash());
+        prop_assert_eq!(state.orphan_count(), 0);
+        prop_assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+    }
+}
+
+#[test]
+fn outcomes_tell_what_became_of_a_block() {
+    let (common, short, long) = fork();
+    let mut state = in_memory();
+    connect_all(&mut state, &common.blocks);
+    let mut give = |block: &DecodedBlock| state.accept_block(block.clone(), NOW).unwrap();
+    assert_eq!(give(&long.blocks[106]), BlockOutcome::Orphan);
+    assert_eq!(give(&long.blocks[106]), BlockOutcome::Duplicate);
+    assert_eq!(give(&short.blocks[105]), BlockOutcome::Connected { height: 106 });
+    assert_eq!(give(&short.blocks[105]), BlockOutcome::Duplicate);
+    // With the orphan above it, this branch is the longer one.
+    assert_eq!(give(&long.blocks[105]), BlockOutcome::Connected { height: 106 });
+    // The same work as the tip, and later.
+    assert_eq!(give(&short.blocks[106]), BlockOutcome::SideBranch { height: 107 });
+    assert_eq!(state.tip().hash, long.blocks[106].hash());
+
+    for block in &long.blocks[107..] {
+        let height = state.accept_header(block.header(), NOW).unwrap();
+        assert!(matches!(height, HeaderOutcome::Accepted { .. }));
+    }
+    assert_eq!(state.accept_header(long.blocks[107].header(), NOW).unwrap(), HeaderOutcome::Known { height: 108 });
+    assert_eq!(state.headers().entry(state.headers().best_header()).hash, long.tip_hash());
+    let last = state.accept_block(long.blocks[110].clone(), NOW).unwrap();
+    assert_eq!(last, BlockOutcome::AncestorsMissing { height: 111 });
+    connect_all(&mut state, &long.blocks[107..110]);
+    assert_eq!(state.tip().hash, long.tip_hash());
+    assert_eq!(state.block(&long.tip_hash()).unwrap().unwrap().raw(), long.blocks[110].raw());
+    let orphan_header = Branch::from_genesis().mine(2, 9, 0).blocks[1].clone();
+    assert_eq!(state.accept_header(orphan_header.header(), NOW).unwrap(), HeaderOutcome::UnknownParent);
+}
+
+#[test]
+fn a_deep_reorganisation_there_and_back_restores_every_coin() {
+    let mut common = Branch::from_genesis();
+    common.mine(110, 0, 1);
+    let (mut one, mut other) = (common.clone(), common);
+    one.mine(200, 1, 3);
+    other.mine(201, 2, 3);
+    let mut state = in_memory();
+    connect_all(&mut state, &one.blocks);
+    let before = state.coin_statistics().unwrap();
+    let events = state.subscribe();
+
+    for block in &other.blocks[110..] {
+        state.accept_block(block.clone(), NOW).unwrap();
+    }
+    assert_eq!(state.tip().hash, other.tip_hash());
+    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+    let events: Vec<Event> = events.try_iter().collect();
+    let disconnected = events.iter().filter(|event| matches!(event, Event::Disconnected { .. })).count();
+    let connected = events.iter().filter(|event| matches!(event, Event::Connected { .. })).count();
+    assert_eq!((disconnected, connected), (200, 201));
+    assert_eq!(events.first(), Some(&Event::Disconnected { hash: one.tip_hash(), height: 310 }));
+    assert_eq!(events.last(), Some(&Event::TipChanged { hash: other.tip_hash(), height: 311 }));
+
+    let tip = one.tip_hash();
+    one.mine(2, 1, 0);
+    state.accept_block(one.blocks[310].clone(), NOW).unwrap();
+    assert_eq!(state.accept_block(one.blocks[311].clone(), NOW).unwrap(), BlockOutcome::Connected { height: 312 });
+    let coinbases = state.coin_statistics().unwrap().count - before.count;
+    assert_eq!(coinbases, 2, "the coins of {tip} and two new coinbases");
+    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+}
+
+#[test]
+fn an_invalid_block_in_a_heavier_branch_leaves_the_best_valid_chain() {
+    let (common, short, _) = fork();
+    let mut bad = common.clone();
+    bad.mine(2, 3, 2).mine_greedy(3, 1_000).mine(3, 3, 1);
+    let mut state = in_memory();
+    connect_all(&mut state, &short.blocks);
+    let before = state.coin_statistics().unwrap();
+    let events = state.subscribe();
+
+    // The branch comes last block first, so that only its first block lets it be tried.
+    for block in bad.blocks[106..].iter().rev() {
+        assert_eq!(state.accept_block(block.clone(), NOW).unwrap(), BlockOutcome::Orphan);
+    }
+    let outcome = state.accept_block(bad.blocks[105].clone(), NOW).unwrap();
+    assert_eq!(outcome, BlockOutcome::SideBranch { height: 106 });
+    let greedy = bad.blocks[107].hash();
+    assert_eq!((state.tip().hash, state.coin_statistics().unwrap()), (short.tip_hash(), before));
+    let events: Vec<Event> = events.try_iter().collect();
+    let invalid = events.iter().find_map(|event| match event {
+        Event::Invalid { hash, height, error } => Some((*hash, *height, error.reject_reason().into_owned())),
+        _ => None,
+    });
+    assert_eq!(invalid, Some((greedy, 108, "bad-cb-amount".to_owned())));
+
+    // It is remembered, and so is everything above it.
+    let again = state.accept_block(bad.blocks[107].clone(), NOW).unwrap();
+    assert_eq!(again, BlockOutcome::Duplicate);
+    let above = bad.clone().mine(1, 4, 0).blocks[111].clone();
+    let error = RuleError::PreviousInvalid { previous: bad.tip_hash() };
+    let refused = InvalidBlock { hash: above.hash(), height: Some(112), error };
+    assert_eq!(state.accept_block(above.clone(), NOW).unwrap(), BlockOutcome::Invalid(refused));
+    assert!(matches!(state.accept_header(above.header(), NOW).unwrap(), HeaderOutcome::Invalid(_)));
+
+    // What was valid of it can still grow.
+    let mut mended = common.clone();
+    mended.mine(2, 3, 2).mine(5, 5, 1);
+    for block in &mended.blocks[105..] {
+        state.accept_block(block.clone(), NOW).unwrap();
+    }
+    assert_eq!(state.tip().hash, mended.tip_hash());
+    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+}
+
+#[test]
+fn a_block_that_breaks_a_rule_is_named_with_the_rule() {
+    let mut chain = Branch::from_genesis();
+    chain.mine(2, 0, 0);
+    let mut state = in_memory();
+    connect_all(&mut state, &chain.blocks);
+    let greedy = chain.clone().mine_greedy(1, 1_000).blocks[2].clone();
+    let BlockOutcome::Invalid(invalid) = state.accept_block(greedy.clone(), NOW).unwrap() else { panic!("accepted") };
+    assert_eq!((invalid.hash, invalid.height), (greedy.hash(), Some(3)));
+    assert_eq!(invalid.error.reject_reason(), "bad-cb-amount");
+    assert_eq!(
+        (state.tip().height, state.headers().best_header()),
+        (2, state.headers().lookup(&chain.tip_hash()).unwrap())
+    );
+
+    // Other bytes under a good header do not condemn it.
+    let good = chain.clone().mine(1, 2, 0).blocks[2].clone();
+    let mut mutated = good.block().clone();
+    mutated.txdata[0].output[0].value = bitcoin::Amount::ONE_SAT;
+    let mutated = DecodedBlock::decode(bitcoin::consensus::serialize(&mutated)).unwrap();
+    let BlockOutcome::Invalid(invalid) = state.accept_block(mutated, NOW).unwrap() else { panic!("accepted") };
+    assert_eq!(invalid.error.reject_reason(), "bad-txnmrklroot");
+    assert_eq!(state.accept_block(good, NOW).unwrap(), BlockOutcome::Connected { height: 3 });
+
+    // A time too far ahead is right later.
+    let next = chain.clone().mine(1, 2, 0).mine(1, 2, 0).blocks[3].clone();
+    let early = u64::from(next.header().time) - 7_201;
+    assert!(matches!(state.accept_block(next.clone(), early).unwrap(), BlockOutcome::Invalid(_)));
+    assert_eq!(state.accept_block(next, early + 1).unwrap(), BlockOutcome::Connected { height: 4 });
+}
+
+#[test]
+fn a_folder_comes_back_as_it_was_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |commit, cache| ChainState::open(folder.path(), ChainParams::regtest(), options(commit, cache)).unwrap();
+    let (common, short, long) = fork();
+
+    let mut state = open(CommitPolicy::EveryBlock, 1 << 20);
+    connect_all(&mut state, &common.blocks);
+    for block in &short.blocks[105..] {
+        state.accept_block(block.clone(), NOW).unwrap();
+        assert_eq!(state.durable_tip().hash, state.tip().hash);
+    }
+    let coins = state.coin_statistics().unwrap();
+    drop(state);
+
+    // Not committed: lost, and nothing else.
+    let mut state = open(CommitPolicy::WhenFull, 1 << 20);
+    assert_eq!((state.tip().hash, state.coin_statistics().unwrap()), (short.tip_hash(), coins));
+    for block in &long.blocks[105..] {
+        state.accept_block(block.clone(), NOW).unwrap();
+    }
+    assert_eq!((state.tip().hash, state.durable_tip().hash), (long.tip_hash(), short.tip_hash()));
+    drop(state);
+    let mut state = open(CommitPolicy::WhenFull, 0);
+    assert_eq!((state.tip().hash, state.coin_statistics().unwrap()), (short.tip_hash(), coins));
+    assert!(state.headers().lookup(&long.tip_hash()).is_none());
+
+    // A cache of nothing commits at every block, in the middle of a reorganisation too.
+    for block in &long.blocks[105..] {
+        state.accept_block(block.clone(), NOW).unwrap();
+    }
+    assert_eq!(state.durable_tip().hash, long.tip_hash());
+    assert_eq!(state.coin_cache_bytes(), 0);
+    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+    drop(state);
+
+    // Undo data of earlier runs: back to the shorter branch, made longer.
+    let mut short = short;
+    short.mine(3, 1, 2);
+    let mut state = open(CommitPolicy::WhenFull, 1 << 20);
+    for block in &short.blocks[109..] {
+        state.accept_block(block.clone(), NOW).unwrap();
+    }
+    assert_eq!(state.tip().hash, short.tip_hash());
+    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+    state.close().unwrap();
+    assert_eq!(open(CommitPolicy::WhenFull, 0).tip().hash, short.tip_hash());
+}
+
+#[test]
+fn failed_branches_are_remembered_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || ChainState::open(folder.path(), ChainParams::regtest(), Options::default()).unwrap();
+    let mut chain = Branch::from_genesis();
+    chain.mine(3, 0, 0);
+    let mut bad = chain.clone();
+    bad.mine_greedy(1, 1_000).mine(1, 1, 0);
+    let mut state = open();
+    connect_all(&mut state, &chain.blocks);
+    assert!(matches!(state.accept_block(bad.blocks[3].clone(), NOW).unwrap(), BlockOutcome::Invalid(_)));
+    drop(state);
+    let mut state = open();
+    assert_eq!(state.tip().hash, chain.tip_hash());
+    let refused = state.accept_block(bad.blocks[4].clone(), NOW).unwrap();
+    assert!(matches!(refused, BlockOutcome::Invalid(InvalidBlock { error: RuleError::PreviousInvalid { .. }, .. })));
+}
+
+#[test]
+fn a_block_can_be_built_from_the_facts() {
+    let mut chain = Branch::from_genesis();
+    chain.mine(12, 0, 0);
+    let mut state = in_memory();
+    connect_all(&mut state, &chain.blocks);
+    let time = chain.blocks[11].header().time + 1;
+    let facts = state.next_block(time);
+    assert_eq!(
+        (facts.height, facts.previous, facts.subsidy),
+        (13, chain.tip_hash(), bitcoin::Amount::from_int_btc(50))
+    );
+    // The median of the last eleven blocks is the time of the sixth of them.
+    assert_eq!(facts.median_time_past, chain.blocks[6].header().time);
+    let mut block = chain.blocks[11].block().clone();
+    block.header.prev_blockhash = facts.previous;
+    (block.header.bits, block.header.time) = (facts.bits, facts.minimum_time);
+    block.txdata = vec![support::coinbase(facts.height, 0, facts.subsidy)];
+    let build = |block| DecodedBlock::decode(bitcoin::consensus::serialize(&support::solve(block))).unwrap();
+    let mut early = block.clone();
+    early.header.time -= 1;
+    assert!(matches!(state.accept_block(build(early), NOW).unwrap(), BlockOutcome::Invalid(_)));
+    assert_eq!(state.accept_block(build(block), NOW).unwrap(), BlockOutcome::Connected { height: 13 });
+}
+
+#[test]
+fn blocks_that_are_no_longer_kept_stop_a_reorganisation_with_their_name() {
+    let (common, short, long) = fork();
+    let mut state = ChainState::in_memory(ChainParams::regtest(), Some(2), Options::default()).unwrap();
+    connect_all(&mut state, &common.blocks);
+    connect_all(&mut state, &short.blocks[105..]);
+    let tip = state.tip().hash;
+    let mut last = Ok(BlockOutcome::Orphan);
+    for block in &long.blocks[105..] {
+        last = state.accept_block(block.clone(), NOW);
+        if last.is_err() {
+            break;
+        }
+    }
+    assert!(matches!(last, Err(StoreError::NotKept { .. })), "{last:?}");
+    // Whole blocks were taken back; the coins are those of the tip.
+    assert_ne!(state.tip().hash, tip);
+}
+
+#[test]
+fn the_first_blocks_of_mainnet_connect() {
+    let Some(vectors) = support::vectors() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let params = ChainParams::by_name("main").unwrap();
+    let file = std::fs::File::open(vectors.join("mainnet/blocks-1-255.dat")).unwrap();
+    let options = options(CommitPolicy::WhenFull, 64 << 20);
+    let mut state = ChainState::open(folder.path(), params.clone(), options.clone()).unwrap();
+    let now = 1_795_392_000;
+    for (record, height) in BlockFile::new(file, params.magic).zip(1..) {
+        let block = DecodedBlock::decode(record.unwrap().bytes).unwrap();
+        assert_eq!(state.accept_block(block, now).unwrap(), BlockOutcome::Connected { height });
+    }
+    let tip = state.tip().hash.to_string();
+    assert!(tip.starts_with("00000000d0a75c86") && tip.ends_with("fe3c"), "{tip}");
+    let coins = state.coin_statistics().unwrap();
+    assert_eq!(coins.total, bitcoin::Amount::from_int_btc(255 * 50));
+    state.close().unwrap();
+    let state = ChainState::open(folder.path(), params, options).unwrap();
+    assert_eq!((state.tip().height, state.coin_statistics().unwrap()), (255, coins));
+}

@@ -1,0 +1,218 @@
+//! A small regtest chain for tests: branches that are mined in no time, spend what they make, and fork by cloning.
+
+use std::path::PathBuf;
+
+use adit_validator::block::DecodedBlock;
+use adit_validator::chain::ChainParams;
+use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Options};
+use adit_validator::coins::statistics::CoinStatistics;
+use bitcoin::absolute::LockTime;
+use bitcoin::block::{Header, Version};
+use bitcoin::consensus::serialize;
+use bitcoin::hashes::Hash;
+use bitcoin::script::Builder;
+use bitcoin::{
+    Amount, Block, BlockHash, OutPoint, ScriptBuf, Sequence, Target, Transaction, TxIn, TxMerkleNode, TxOut, Witness,
+    transaction,
+};
+
+/// Later than every block that a branch makes.
+pub const NOW: u64 = 1_700_000_000;
+
+const SPACING: u32 = 600;
+const MATURITY: u32 = 100;
+
+#[derive(Clone, Debug)]
+struct Unspent {
+    outpoint: OutPoint,
+    value: Amount,
+    from: u32,
+}
+
+/// One chain of blocks from genesis on. A clone goes its own way from there.
+#[derive(Clone, Debug)]
+pub struct Branch {
+    params: ChainParams,
+    tip: Header,
+    pub height: u32,
+    unspent: Vec<Unspent>,
+    /// Everything mined on this branch, the part before a fork included.
+    pub blocks: Vec<DecodedBlock>,
+}
+
+/// SplitMix64: the same numbers from the same seed, everywhere.
+#[derive(Clone, Debug)]
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+}
+
+impl Branch {
+    pub fn from_genesis() -> Self {
+        let params = ChainParams::regtest();
+        Self { tip: params.genesis.header, params, height: 0, unspent: Vec::new(), blocks: Vec::new() }
+    }
+
+    pub fn tip_hash(&self) -> BlockHash {
+        self.tip.block_hash()
+    }
+
+    /// Mines `count` blocks of `spends` transactions each, where so many coins are mature. `salt` keeps branches apart.
+    pub fn mine(&mut self, count: u32, salt: u64, spends: usize) -> &mut Self {
+        for _ in 0..count {
+            let block = self.next(salt, spends, 0);
+            self.push(block);
+        }
+        self
+    }
+
+    /// Mines a block whose coinbase takes `excess` satoshi beside the subsidy; 1,000 are more than any fees here.
+    pub fn mine_greedy(&mut self, salt: u64, excess: u64) -> &mut Self {
+        let block = self.next(salt, 1, excess);
+        self.push(block);
+        self
+    }
+
+    fn push(&mut self, block: Block) {
+        self.tip = block.header;
+        self.height += 1;
+        for (at, transaction) in block.txdata.iter().enumerate() {
+            let txid = transaction.compute_txid();
+            self.unspent.retain(|coin| transaction.input.iter().all(|input| input.previous_output != coin.outpoint));
+            for (vout, output) in
+                transaction.output.iter().enumerate().filter(|(_, output)| !output.script_pubkey.is_op_return())
+            {
+                let outpoint = OutPoint { txid, vout: vout as u32 };
+                let from = if at == 0 { self.height + MATURITY } else { self.height };
+                self.unspent.push(Unspent { outpoint, value: output.value, from });
+            }
+        }
+        self.blocks.push(DecodedBlock::decode(serialize(&block)).unwrap());
+    }
+
+    fn next(&self, salt: u64, spends: usize, excess: u64) -> Block {
+        let height = self.height + 1;
+        let mut numbers = Numbers(salt << 32 | u64::from(height));
+        let mut mature: Vec<&Unspent> = self.unspent.iter().filter(|coin| coin.from <= height).collect();
+        let mut transactions = Vec::new();
+        for _ in 0..spends.min(mature.len()) {
+            let coin = mature.swap_remove(numbers.below(mature.len()));
+            let split = spend(coin.outpoint, coin.value, 1 + numbers.below(3));
+            // Every other one is spent again in the same block.
+            if numbers.below(2) == 0 {
+                let first = OutPoint { txid: split.compute_txid(), vout: 0 };
+                transactions.push(split.clone());
+                transactions.push(spend(first, split.output[0].value, 1));
+            } else {
+                transactions.push(split);
+            }
+        }
+        let reward = self.params.subsidy.at(height) + Amount::from_sat(excess);
+        transactions.insert(0, coinbase(height, salt, reward));
+        let header = Header {
+            version: Version::from_consensus(0x2000_0000),
+            prev_blockhash: self.tip_hash(),
+            merkle_root: TxMerkleNode::all_zeros(),
+            time: self.tip.time + SPACING + (salt % 100) as u32,
+            bits: self.params.genesis.header.bits,
+            nonce: 0,
+        };
+        solve(Block { header, txdata: transactions })
+    }
+}
+
+/// Sets Merkle root and nonce. On regtest every other nonce will do.
+pub fn solve(mut block: Block) -> Block {
+    block.header.merkle_root = block.compute_merkle_root().unwrap();
+    let target = Target::from_compact(block.header.bits);
+    while !target.is_met_by(block.header.block_hash()) {
+        block.header.nonce += 1;
+    }
+    block
+}
+
+fn anyone_can_spend() -> ScriptBuf {
+    ScriptBuf::from_bytes(vec![0x51])
+}
+
+pub fn coinbase(height: u32, salt: u64, reward: Amount) -> Transaction {
+    let script_sig = Builder::new().push_int(height.into()).push_slice(salt.to_le_bytes()).into_script();
+    let input =
+        TxIn { previous_output: OutPoint::null(), script_sig, sequence: Sequence::MAX, witness: Witness::new() };
+    // The second output is one that is never a coin.
+    let marker = TxOut { value: Amount::ZERO, script_pubkey: ScriptBuf::from_bytes(vec![0x6a, 0x01, 0x00]) };
+    let output = vec![TxOut { value: reward, script_pubkey: anyone_can_spend() }, marker];
+    Transaction { version: transaction::Version::TWO, lock_time: LockTime::ZERO, input: vec![input], output }
+}
+
+/// Spends a coin into `count` equal ones; what is left over is the fee.
+fn spend(outpoint: OutPoint, value: Amount, count: usize) -> Transaction {
+    let input = TxIn {
+        previous_output: outpoint,
+        script_sig: ScriptBuf::new(),
+        sequence: Sequence::MAX,
+        witness: Witness::new(),
+    };
+    let output = TxOut { value: value / count as u64, script_pubkey: anyone_can_spend() };
+    Transaction {
+        version: transaction::Version::TWO,
+        lock_time: LockTime::ZERO,
+        input: vec![input],
+        output: vec![output; count],
+    }
+}
+
+pub fn options(commit: CommitPolicy, coin_cache_bytes: usize) -> Options {
+    Options { commit, coin_cache_bytes, ..Options::default() }
+}
+
+pub fn in_memory() -> ChainState {
+    ChainState::in_memory(ChainParams::regtest(), None, Options::default()).unwrap()
+}
+
+/// Feeds blocks that must all be connected, one after the other.
+pub fn connect_all<'a>(state: &mut ChainState, blocks: impl IntoIterator<Item = &'a DecodedBlock>) {
+    for block in blocks {
+        let outcome = state.accept_block(block.clone(), NOW).unwrap();
+        assert!(matches!(outcome, BlockOutcome::Connected { .. } | BlockOutcome::Duplicate), "{outcome:?}");
+    }
+}
+
+/// The coins of a fresh replay of `state`'s active chain.
+pub fn replayed_coins(state: &ChainState) -> CoinStatistics {
+    let mut fresh = ChainState::in_memory(state.params().clone(), None, Options::default()).unwrap();
+    for height in 1..=state.tip().height {
+        let hash = state.active_at(height).unwrap().hash;
+        let block = state.block(&hash).unwrap().unwrap();
+        assert_eq!(fresh.accept_block(block, u64::from(u32::MAX)).unwrap(), BlockOutcome::Connected { height });
+    }
+    assert_eq!(fresh.tip().hash, state.tip().hash);
+    fresh.coin_statistics().unwrap()
+}
+
+/// The folder of real blocks; `None` where it is not there, which is a failure under `CI=true`.
+pub fn vectors() -> Option<PathBuf> {
+    let folder = std::env::var_os("ADIT_VECTORS")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors"), PathBuf::from);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    assert!(
+        std::env::var("CI").is_ok_and(|ci| ci != "true") || std::env::var("CI").is_err(),
+        "no vectors in {}",
+        folder.display()
+    );
+    println!("ignored: no vectors in {}", folder.display());
+    None
+}
