@@ -7,4 +7,5 @@ pub mod block_file;
 pub mod chain;
 pub mod coins;
 pub mod headers;
+pub mod prevouts;
 pub mod rules;
