@@ -140,7 +140,7 @@ fn validate_block(params: &ChainParams, block: &Path, prevouts: &Path, report: &
             Ok(())
         }
         Err(CheckError::Rule(error)) => Err(Refusal::rule(block, Some(spent.height()), decoded.hash(), error)),
-        Err(CheckError::Prevouts(error)) => Err(error).with_context(|| prevouts.display().to_string()).or_usage()?,
+        Err(error) => Err(error).with_context(|| prevouts.display().to_string()).or_usage()?,
     }
 }
 
