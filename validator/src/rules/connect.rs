@@ -61,6 +61,16 @@ pub enum ConnectError<E> {
     View(E),
 }
 
+impl<E> ConnectError<E> {
+    /// The rule, if it was one.
+    pub fn rule(self) -> Option<RuleError> {
+        match self {
+            ConnectError::Rule(error) => Some(error),
+            ConnectError::View(_) => None,
+        }
+    }
+}
+
 impl<E> From<RuleError> for ConnectError<E> {
     fn from(error: RuleError) -> Self {
         ConnectError::Rule(error)

@@ -6,8 +6,8 @@ use bitcoin::block::{Header, Version};
 use bitcoin::hashes::Hash;
 use bitcoin::script::Builder;
 use bitcoin::{
-    Amount, Block, CompactTarget, OutPoint, ScriptBuf, Sequence, Target, Transaction, TxIn, TxMerkleNode, TxOut, Txid,
-    Witness, absolute, consensus, transaction,
+    Amount, Block, BlockHash, CompactTarget, OutPoint, ScriptBuf, Sequence, Target, Transaction, TxIn, TxMerkleNode,
+    TxOut, Txid, Witness, absolute, consensus, transaction,
 };
 
 use crate::block::DecodedBlock;
@@ -27,7 +27,7 @@ impl Chain {
     pub(crate) fn child(&self, time: u32, bits: u32) -> Header {
         Header {
             version: Version::from_consensus(4),
-            prev_blockhash: self.0[self.0.len() - 1].block_hash(),
+            prev_blockhash: self.tip().block_hash(),
             merkle_root: TxMerkleNode::all_zeros(),
             time,
             bits: CompactTarget::from_consensus(bits),
@@ -40,8 +40,16 @@ impl Chain {
     }
 
     pub(crate) fn push_header(&mut self, header: Header) {
-        assert_eq!(header.prev_blockhash, self.0[self.0.len() - 1].block_hash(), "headers form a chain");
+        assert!(self.ends_in(header.prev_blockhash), "headers form a chain");
         self.0.push(header);
+    }
+
+    pub(crate) fn tip(&self) -> Header {
+        self.0[self.0.len() - 1]
+    }
+
+    pub(crate) fn ends_in(&self, hash: BlockHash) -> bool {
+        self.tip().block_hash() == hash
     }
 
     /// Changes the time and the bits of the header at `height`, whatever follows it.
