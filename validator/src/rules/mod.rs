@@ -24,6 +24,7 @@ mod recorded;
 mod script_flags;
 mod script_ops;
 mod scripts;
+mod sequence_locks;
 mod signet;
 mod sigops;
 #[cfg(test)]
