@@ -1,66 +1,33 @@
 //! Tests of all rules together, on blocks that the public chains accepted and on damaged copies of them.
 
-use std::collections::HashMap;
-
-use bitcoin::OutPoint;
-
-use super::testing::{Alike, Chain, Vectors, vectors};
-use super::{
-    ConnectOptions, RuleError, connect_block, validate_block_in_context, validate_block_in_isolation,
-    validate_header_in_context,
-};
+use super::testing::{Alike, Replay, Vectors, vectors};
+use super::{validate_block_in_context, validate_block_in_isolation};
 use crate::block::DecodedBlock;
 use crate::block_file::BlockFile;
 use crate::chain::ChainParams;
-use crate::coins::Coin;
 
 const NOW: u64 = 1_795_392_000;
 
-/// Replays main from its genesis block, as a validator would.
-struct Replay {
-    params: ChainParams,
-    chain: Chain,
-    coins: HashMap<OutPoint, Coin>,
-    inputs: usize,
+fn main_from_genesis() -> Replay {
+    Replay::new(ChainParams::main(), NOW)
 }
 
-impl Replay {
-    fn new() -> Self {
-        let params = ChainParams::main();
-        Self { chain: Chain::after_genesis(&params), params, coins: HashMap::new(), inputs: 0 }
+/// Replays a file; what is wrong with it, if anything is.
+fn replay_file(replay: &mut Replay, file: &[u8]) -> Result<(), String> {
+    for block in BlockFile::new(file, replay.params.magic) {
+        let block = block.map_err(|error| error.to_string())?;
+        let block = DecodedBlock::decode(block.bytes).map_err(|error| error.to_string())?;
+        replay.add(&block).map_err(|error| error.to_string())?;
     }
-
-    fn add(&mut self, block: &DecodedBlock) -> Result<(), RuleError> {
-        let (params, chain) = (&self.params, &self.chain);
-        if !chain.ends_in(block.header().prev_blockhash) {
-            return Err(RuleError::PreviousNotFound { previous: block.header().prev_blockhash });
-        }
-        validate_block_in_isolation(params, block)?;
-        validate_header_in_context(params, chain, block.header(), NOW)?;
-        validate_block_in_context(params, chain, block)?;
-        let connected = connect_block(params, chain, block, &mut self.coins, ConnectOptions::default());
-        self.inputs += connected.map_err(|error| error.rule().expect("memory does not fail"))?.inputs;
-        self.chain.push_header(*block.header());
-        Ok(())
-    }
-
-    /// Replays a file; what is wrong with it, if anything is.
-    fn file(&mut self, file: &[u8]) -> Result<(), String> {
-        for block in BlockFile::new(file, self.params.magic) {
-            let block = block.map_err(|error| error.to_string())?;
-            let block = DecodedBlock::decode(block.bytes).map_err(|error| error.to_string())?;
-            self.add(&block).map_err(|error| error.to_string())?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 #[test]
 fn the_first_blocks_of_main_connect() {
     let Some(vectors) = vectors() else { return };
     let file = vectors.read("mainnet/blocks-1-255.dat");
-    let mut replay = Replay::new();
-    assert_eq!(replay.file(&file), Ok(()));
+    let mut replay = main_from_genesis();
+    assert_eq!(replay_file(&mut replay, &file), Ok(()));
     let tip = replay.chain.tip().block_hash().to_string();
     assert!(tip.starts_with("00000000d0a75c86") && tip.ends_with("fe3c"), "{tip}");
     let blocks = BlockFile::new(&file[..], replay.params.magic).map(|block| DecodedBlock::decode(block.unwrap().bytes));
@@ -77,11 +44,11 @@ fn every_flipped_byte_of_a_file_is_found() {
     let file = vectors.read("mainnet/blocks-1-255.dat");
     let three: usize =
         BlockFile::new(&file[..], ChainParams::main().magic).take(3).map(|block| block.unwrap().bytes.len() + 8).sum();
-    assert_eq!(Replay::new().file(&file[..three]), Ok(()));
+    assert_eq!(replay_file(&mut main_from_genesis(), &file[..three]), Ok(()));
     for at in 0..three {
         let mut damaged = file[..three].to_vec();
         damaged[at] ^= 1 << (at % 8);
-        let verdict = Replay::new().file(&damaged);
+        let verdict = replay_file(&mut main_from_genesis(), &damaged);
         assert!(verdict.is_err(), "byte {at}");
     }
 }

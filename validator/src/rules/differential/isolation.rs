@@ -1,4 +1,4 @@
-//! Tests that put the same bytes to these rules and to Bitcoin Core's, and compare the verdicts.
+//! Damaged blocks, by themselves: the rules in isolation, and what can be read at all.
 
 use std::sync::LazyLock;
 
@@ -10,11 +10,11 @@ use bitcoinkernel::{BLOCK_CHECK_ALL, BlockCheckResult, BlockValidationResult, Ch
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::block::merkle_root;
-use super::testing::{block_of, coinbase, mine, outpoint, spend, vectors};
-use super::{MAX_MONEY, RuleError, validate_block_in_isolation, validate_transaction_in_isolation};
 use crate::block::{DecodeError, DecodedBlock};
 use crate::chain::ChainParams;
+use crate::rules::block::merkle_root;
+use crate::rules::testing::{block_of, coinbase, mine, outpoint, spend, vectors};
+use crate::rules::{MAX_MONEY, RuleError, validate_block_in_isolation, validate_transaction_in_isolation};
 
 /// The kinds of verdict that Core's interface tells apart.
 #[derive(Debug, PartialEq, Eq)]
