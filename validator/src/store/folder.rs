@@ -428,7 +428,7 @@ mod tests {
         let sectors = (first.saturating_sub(SECTOR - 1)..second)
             .step_by(67)
             .map(|start| start.max(first)..(start + SECTOR).min(second));
-        for lost in cuts.chain(sectors).chain([second..second]) {
+        for lost in cuts.chain(sectors).chain(std::iter::once(second..second)) {
             let mut damaged = bytes[..second].to_vec();
             damaged[lost.clone()].fill(0);
             copy(&whole, &torn);
