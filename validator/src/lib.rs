@@ -8,5 +8,6 @@ pub mod chain;
 pub mod chainstate;
 pub mod coins;
 pub mod headers;
+pub mod prevouts;
 pub mod rules;
 pub mod store;

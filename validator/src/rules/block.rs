@@ -81,3 +81,112 @@ fn check_legacy_sigops(block: &DecodedBlock) -> Result<(), RuleError> {
     let sigops: u64 = block.transactions().iter().map(legacy_sigops).sum();
     check_sigop_cost(sigops * WITNESS_SCALE_FACTOR as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::consensus::serialize;
+    use bitcoin::{ScriptBuf, Transaction};
+
+    use super::*;
+    use crate::rules::testing::{block_of, coinbase, outpoint, spend};
+
+    fn verdict(transactions: Vec<Transaction>) -> Result<(), RuleError> {
+        validate_block_in_isolation(&ChainParams::regtest(), &block_of(transactions))
+    }
+
+    /// Different transactions that spend output 0 of as many others.
+    fn spends(count: u8) -> impl Iterator<Item = Transaction> {
+        (0..count).map(|n| spend(&[outpoint(n)], &[1]))
+    }
+
+    #[test]
+    fn a_good_block_is_accepted() {
+        assert_eq!(verdict(vec![coinbase(1, 50)]), Ok(()));
+        assert_eq!(verdict([coinbase(1, 50)].into_iter().chain(spends(6)).collect()), Ok(()));
+    }
+
+    #[test]
+    fn the_header_is_checked_first() {
+        let block = block_of(vec![]);
+        let error = validate_block_in_isolation(&ChainParams::main(), &block).unwrap_err();
+        assert_eq!(error.reject_reason(), "high-hash");
+    }
+
+    #[test]
+    fn the_merkle_root_is_that_of_the_transactions() {
+        let block = block_of(vec![coinbase(1, 50)]);
+        assert_eq!(check_merkle_root(&block), Ok(()));
+        let mut other = block.block().clone();
+        other.txdata[0].output[0].script_pubkey = ScriptBuf::new();
+        let other = DecodedBlock::decode(serialize(&other)).unwrap();
+        let error = check_merkle_root(&other).unwrap_err();
+        assert_eq!(error.reject_reason(), "bad-txnmrklroot");
+        assert_eq!(error.seen(), block.txids()[0].to_string());
+        assert_eq!(error.wanted(), other.txids()[0].to_string());
+    }
+
+    /// CVE-2012-2459: transactions 1 2 3 have the root of 1 2 3 3, and 1 to 6 that of 1 to 6 and 5 6.
+    #[test]
+    fn repetitions_that_keep_the_root_are_refused() {
+        for (count, repeated) in [(3, 2..3), (6, 4..6)] {
+            let good: Vec<_> = [coinbase(1, 50)].into_iter().chain(spends(count - 1)).collect();
+            let mut bad = good.clone();
+            bad.extend_from_slice(&good[repeated]);
+            let (good, bad) = (block_of(good), block_of(bad));
+            assert_eq!(good.hash(), bad.hash(), "the same header");
+            assert_eq!(check_merkle_root(&good), Ok(()));
+            let error = check_merkle_root(&bad).unwrap_err();
+            assert_eq!(error, RuleError::DuplicateTransactions {});
+            assert_eq!(error.reject_reason(), "bad-txns-duplicate");
+        }
+    }
+
+    #[test]
+    fn a_block_without_transactions_is_refused() {
+        let error = RuleError::BlockLength { transactions: 0, stripped_size: 81 };
+        assert_eq!(verdict(vec![]), Err(error));
+    }
+
+    #[test]
+    fn a_million_bytes_without_witnesses_are_the_limit() {
+        let of_size = |size: usize| {
+            let mut coinbase = coinbase(1, 50);
+            // Header, count, and the four bytes more that the length of a long script takes.
+            let rest = 81 + coinbase.base_size() - 1 + 4;
+            coinbase.output[0].script_pubkey = ScriptBuf::from_bytes(vec![0; size - rest]);
+            block_of(vec![coinbase])
+        };
+        let block = of_size(1_000_000);
+        assert_eq!(block.stripped_size(), 1_000_000);
+        assert_eq!(check_length(&block), Ok(()));
+        let error = RuleError::BlockLength { transactions: 1, stripped_size: 1_000_001 };
+        assert_eq!(check_length(&of_size(1_000_001)), Err(error));
+    }
+
+    #[test]
+    fn the_coinbase_is_the_first_and_only() {
+        assert_eq!(verdict(spends(2).collect()), Err(RuleError::CoinbaseMissing {}));
+        let mut transactions: Vec<_> = [coinbase(1, 50)].into_iter().chain(spends(2)).collect();
+        transactions.push(coinbase(2, 50));
+        assert_eq!(verdict(transactions), Err(RuleError::CoinbaseMultiple { tx: 3 }));
+    }
+
+    #[test]
+    fn transactions_are_checked_each() {
+        let mut bad = spend(&[outpoint(1)], &[1]);
+        bad.output[0].value = bitcoin::Amount::from_sat(u64::MAX);
+        let error = RuleError::NegativeOutput { tx: 1, output: 0, value: -1 };
+        assert_eq!(verdict(vec![coinbase(1, 50), bad]), Err(error));
+    }
+
+    #[test]
+    fn twenty_thousand_signature_operations_are_the_limit() {
+        let with_sigops = |count: usize| {
+            let mut coinbase = coinbase(1, 50);
+            coinbase.output[0].script_pubkey = ScriptBuf::from_bytes(vec![0xac; count]);
+            check_legacy_sigops(&block_of(vec![coinbase]))
+        };
+        assert_eq!(with_sigops(20_000), Ok(()));
+        assert_eq!(with_sigops(20_001), Err(RuleError::SigopCost { cost: 80_004 }));
+    }
+}

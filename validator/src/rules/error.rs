@@ -455,18 +455,35 @@ rule_book! {
     }
     "bad-txns-accumulated-fee-outofrange", seen fees, wanted format_args!("0 to {MAX_MONEY}");
 
-    /// A transaction spends an output sooner than it promised to (BIP68).
-    SequenceLock {
+    /// An input spends a coin fewer blocks after it was made than it promised (BIP68).
+    HeightLock {
         /// Which transaction.
         tx: usize,
-        /// The first height, and the first median time past, at which it may stand.
-        unlocked: (u32, u64),
-        /// The block's height, and its ancestors' median time past.
-        now: (u32, u32),
+        /// Which input.
+        input: usize,
+        /// The first height at which it may.
+        unlocked: u64,
+        /// The block's height.
+        height: u32,
     }
     "bad-txns-nonfinal",
-    seen format_args!("transaction {tx} at height {}, median time {}", now.0, now.1),
-    wanted format_args!("height {}, median time {} or later", unlocked.0, unlocked.1);
+    seen format_args!("transaction {tx}, input {input} at height {height}"),
+    wanted format_args!("height {unlocked} or above");
+
+    /// An input spends a coin less time after it was made than it promised (BIP68).
+    TimeLock {
+        /// Which transaction.
+        tx: usize,
+        /// Which input.
+        input: usize,
+        /// The first median time past at which it may, in seconds since 1970.
+        unlocked: u64,
+        /// The ancestors' median time.
+        median: u32,
+    }
+    "bad-txns-nonfinal",
+    seen format_args!("transaction {tx}, input {input} at median time {median}"),
+    wanted format_args!("{unlocked} or later");
 
     /// The coinbase creates more than the subsidy and the fees.
     CoinbaseAmount {

@@ -67,13 +67,13 @@ fn check_timewarp(params: &ChainParams, ancestry: &impl Ancestry, header: &Heade
 }
 
 /// A block is at most two hours ahead of the network's time. The one rule whose answer changes as time goes by.
-fn check_time_not_in_future(header: &Header, now: u64) -> Result<(), RuleError> {
+pub(super) fn check_time_not_in_future(header: &Header, now: u64) -> Result<(), RuleError> {
     let latest = now.saturating_add(MAX_FUTURE_BLOCK_TIME);
     if u64::from(header.time) <= latest { Ok(()) } else { Err(RuleError::TimeTooNew { time: header.time, latest }) }
 }
 
 /// Versions 1, 2 and 3 ended with BIP34, BIP66 and BIP65.
-fn check_version(params: &ChainParams, height: u32, header: &Header) -> Result<(), RuleError> {
+pub(super) fn check_version(params: &ChainParams, height: u32, header: &Header) -> Result<(), RuleError> {
     let version = header.version.to_consensus();
     let forks = &params.deployments;
     for (wanted, from) in [(2, forks.bip34), (3, forks.bip66), (4, forks.bip65)] {

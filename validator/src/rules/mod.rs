@@ -8,6 +8,7 @@
 //! [`Ancestry`]: crate::headers::Ancestry
 //! [`CoinView`]: crate::coins::CoinView
 
+pub(crate) mod alone;
 mod asert;
 mod block;
 mod connect;

@@ -64,3 +64,68 @@ impl Prepared {
         verify(script, Some(value), &self.transaction, input, Some(flags.to_kernel()), &self.data).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::{OutPoint, ScriptBuf};
+
+    use super::*;
+    use crate::rules::testing::{block_of, coin, coinbase, outpoint, spend};
+
+    const FAILS: u8 = 0x00;
+    const SUCCEEDS: u8 = 0x51;
+
+    /// Checks a block whose transactions spend coins with these one-opcode scripts.
+    fn verdict(transactions: &[&[u8]]) -> Result<(), RuleError> {
+        let mut next = 0;
+        let mut fresh = || {
+            next += 1;
+            outpoint(next)
+        };
+        let mut block = vec![coinbase(1, 50)];
+        let mut spent = Vec::new();
+        for scripts in transactions {
+            let outpoints: Vec<OutPoint> = scripts.iter().map(|_| fresh()).collect();
+            block.push(spend(&outpoints, &[1]));
+            spent.push(
+                scripts
+                    .iter()
+                    .map(|&script| {
+                        let mut coin = coin(1, 1);
+                        coin.output.script_pubkey = ScriptBuf::from_bytes(vec![script]);
+                        coin
+                    })
+                    .collect(),
+            );
+        }
+        check_scripts(&block_of(block), &spent, ScriptFlags::P2SH | ScriptFlags::WITNESS | ScriptFlags::TAPROOT)
+    }
+
+    #[test]
+    fn scripts_that_succeed_are_accepted() {
+        assert_eq!(verdict(&[]), Ok(()));
+        assert_eq!(verdict(&[&[SUCCEEDS], &[SUCCEEDS; 3]]), Ok(()));
+    }
+
+    #[test]
+    fn the_first_input_that_fails_is_reported() {
+        for _ in 0..50 {
+            let error = verdict(&[&[SUCCEEDS], &[SUCCEEDS, FAILS, FAILS], &[FAILS; 100]]).unwrap_err();
+            let RuleError::Script { tx, input, .. } = error else { panic!("{error}") };
+            assert_eq!((tx, input), (2, 1));
+            assert_eq!(error.reject_reason(), "mandatory-script-verify-flag-failed");
+        }
+    }
+
+    /// A coin that needs a rule which only some flags bring: OP_CHECKSEQUENCEVERIFY is an OP_NOP3 without its flag.
+    #[test]
+    fn flags_reach_the_engine() {
+        let transaction = spend(&[outpoint(1)], &[1]);
+        let raw = bitcoin::consensus::serialize(&transaction);
+        let mut coin = coin(1, 1);
+        coin.output.script_pubkey = ScriptBuf::from_bytes(vec![0x51, 0xb2]);
+        assert_eq!(first_failing_input(&raw, &[&coin.output], ScriptFlags::P2SH), None);
+        let csv = ScriptFlags::P2SH | ScriptFlags::CHECKSEQUENCEVERIFY;
+        assert_eq!(first_failing_input(&raw, &[&coin.output], csv), Some(0));
+    }
+}

@@ -131,3 +131,167 @@ fn push(script: &mut Vec<u8>, data: &[u8]) {
     let data = PushBytesBuf::try_from(data.to_vec()).expect("data that was pushed can be pushed");
     script.extend(Builder::new().push_slice(data).into_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::opcodes::all::OP_CHECKMULTISIG;
+    use bitcoin::secp256k1::{Message, Secp256k1, SecretKey};
+    use bitcoin::sighash::SighashCache;
+    use bitcoin::{Block, EcdsaSighashType, PublicKey};
+
+    use super::*;
+    use crate::rules::testing::{anyone_can_spend, block_of, coin, coinbase, mine};
+    use crate::rules::validate_block_in_isolation;
+
+    /// Block 1 of the public signet.
+    const BLOCK_1: &str = "00000020f61eee3b63a380a477a063af32b2bbc97c9ff9f01f2c4225e973988108000000f575c83235984e7dc4afc\
+        1f30944c170462e84437ab6f2d52e16878a79e4678bd1914d5fae77031eccf4070001010000000001010000000000000000000000000000000\
+        000000000000000000000000000000000ffffffff025151feffffff0200f2052a010000001600149243f727dd5343293eb83174324019ec16c\
+        2630f0000000000000000776a24aa21a9ede2f61c3f71d1defd3fa999dfa36953755c690689799962b48bebd836974e8cf94c4fecc7daa2490\
+        047304402205e423a8754336ca99dbe16509b877ef1bf98d008836c725005b3c787c41ebe46022047246e4467ad7cc7f1ad98662afcaf14c11\
+        5e0095a227c7b05c5182591c23e7e01000120000000000000000000000000000000000000000000000000000000000000000000000000";
+
+    fn block_1() -> DecodedBlock {
+        DecodedBlock::decode(hex::decode(BLOCK_1).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_recorded_block_satisfies_the_public_challenge() {
+        let signet = ChainParams::signet();
+        assert_eq!(validate_block_in_isolation(&signet, &block_1()), Ok(()));
+    }
+
+    #[test]
+    fn it_does_not_satisfy_the_challenge_to_have_both_signatures() {
+        let mut signet = ChainParams::signet();
+        let mut challenge = signet.signet_challenge.take().unwrap().into_bytes();
+        challenge[0] = 0x52;
+        signet.signet_challenge = Some(ScriptBuf::from_bytes(challenge));
+        let error = validate_block_in_isolation(&signet, &block_1()).unwrap_err();
+        assert_eq!(error, RuleError::SignetSolution { fault: SignetFault::Unsatisfied });
+        assert_eq!(error.reject_reason(), "bad-signet-blksig");
+    }
+
+    #[test]
+    fn the_signature_covers_the_header_and_the_transactions() {
+        let signet = ChainParams::signet();
+        type Damage = fn(&mut Block);
+        let damages: [Damage; 4] = [
+            |block| block.header.time += 1,
+            |block| block.header.version = bitcoin::block::Version::from_consensus(0x2000_0001),
+            |block| block.header.prev_blockhash = bitcoin::BlockHash::all_zeros(),
+            |block| block.txdata[0].output[0].value = Amount::from_sat(1),
+        ];
+        for damage in damages {
+            let mut block = block_1().block().clone();
+            damage(&mut block);
+            let block = DecodedBlock::decode(serialize(&block)).unwrap();
+            let error = check_signet_solution(&signet, &block).unwrap_err();
+            assert_eq!(error, RuleError::SignetSolution { fault: SignetFault::Unsatisfied });
+        }
+    }
+
+    #[test]
+    fn the_genesis_block_and_other_chains_need_no_signature() {
+        let genesis = DecodedBlock::decode(serialize(&ChainParams::signet().genesis)).unwrap();
+        assert_eq!(check_signet_solution(&ChainParams::signet(), &genesis), Ok(()));
+        assert_eq!(check_signet_solution(&ChainParams::regtest(), &block_of(vec![coinbase(1, 50)])), Ok(()));
+    }
+
+    /// Regtest with a challenge.
+    fn challenged(challenge: ScriptBuf) -> ChainParams {
+        let mut params = ChainParams::regtest();
+        params.signet_challenge = Some(challenge);
+        params
+    }
+
+    /// A block whose commitment is followed by these pushes.
+    fn block_with(pushes: &[&[u8]]) -> DecodedBlock {
+        let mut coinbase = coinbase(1, 50);
+        coinbase.input[0].witness = Witness::from_slice(&[[0; 32]]);
+        let mut script = [&[0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed][..], &[0; 32]].concat();
+        for data in pushes {
+            push(&mut script, data);
+        }
+        let mut output = coin(0, 0).output;
+        output.script_pubkey = ScriptBuf::from_bytes(script);
+        coinbase.output.push(output);
+        block_of(vec![coinbase])
+    }
+
+    #[test]
+    fn a_trivial_challenge_needs_a_commitment_and_no_solution() {
+        let params = challenged(anyone_can_spend());
+        assert_eq!(check_signet_solution(&params, &block_with(&[])), Ok(()));
+        let error = check_signet_solution(&params, &block_of(vec![coinbase(1, 50)])).unwrap_err();
+        assert_eq!(error, RuleError::SignetSolution { fault: SignetFault::NoCommitment });
+    }
+
+    #[test]
+    fn a_solution_is_a_script_and_a_witness_and_no_more() {
+        let params = challenged(anyone_can_spend());
+        let with =
+            |solution: &[u8]| check_signet_solution(&params, &block_with(&[&[&SIGNET_HEADER, solution].concat()]));
+        assert_eq!(with(&[0, 0]), Ok(()));
+        for malformed in [&[0][..], &[0, 0, 0], &[5, 1, 2], &[0, 1]] {
+            let error = with(malformed).unwrap_err();
+            assert_eq!(error, RuleError::SignetSolution { fault: SignetFault::Malformed }, "{malformed:02x?}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_push_that_goes_on_after_the_header_is_the_solution() {
+        let section = |data: &[u8]| [&SIGNET_HEADER, data].concat();
+        let mut script = vec![0x6a, 0x51];
+        for data in [&SIGNET_HEADER[..], &section(&[1]), &section(&[2])] {
+            push(&mut script, data);
+        }
+        let (cleared, solution) = split_solution(Script::from_bytes(&script)).unwrap();
+        let mut wanted = vec![0x6a, 0x51];
+        for data in [&SIGNET_HEADER[..], &SIGNET_HEADER, &section(&[2])] {
+            push(&mut wanted, data);
+        }
+        assert_eq!((cleared.into_bytes(), solution), (wanted, vec![1]));
+        assert_eq!(split_solution(Script::from_bytes(&[0x6a, 4, 0xec, 0xc7, 0xda, 0xa2])), None);
+    }
+
+    /// A private chain by authority: five of six signers.
+    #[test]
+    fn five_of_six_signers() {
+        let secp = Secp256k1::new();
+        let keys: Vec<_> = (1..=6).map(|n| SecretKey::from_slice(&[n; 32]).unwrap()).collect();
+        let mut challenge = Builder::new().push_int(5);
+        for key in &keys {
+            challenge = challenge.push_key(&PublicKey::new(key.public_key(&secp)));
+        }
+        let params = challenged(challenge.push_int(6).push_opcode(OP_CHECKMULTISIG).into_script());
+        let challenge = params.signet_challenge.clone().unwrap();
+        // Signed with the solution left out: only the header stands in its place.
+        let unsigned = block_with(&[&SIGNET_HEADER]);
+        let SignetTransactions { to_sign, .. } = signet_transactions(&challenge, &unsigned).unwrap();
+        let digest = SighashCache::new(&to_sign).legacy_signature_hash(0, &challenge, 1).unwrap();
+        let signatures: Vec<_> = keys
+            .iter()
+            .map(|key| {
+                let signature = secp.sign_ecdsa(&Message::from_digest(digest.to_byte_array()), key);
+                bitcoin::ecdsa::Signature { signature, sighash_type: EcdsaSighashType::All }.serialize()
+            })
+            .collect();
+        let verdict = |signers: &[usize]| {
+            let mut script_sig = Builder::new().push_int(0);
+            for &signer in signers {
+                script_sig = script_sig.push_slice(signatures[signer]);
+            }
+            let solution = [&SIGNET_HEADER[..], &serialize(&script_sig.into_script()), &[0]].concat();
+            let mut block = block_with(&[&solution]).block().clone();
+            block.header.time = unsigned.header().time;
+            check_signet_solution(&params, &mine(block))
+        };
+        let unsatisfied = Err(RuleError::SignetSolution { fault: SignetFault::Unsatisfied });
+        assert_eq!(verdict(&[0, 1, 2, 3, 4]), Ok(()));
+        assert_eq!(verdict(&[1, 2, 3, 4, 5]), Ok(()));
+        assert_eq!(verdict(&[0, 1, 2, 3]), unsatisfied);
+        assert_eq!(verdict(&[0, 1, 2, 3, 3]), unsatisfied);
+        assert_eq!(verdict(&[1, 0, 2, 3, 4]), unsatisfied, "out of order");
+    }
+}

@@ -1,12 +1,18 @@
-//! What the tests of the rules stand on: a chain of headers in memory, and the recorded blocks of public chains.
+//! What the tests of the rules stand on: headers in memory, blocks made on the spot, and recorded ones of public chains.
 
 use std::path::PathBuf;
 
 use bitcoin::block::{Header, Version};
 use bitcoin::hashes::Hash;
-use bitcoin::{CompactTarget, TxMerkleNode, consensus};
+use bitcoin::script::Builder;
+use bitcoin::{
+    Amount, Block, CompactTarget, OutPoint, ScriptBuf, Sequence, Target, Transaction, TxIn, TxMerkleNode, TxOut, Txid,
+    Witness, absolute, consensus, transaction,
+};
 
+use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
+use crate::coins::Coin;
 use crate::headers::Ancestry;
 
 /// Headers from genesis on. Their proofs of work need not be any.
@@ -53,6 +59,88 @@ impl Ancestry for Chain {
     fn header_at(&self, height: u32) -> Header {
         self.0[height as usize]
     }
+}
+
+/// Ancestors of which only the number and the time matter: every header is the same.
+pub(crate) struct Alike {
+    pub(crate) tip_height: u32,
+    pub(crate) header: Header,
+}
+
+impl Alike {
+    /// Ancestors with this last height and this time.
+    pub(crate) fn new(tip_height: u32, time: u32) -> Self {
+        let mut header = ChainParams::regtest().genesis.header;
+        header.time = time;
+        Self { tip_height, header }
+    }
+}
+
+impl Ancestry for Alike {
+    fn tip_height(&self) -> u32 {
+        self.tip_height
+    }
+
+    fn header_at(&self, height: u32) -> Header {
+        assert!(height <= self.tip_height, "no header at {height}");
+        self.header
+    }
+}
+
+/// A script that anybody satisfies: OP_TRUE.
+pub(crate) fn anyone_can_spend() -> ScriptBuf {
+    ScriptBuf::from_bytes(vec![0x51])
+}
+
+/// A coin of `value` satoshi, made at `height` by a transaction that is no coinbase, for anybody to spend.
+pub(crate) fn coin(value: i64, height: u32) -> Coin {
+    let output = TxOut { value: Amount::from_sat(value.cast_unsigned()), script_pubkey: anyone_can_spend() };
+    Coin { output, height, is_coinbase: false }
+}
+
+/// The output 0 of a transaction that does not exist, a different one for each `n`.
+pub(crate) fn outpoint(n: u8) -> OutPoint {
+    OutPoint { txid: Txid::from_byte_array([n; 32]), vout: 0 }
+}
+
+/// A transaction of version 2 without lock time, signature or witness.
+pub(crate) fn spend(outpoints: &[OutPoint], values: &[i64]) -> Transaction {
+    let input = |&previous_output| TxIn {
+        previous_output,
+        script_sig: ScriptBuf::new(),
+        sequence: Sequence::MAX,
+        witness: Witness::new(),
+    };
+    Transaction {
+        version: transaction::Version::TWO,
+        lock_time: absolute::LockTime::ZERO,
+        input: outpoints.iter().map(input).collect(),
+        output: values.iter().map(|&value| coin(value, 0).output).collect(),
+    }
+}
+
+/// A coinbase that begins with `height` and pays `value` satoshi to anybody.
+pub(crate) fn coinbase(height: u32, value: i64) -> Transaction {
+    let mut coinbase = spend(&[OutPoint::null()], &[value]);
+    coinbase.input[0].script_sig = Builder::new().push_int(height.into()).push_slice(b"test").into_script();
+    coinbase
+}
+
+/// A block of these transactions, with its Merkle root, on regtest's genesis block, mined.
+pub(crate) fn block_of(transactions: Vec<Transaction>) -> DecodedBlock {
+    let regtest = ChainParams::regtest();
+    let header = Chain::after_genesis(&regtest).child(regtest.genesis.header.time + 600, 0x207f_ffff);
+    mine(Block { header, txdata: transactions })
+}
+
+/// The block with its Merkle root and a nonce that meets its target, decoded.
+pub(crate) fn mine(mut block: Block) -> DecodedBlock {
+    block.header.merkle_root = block.compute_merkle_root().unwrap_or(TxMerkleNode::all_zeros());
+    let target = Target::from_compact(block.header.bits);
+    while !target.is_met_by(block.header.block_hash()) {
+        block.header.nonce += 1;
+    }
+    DecodedBlock::decode(consensus::serialize(&block)).unwrap()
 }
 
 /// The folder of recorded blocks and public vectors.

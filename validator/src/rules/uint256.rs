@@ -99,27 +99,21 @@ impl Uint256 {
     /// `self << count` modulo 2^256.
     fn shl_lossy(self, count: u32) -> Uint256 {
         let (limbs, bits) = ((count / 64) as usize, count % 64);
-        let mut out = [0; 4];
-        for i in limbs..4 {
-            out[i] = self.0[i - limbs] << bits;
-            if bits > 0 && i > limbs {
-                out[i] |= self.0[i - limbs - 1] >> (64 - bits);
-            }
-        }
-        Uint256(out)
+        let limb = |i: Option<usize>| i.map_or(0, |i| u128::from(self.0[i]));
+        Uint256(std::array::from_fn(|i| {
+            let pair = limb(i.checked_sub(limbs)) << 64 | limb(i.checked_sub(limbs + 1));
+            (pair << bits >> 64) as u64
+        }))
     }
 
     /// `self >> count`.
     pub(super) fn shr(self, count: u32) -> Uint256 {
         let (limbs, bits) = ((count / 64) as usize, count % 64);
-        let mut out = [0; 4];
-        for i in 0..4_usize.saturating_sub(limbs) {
-            out[i] = self.0[i + limbs] >> bits;
-            if bits > 0 && i + limbs + 1 < 4 {
-                out[i] |= self.0[i + limbs + 1] << (64 - bits);
-            }
-        }
-        Uint256(out)
+        let limb = |i: usize| self.0.get(i).map_or(0, |&limb| u128::from(limb));
+        Uint256(std::array::from_fn(|i| {
+            let pair = limb(i + limbs + 1) << 64 | limb(i + limbs);
+            (pair >> bits) as u64
+        }))
     }
 
     /// The sum, or `None` where it does not fit.
