@@ -2,6 +2,8 @@
 //!
 //! The test binary runs itself again as that process. `ADIT_CRASH_KILLS` sets how many kills there are.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[expect(dead_code, reason = "some of it is for other tests")]
 mod support;
 

@@ -1,5 +1,7 @@
 //! The store on disks that fail: full ones, and ones that lose, tear and reorder what was not yet synced when the power went.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[expect(dead_code, reason = "some of it is for other tests")]
 mod support;
 

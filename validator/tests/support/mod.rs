@@ -1,5 +1,7 @@
 //! A small regtest chain for tests: branches that are mined in no time, spend what they make, and fork by cloning.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::PathBuf;
 
 use adit_validator::block::DecodedBlock;
