@@ -9,7 +9,7 @@ use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Event, 
 use adit_validator::rules::RuleError;
 use adit_validator::store::StoreError;
 use proptest::prelude::*;
-use support::{Branch, NOW, connect_all, in_memory, options, replayed_coins};
+use support::{Branch, NOW, check_coins, connect_all, eventful, in_memory, options};
 
 /// 105 common blocks, then a branch of 4 and one of 6, all with spends of common and of own coins.
 fn fork() -> (Branch, Branch, Branch) {
@@ -45,7 +45,7 @@ proptest! {
         }
         prop_assert_eq!(state.tip().hash, long.tip_hash());
         prop_assert_eq!(state.orphan_count(), 0);
-        prop_assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+        check_coins(&state, "after any order");
     }
 }
 
@@ -96,7 +96,7 @@ fn a_deep_reorganisation_there_and_back_restores_every_coin() {
         state.accept_block(block.clone(), NOW).unwrap();
     }
     assert_eq!(state.tip().hash, other.tip_hash());
-    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+    check_coins(&state, "");
     let events: Vec<Event> = events.try_iter().collect();
     let disconnected = events.iter().filter(|event| matches!(event, Event::Disconnected { .. })).count();
     let connected = events.iter().filter(|event| matches!(event, Event::Connected { .. })).count();
@@ -110,7 +110,7 @@ fn a_deep_reorganisation_there_and_back_restores_every_coin() {
     assert_eq!(state.accept_block(one.blocks[311].clone(), NOW).unwrap(), BlockOutcome::Connected { height: 312 });
     let coinbases = state.coin_statistics().unwrap().count - before.count;
     assert_eq!(coinbases, 2, "the coins of {tip} and two new coinbases");
-    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+    check_coins(&state, "");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn an_invalid_block_in_a_heavier_branch_leaves_the_best_valid_chain() {
         state.accept_block(block.clone(), NOW).unwrap();
     }
     assert_eq!(state.tip().hash, mended.tip_hash());
-    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+    check_coins(&state, "");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_folder_comes_back_as_it_was_committed() {
     }
     assert_eq!(state.durable_tip().hash, long.tip_hash());
     assert_eq!(state.coin_cache_bytes(), 0);
-    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+    check_coins(&state, "");
     drop(state);
 
     // Undo data of earlier runs: back to the shorter branch, made longer.
@@ -232,9 +232,26 @@ fn a_folder_comes_back_as_it_was_committed() {
         state.accept_block(block.clone(), NOW).unwrap();
     }
     assert_eq!(state.tip().hash, short.tip_hash());
-    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+    check_coins(&state, "");
     state.close().unwrap();
     assert_eq!(open(CommitPolicy::WhenFull, 0).tip().hash, short.tip_hash());
+}
+
+#[test]
+fn a_folder_with_hardly_a_cache_and_memory_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(CommitPolicy::WhenFull, 20_000);
+    let mut on_disk = ChainState::open(folder.path(), ChainParams::regtest(), options.clone()).unwrap();
+    let mut in_memory = in_memory();
+    for block in eventful(8) {
+        let outcome = on_disk.accept_block(block.clone(), NOW).unwrap();
+        assert_eq!(outcome, in_memory.accept_block(block, NOW).unwrap());
+        assert!(on_disk.coin_cache_bytes() <= options.coin_cache_bytes);
+    }
+    assert_eq!(on_disk.tip().hash, in_memory.tip().hash);
+    assert_eq!(on_disk.tip().height, 220);
+    assert_eq!(on_disk.coin_statistics().unwrap(), in_memory.coin_statistics().unwrap());
+    check_coins(&on_disk, "");
 }
 
 #[test]
