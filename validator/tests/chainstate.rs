@@ -139,8 +139,11 @@ fn an_invalid_block_in_a_heavier_branch_leaves_the_best_valid_chain() {
     assert_eq!(invalid, Some((greedy, 108, "bad-cb-amount".to_owned())));
 
     // It is remembered, and so is everything above it.
-    let again = state.accept_block(bad.blocks[107].clone(), NOW).unwrap();
-    assert_eq!(again, BlockOutcome::Duplicate);
+    for block in &bad.blocks[107..] {
+        let again = state.accept_block(block.clone(), NOW).unwrap();
+        assert_eq!(again, BlockOutcome::KnownInvalid { first: greedy });
+        assert_eq!(state.accept_header(block.header(), NOW).unwrap(), HeaderOutcome::KnownInvalid { first: greedy });
+    }
     let above = bad.clone().mine(1, 4, 0).blocks[111].clone();
     let error = RuleError::PreviousInvalid { previous: bad.tip_hash() };
     let refused = InvalidBlock { hash: above.hash(), height: Some(112), error };

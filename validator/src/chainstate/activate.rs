@@ -6,18 +6,18 @@
 
 use bitcoin::OutPoint;
 
-use super::{ChainState, Event};
+use super::{ChainState, Event, InvalidBlock};
 use crate::block::DecodedBlock;
 use crate::coins::cache::CachedCoins;
 use crate::coins::encoding::MAX_SCRIPT_SIZE;
 use crate::coins::{BlockUndo, Coin, CoinView};
-use crate::headers::tree::{EntryId, Validity};
+use crate::headers::tree::{Entry, EntryId, Validity};
 use crate::rules::{self, ConnectError, RuleError};
 use crate::store::StoreError;
 
 impl ChainState {
     /// Makes the best chain active, and returns the blocks that turned out to break a rule on the way.
-    pub(super) fn activate(&mut self) -> Result<Vec<(EntryId, RuleError)>, StoreError> {
+    pub(super) fn activate(&mut self) -> Result<Vec<InvalidBlock>, StoreError> {
         let before = self.tip_id();
         let mut failures = Vec::new();
         while let Some(best) = self.candidates.best().filter(|best| *best != self.tip_id()) {
@@ -28,8 +28,7 @@ impl ChainState {
             }
             for id in self.tree.path(fork, best) {
                 if let Some(error) = self.connect(id)? {
-                    self.fail(id, error.clone());
-                    failures.push((id, error));
+                    failures.push(self.fail(id, error));
                     break;
                 }
                 self.commit_if_full()?;
@@ -43,11 +42,12 @@ impl ChainState {
         Ok(failures)
     }
 
-    fn fail(&mut self, id: EntryId, error: RuleError) {
+    fn fail(&mut self, id: EntryId, error: RuleError) -> InvalidBlock {
         self.condemn(id);
-        let entry = self.tree.entry(id);
-        tracing::warn!(hash = %entry.hash, height = entry.height, %error, "a block breaks a rule");
-        self.events.push(Event::Invalid { hash: entry.hash, height: entry.height, error });
+        let Entry { hash, height, .. } = *self.tree.entry(id);
+        tracing::warn!(%hash, height, %error, "a block breaks a rule");
+        self.events.push(Event::Invalid { hash, height, error: error.clone() });
+        InvalidBlock { hash, height: Some(height), error }
     }
 
     /// Connects a child of the tip. `Some`: it breaks this rule, and nothing changed.

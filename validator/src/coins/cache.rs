@@ -47,7 +47,7 @@ impl CoinCache {
     #[must_use]
     pub fn memory(&self) -> usize {
         // The standard table fills seven of eight buckets, and keeps one byte of control a bucket.
-        let buckets = self.slots.capacity() / 7 * 8;
+        let buckets = (self.slots.capacity() * 8).div_ceil(7);
         buckets * (size_of::<(OutPoint, Slot)>() + 1) + self.script_bytes
     }
 
