@@ -258,6 +258,40 @@ fn a_folder_with_hardly_a_cache_and_memory_agree() {
 }
 
 #[test]
+fn a_flipped_byte_in_a_stored_block_is_named_by_file_and_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut chain = Branch::from_genesis();
+    chain.mine(102, 0, 1);
+    let mut state = ChainState::open(folder.path(), ChainParams::regtest(), Options::default()).unwrap();
+    connect_all(&mut state, &chain.blocks);
+    let path = folder.path().join("blocks/blk00000.dat");
+    let good = std::fs::read(&path).unwrap();
+    let last = chain.blocks[101].raw().len();
+    for at in good.len() - last - 8..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        std::fs::write(&path, &bad).unwrap();
+        let error = state.block(&chain.tip_hash()).unwrap_err();
+        let StoreError::Damaged { path: named, offset, .. } = &error else { panic!("byte {at}: {error}") };
+        let start = good.len() - last;
+        assert!(*named == path && (start as u64 - 8..=start as u64).contains(offset), "byte {at}: {error}");
+    }
+    std::fs::write(&path, &good).unwrap();
+    assert_eq!(state.block(&chain.tip_hash()).unwrap().unwrap().raw(), chain.blocks[101].raw());
+}
+
+#[test]
+fn a_chain_state_can_move_to_the_thread_that_writes() {
+    let mut chain = Branch::from_genesis();
+    let mut state = in_memory();
+    let events = state.subscribe();
+    chain.mine(3, 0, 0);
+    let tip = chain.tip_hash();
+    std::thread::spawn(move || connect_all(&mut state, &chain.blocks)).join().unwrap();
+    assert_eq!(events.iter().last(), Some(Event::TipChanged { hash: tip, height: 3 }));
+}
+
+#[test]
 fn failed_branches_are_remembered_over_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let open = || ChainState::open(folder.path(), ChainParams::regtest(), Options::default()).unwrap();
