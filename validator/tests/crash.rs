@@ -51,7 +51,8 @@ fn import(folder: &Path) {
     state.close().unwrap();
 }
 
-/// Starts an import, kills it `pause` after its start, or after it has opened the store, and returns the last tip that it reported, and whether the kill came in time.
+/// Starts an import, kills it `pause` after its start, or after it has opened the store, and returns the last tip that
+/// it reported, and whether the kill came in time.
 fn import_and_kill(
     folder: &Path,
     commit: CommitPolicy,

@@ -85,25 +85,22 @@ enum Step {
 
 impl ChainState {
     /// Takes a header. `now` is the network's time in seconds since 1970. It becomes durable with the next commit.
-    ///
-    /// # Errors
-    /// None now; a store that fails, once headers are committed by themselves.
-    pub fn accept_header(&mut self, header: &Header, now: u64) -> Result<HeaderOutcome, StoreError> {
+    pub fn accept_header(&mut self, header: &Header, now: u64) -> HeaderOutcome {
         let hash = header.block_hash();
         if let Some(id) = self.tree.lookup(&hash) {
-            return Ok(match self.first_failed(id) {
+            return match self.first_failed(id) {
                 Some(first) => HeaderOutcome::KnownInvalid { first },
                 None => HeaderOutcome::Known { height: self.tree.entry(id).height },
-            });
+            };
         }
         if let Err(error) = rules::validate_header_in_isolation(&self.params, header, hash) {
-            return Ok(HeaderOutcome::Invalid(error));
+            return HeaderOutcome::Invalid(error);
         }
-        Ok(match self.insert_header(header, hash, now) {
+        match self.insert_header(header, hash, now) {
             Ok(Some(id)) => HeaderOutcome::Accepted { height: self.tree.entry(id).height },
             Ok(None) => HeaderOutcome::UnknownParent,
             Err(error) => HeaderOutcome::Invalid(error),
-        })
+        }
     }
 
     /// Puts a header that is good in isolation into the tree. `None`: its parent is unknown.
@@ -118,8 +115,8 @@ impl ChainState {
         Ok(id)
     }
 
-    /// Takes a block, and with it every orphan that waited for it, and makes the best chain active. `now` is the network's
-    /// time in seconds since 1970.
+    /// Takes a block, and with it every orphan that waited for it, and makes the best chain active. `now` is the
+    /// network's time in seconds since 1970.
     ///
     /// # Errors
     /// The store failed. The coins are then still those of a whole block, and nothing durable was lost.
@@ -173,7 +170,8 @@ impl ChainState {
         let parent = self.tree.lookup(&header.prev_blockhash);
         let height = parent.map(|parent| self.tree.entry(parent).height + 1);
         let invalid = |error| Ok(Step::Ended(BlockOutcome::Invalid(InvalidBlock { hash, height, error })));
-        // What fails here is not remembered, as in Core: until now the bytes may be anybody's under a good block's header.
+        // What fails here is not remembered, as in Core: until now the bytes may be anybody's under a good block's
+        // header.
         let isolated = rules::validate_header_in_isolation(&self.params, &header, hash)
             .and_then(|()| rules::validate_block_in_isolation(&self.params, &block));
         if let Err(error) = isolated {

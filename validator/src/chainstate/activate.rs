@@ -1,7 +1,7 @@
 //! Activation: disconnects and connects blocks until the valid chain with most work is the active one.
 //!
-//! Every step is a whole block: one that fails is taken back before the next is tried, so that the coins always belong to
-//! the last block of the active chain. A branch that turns out invalid in its middle leaves the old tip among the
+//! Every step is a whole block: one that fails is taken back before the next is tried, so that the coins always belong
+//! to the last block of the active chain. A branch that turns out invalid in its middle leaves the old tip among the
 //! candidates, and the next turn of the loop goes back to it.
 
 use bitcoin::OutPoint;
@@ -80,7 +80,8 @@ impl ChainState {
         Ok(None)
     }
 
-    /// Appends the undo record of a block, unless an earlier connection did: the same block on the same parent spends the same.
+    /// Appends the undo record of a block, unless an earlier connection did: the same block on the same parent spends
+    /// the same.
     fn keep_undo(&mut self, id: EntryId, undo: &BlockUndo) -> Result<(), StoreError> {
         let entry = self.tree.entry(id);
         let location = entry.location.ok_or(StoreError::NotKept { hash: entry.hash })?;
@@ -120,8 +121,8 @@ impl ChainState {
     }
 }
 
-/// Removes what a block made and puts back what it spent, last transaction first. `Some`: the block and its undo record do not
-/// fit each other or the coins, for this reason.
+/// Removes what a block made and puts back what it spent, last transaction first. `Some`: the block and its undo record
+/// do not fit each other or the coins, for this reason.
 fn disconnect_block(
     coins: &mut CachedCoins<'_>,
     block: &DecodedBlock,

@@ -7,8 +7,8 @@ use bitcoin::Work;
 
 use crate::headers::tree::{EntryId, HeaderTree};
 
-/// More work first, then the earlier arrival: a chain is left only for one with more work. What became complete at once goes
-/// by the order of its headers.
+/// More work first, then the earlier arrival: a chain is left only for one with more work. What became complete at once
+/// goes by the order of its headers.
 type Rank = (Work, Reverse<u32>, Reverse<EntryId>);
 
 /// The order of arrival of what was loaded as the active chain: before everything else of the same work.

@@ -219,8 +219,8 @@ pub fn vectors() -> Option<PathBuf> {
     None
 }
 
-/// Blocks in an order of feeding that reorganises the chain every few blocks: a branch, then one that leaves it four blocks
-/// below its tip and overtakes it.
+/// Blocks in an order of feeding that reorganises the chain every few blocks: a branch, then one that leaves it four
+/// blocks below its tip and overtakes it.
 pub fn eventful(rounds: u64) -> Vec<DecodedBlock> {
     let mut trunk = Branch::from_genesis();
     trunk.mine(100, 0, 0);
