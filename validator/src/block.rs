@@ -105,7 +105,8 @@ impl std::fmt::Display for Part {
 impl DecodedBlock {
     /// Decodes a block and hashes its transactions.
     ///
-    /// Memory is bounded by a multiple of the length of `raw`, whatever lengths the bytes claim.
+    /// Memory is bounded by a multiple of the length of `raw` and some 20 MB, whatever lengths the bytes claim: `bitcoin`
+    /// allocates at most that for a claim before it has seen the bytes, and ends at the first claim that fails.
     pub fn decode(raw: impl Into<Vec<u8>>) -> Result<Self, DecodeError> {
         let raw = raw.into();
         if raw.len() > MAX_BLOCK_SERIALIZED_SIZE {

@@ -35,7 +35,7 @@ pub struct ChainParams {
     pub genesis_hash: BlockHash,
     /// The easiest target that a block may have ("limit of work").
     pub pow_limit: Target,
-    /// The wanted time between blocks, in seconds.
+    /// The wanted time between blocks, in seconds; not zero.
     pub spacing: u32,
     /// How the target follows the hashrate.
     pub difficulty: Difficulty,
@@ -76,7 +76,7 @@ pub enum Difficulty {
     },
     /// aserti3-2d: the target is an exponential of how far the chain is ahead of, or behind, an absolute schedule.
     Asert {
-        /// The lag, in seconds, that doubles the target.
+        /// The lag, in seconds, that doubles the target; not zero.
         half_life: u32,
         /// The height of the block where the schedule starts. It and the blocks before it carry the genesis block's
         /// target. Zero is not a good choice for a chain that starts long after its genesis block's time: see

@@ -3,11 +3,12 @@
 
 use bitcoin::Transaction;
 
-use super::connect::{RelativeLock, RelativeLocks, connect_transactions, relative_locks};
+use super::connect::connect_transactions;
 use super::context::{
     LOCKTIME_THRESHOLD, check_coinbase_height, check_final, check_weight, check_witness_commitment, waives_lock_time,
 };
 use super::header::{check_time_not_in_future, check_version};
+use super::sequence_locks::{RelativeLock, SequenceLocks, relative_locks};
 use super::{ConnectError, ConnectOptions, Connected, RuleError};
 use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
@@ -39,7 +40,7 @@ pub(crate) fn connect_block<V: CoinView>(
     view: &mut V,
     options: ConnectOptions,
 ) -> Result<Connected, ConnectError<V::Error>> {
-    let locks = RelativeLocks { height, enforced: height >= params.deployments.csv, ancestry: None };
+    let locks = SequenceLocks { height, enforced: height >= params.deployments.csv, ancestry: None };
     connect_transactions(params, &locks, block, view, options)
 }
 

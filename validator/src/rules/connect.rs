@@ -5,10 +5,11 @@
 
 use std::fmt;
 
-use bitcoin::{Amount, OutPoint, Sequence, Transaction};
+use bitcoin::{Amount, OutPoint, Transaction};
 
 use super::script_flags::{ScriptFlags, script_flags};
 use super::scripts::check_scripts;
+use super::sequence_locks::SequenceLocks;
 use super::sigops::{check_sigop_cost, sigop_cost};
 use super::{COINBASE_MATURITY, MAX_MONEY, RuleError};
 use crate::block::DecodedBlock;
@@ -61,6 +62,16 @@ pub enum ConnectError<E> {
     View(E),
 }
 
+impl<E> ConnectError<E> {
+    /// The rule, if it was one.
+    pub fn rule(self) -> Option<RuleError> {
+        match self {
+            ConnectError::Rule(error) => Some(error),
+            ConnectError::View(_) => None,
+        }
+    }
+}
+
 impl<E> From<RuleError> for ConnectError<E> {
     fn from(error: RuleError) -> Self {
         ConnectError::Rule(error)
@@ -97,14 +108,14 @@ pub fn connect_block<V: CoinView>(
     if is_bip30_checked(params, ancestry, block) {
         check_overwrites_no_coin(block, view)?;
     }
-    let locks = RelativeLocks { height, enforced: height >= params.deployments.csv, ancestry: Some(ancestry) };
+    let locks = SequenceLocks { height, enforced: height >= params.deployments.csv, ancestry: Some(ancestry) };
     connect_transactions(params, &locks, block, view, options)
 }
 
 /// The part of [`connect_block`] that follows BIP30, for whoever has no ancestors to ask.
 pub(super) fn connect_transactions<V: CoinView>(
     params: &ChainParams,
-    locks: &RelativeLocks<'_>,
+    locks: &SequenceLocks<'_>,
     block: &DecodedBlock,
     view: &mut V,
     options: ConnectOptions,
@@ -279,90 +290,15 @@ fn create_outputs<V: CoinView>(
     Ok(())
 }
 
-/// What relative lock times are measured against (BIP68).
-pub(super) struct RelativeLocks<'a> {
-    /// The block's height.
-    pub(super) height: u32,
-    /// Whether BIP68 holds at that height.
-    pub(super) enforced: bool,
-    /// The block's ancestors; `None`: locks in seconds count as open.
-    pub(super) ancestry: Option<&'a dyn Ancestry>,
-}
-
-impl RelativeLocks<'_> {
-    /// Every input is as much younger than its coin as its sequence number says (BIP68).
-    ///
-    /// Source: Bitcoin Core, `consensus/tx_verify.cpp`, `CalculateSequenceLocks` and `EvaluateSequenceLocks`. There the
-    /// last height and time at which the transaction is locked are kept; here, the first at which it is not.
-    fn check(&self, tx: usize, transaction: &Transaction, coins: &[Coin]) -> Result<(), RuleError> {
-        if !self.enforced {
-            return Ok(());
-        }
-        for (input, lock) in relative_locks(transaction) {
-            let made = coins[input].height;
-            match (lock, self.ancestry) {
-                (RelativeLock::Blocks(blocks), _) => {
-                    let unlocked = u64::from(made) + u64::from(blocks);
-                    if unlocked > u64::from(self.height) {
-                        let error = RuleError::HeightLock { tx, input, unlocked, height: self.height };
-                        return Err(error);
-                    }
-                }
-                (RelativeLock::Seconds(seconds), Some(ancestry)) => {
-                    // Time counts from the least time that the coin's block could have had.
-                    let from = ancestry.median_time_past_at(made.saturating_sub(1));
-                    let unlocked = u64::from(from) + u64::from(seconds);
-                    let median = ancestry.median_time_past_at(ancestry.tip_height());
-                    if unlocked > u64::from(median) {
-                        return Err(RuleError::TimeLock { tx, input, unlocked, median });
-                    }
-                }
-                (RelativeLock::Seconds(_), None) => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-/// How long after a coin was made an input may spend it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RelativeLock {
-    /// In blocks.
-    Blocks(u32),
-    /// In seconds of median time past.
-    Seconds(u32),
-}
-
-/// The relative locks of a transaction's inputs, with the inputs' places.
-///
-/// Source: BIP68. Transactions have them from version 2 on, versions being unsigned.
-pub(super) fn relative_locks(transaction: &Transaction) -> impl Iterator<Item = (usize, RelativeLock)> {
-    let inputs = if transaction.version.0.cast_unsigned() >= 2 { &transaction.input[..] } else { &[] };
-    inputs.iter().enumerate().filter_map(|(at, input)| relative_lock(input.sequence).map(|lock| (at, lock)))
-}
-
-/// What a sequence number says about age: bit 31 turns it off, bit 22 chooses units of 512 seconds, 16 bits count.
-fn relative_lock(sequence: Sequence) -> Option<RelativeLock> {
-    let sequence = sequence.to_consensus_u32();
-    let count = sequence & 0xffff;
-    if sequence & 1 << 31 != 0 {
-        None
-    } else if sequence & 1 << 22 != 0 {
-        Some(RelativeLock::Seconds(count << 9))
-    } else {
-        Some(RelativeLock::Blocks(count))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
 
     use bitcoin::hashes::Hash;
-    use bitcoin::{BlockHash, ScriptBuf, transaction};
+    use bitcoin::{BlockHash, ScriptBuf, Sequence};
 
     use super::*;
-    use crate::rules::testing::{Alike, Chain, block_of, coin, coinbase, outpoint, spend, vectors};
+    use crate::rules::testing::{Alike, block_of, coin, coinbase, outpoint, spend, vectors};
 
     type Coins = HashMap<OutPoint, Coin>;
 
@@ -511,57 +447,8 @@ mod tests {
         assert!(connect_block(&ChainParams::regtest(), &ancestry, &block, &mut coins.clone(), options).is_ok());
     }
 
-    /// A transaction of `version` with one input of this sequence number, and the verdict of BIP68 on it.
-    fn lock_verdict(
-        version: i32,
-        sequence: u32,
-        made: u32,
-        ancestry: &dyn Ancestry,
-        enforced: bool,
-    ) -> Result<(), RuleError> {
-        let mut transaction = spend(&[outpoint(1)], &[1]);
-        transaction.version = transaction::Version(version);
-        transaction.input[0].sequence = Sequence::from_consensus(sequence);
-        let height = ancestry.tip_height() + 1;
-        RelativeLocks { height, enforced, ancestry: Some(ancestry) }.check(1, &transaction, &[coin(1, made)])
-    }
-
     #[test]
-    fn relative_locks_in_blocks() {
-        let ancestry = Alike::new(109, TIME);
-        let verdict = |version, sequence, enforced| lock_verdict(version, sequence, 100, &ancestry, enforced);
-        assert_eq!(verdict(2, 10, true), Ok(()));
-        let error = RuleError::HeightLock { tx: 1, input: 0, unlocked: 111, height: 110 };
-        assert_eq!(error.reject_reason(), "bad-txns-nonfinal");
-        assert_eq!(verdict(2, 11, true), Err(error.clone()));
-        assert_eq!(verdict(-1, 11, true), Err(error.clone()), "versions are unsigned");
-        assert_eq!(verdict(2, 11 | 0x003f_0000, true), Err(error), "the middle bits mean nothing");
-        assert_eq!(verdict(1, 11, true), Ok(()), "version 1 has none");
-        assert_eq!(verdict(2, 11 | 1 << 31, true), Ok(()), "switched off");
-        assert_eq!(verdict(2, 11, false), Ok(()), "before BIP68");
-    }
-
-    /// Blocks ten minutes apart: the median past at height n is the time at height n - 5.
-    #[test]
-    fn relative_locks_in_seconds() {
-        let mut chain = Chain::after_genesis(&ChainParams::regtest());
-        let start = ChainParams::regtest().genesis.header.time;
-        for n in 1..=40 {
-            chain.push(start + 600 * n, 0);
-        }
-        let median = start + 600 * 35;
-        // The coin of height 21 counts from the median at height 20, the time at height 15: 12,000 seconds ago.
-        let verdict = |units: u32| lock_verdict(2, 1 << 22 | units, 21, &chain, true);
-        assert_eq!(verdict(23), Ok(()), "11,776 seconds");
-        let error = RuleError::TimeLock { tx: 1, input: 0, unlocked: u64::from(median) - 12_000 + 24 * 512, median };
-        assert_eq!(error.reject_reason(), "bad-txns-nonfinal");
-        assert_eq!(verdict(24), Err(error), "12,288 seconds");
-        assert_eq!(lock_verdict(2, 1 << 22, 41, &chain, true), Ok(()), "a coin of the same block");
-        assert!(lock_verdict(2, 1 << 22 | 1, 41, &chain, true).is_err());
-    }
-
-    #[test]
-    fn relative_locks_are_checked_as_a_block_connects() {
+    fn sequence_locks_are_checked_as_a_block_connects() {
         let coins = Coins::from([(outpoint(1), coin(1, 100))]);
         let mut transaction = spend(&[outpoint(1)], &[1]);
         transaction.input[0].sequence = Sequence::from_consensus(5);

@@ -87,6 +87,7 @@ pub(super) fn check_version(params: &ChainParams, height: u32, header: &Header) 
 #[cfg(test)]
 mod tests {
     use bitcoin::block::Version;
+    use bitcoin::consensus;
 
     use super::*;
     use crate::rules::testing::{Chain, vectors};
@@ -133,6 +134,22 @@ mod tests {
         assert!(chain.len() > 500, "{}", chain.len());
         assert_eq!(first_refused(&params, &chain), None);
         assert!(!forks.is_empty());
+    }
+
+    #[test]
+    fn every_flipped_byte_of_recorded_headers_is_found() {
+        let Some(vectors) = vectors() else { return };
+        let main = ChainParams::main();
+        for header in vectors.headers("mainnet/headers-0-10236.bin").iter().step_by(97) {
+            let bytes = consensus::serialize(header);
+            for at in 0..80 {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 1 << (at % 8);
+                let damaged: Header = consensus::deserialize(&damaged).unwrap();
+                let error = validate_header_in_isolation(&main, &damaged, damaged.block_hash()).unwrap_err();
+                assert_eq!(error.reject_reason(), "high-hash", "byte {at} of {}", header.block_hash());
+            }
+        }
     }
 
     #[test]

@@ -13,13 +13,18 @@ mod asert;
 mod block;
 mod connect;
 mod context;
+#[cfg(test)]
+mod differential;
 mod difficulty;
 mod error;
 mod header;
 mod pow;
+#[cfg(test)]
+mod recorded;
 mod script_flags;
 mod script_ops;
 mod scripts;
+mod sequence_locks;
 mod signet;
 mod sigops;
 #[cfg(test)]

@@ -1,0 +1,229 @@
+//! Damaged blocks, by themselves: the rules in isolation, and what can be read at all.
+
+use std::sync::LazyLock;
+
+use bitcoin::consensus::deserialize;
+use bitcoin::hashes::Hash;
+use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, Witness};
+use bitcoinkernel::prelude::BlockValidationStateExt;
+use bitcoinkernel::{BLOCK_CHECK_ALL, BlockCheckResult, BlockValidationResult, ChainType};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use crate::block::{DecodeError, DecodedBlock};
+use crate::chain::ChainParams;
+use crate::rules::block::merkle_root;
+use crate::rules::testing::{block_of, coinbase, mine, outpoint, spend, vectors};
+use crate::rules::{MAX_MONEY, RuleError, validate_block_in_isolation, validate_transaction_in_isolation};
+
+/// The kinds of verdict that Core's interface tells apart.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Unreadable,
+    Valid,
+    BadHeader,
+    Mutated,
+    Invalid,
+}
+
+fn cores_verdict(raw: &[u8]) -> Verdict {
+    static REGTEST: LazyLock<bitcoinkernel::ChainParams> =
+        LazyLock::new(|| bitcoinkernel::ChainParams::new(ChainType::Regtest));
+    let Ok(block) = bitcoinkernel::Block::new(raw) else { return Verdict::Unreadable };
+    match block.check(&REGTEST, BLOCK_CHECK_ALL) {
+        BlockCheckResult::Valid => Verdict::Valid,
+        BlockCheckResult::Invalid(state) => match state.result() {
+            BlockValidationResult::InvalidHeader => Verdict::BadHeader,
+            BlockValidationResult::Mutated => Verdict::Mutated,
+            BlockValidationResult::Consensus => Verdict::Invalid,
+            other => panic!("{other:?} from a check without context"),
+        },
+    }
+}
+
+fn our_verdict(raw: &[u8]) -> Verdict {
+    let block = match DecodedBlock::decode(raw) {
+        Ok(block) => block,
+        // Core's interface ignores what follows a block; its files and messages have no room for it.
+        Err(DecodeError::TrailingBytes { offset, .. }) => return our_verdict(&raw[..offset]),
+        Err(_) => return Verdict::Unreadable,
+    };
+    match validate_block_in_isolation(&ChainParams::regtest(), &block) {
+        Ok(()) => Verdict::Valid,
+        Err(error) if error.reject_reason() == "high-hash" => Verdict::BadHeader,
+        Err(error) if !error.condemns_block() => Verdict::Mutated,
+        Err(_) => Verdict::Invalid,
+    }
+}
+
+/// A block of some transactions, with witnesses and without.
+fn good_block() -> DecodedBlock {
+    let mut signed = spend(&[outpoint(4), outpoint(5)], &[7, 8]);
+    signed.input[0].witness = Witness::from_slice(&[vec![1; 3], vec![]]);
+    let others = [spend(&[outpoint(1)], &[1, 2]), spend(&[outpoint(2), outpoint(3)], &[3]), signed];
+    block_of([&[coinbase(1, 50)], &others[..], &[spend(&[outpoint(6)], &[9])]].concat())
+}
+
+/// One thing done to a transaction or to the list of them.
+#[derive(Clone, Debug)]
+enum Damage {
+    DropOutputs,
+    NullPrevout(Index),
+    RepeatInput(Index),
+    Value(Index, i64),
+    ScriptSig(usize),
+    Sigops(usize),
+    RepeatTransaction,
+    RemoveTransaction,
+    MoveToFront,
+}
+
+fn any_damage() -> impl Strategy<Value = Damage> {
+    let edge = prop_oneof![Just(0), Just(-1), Just(MAX_MONEY), Just(MAX_MONEY + 1), Just(MAX_MONEY - 8), any::<i64>()];
+    let sigops = prop_oneof![Just(19_990_usize), 19_995..20_005_usize, Just(1_000_000)];
+    prop_oneof![
+        Just(Damage::DropOutputs),
+        any::<Index>().prop_map(Damage::NullPrevout),
+        any::<Index>().prop_map(Damage::RepeatInput),
+        (any::<Index>(), edge).prop_map(|(at, value)| Damage::Value(at, value)),
+        prop_oneof![Just(0), Just(1), Just(2), Just(100), Just(101)].prop_map(Damage::ScriptSig),
+        sigops.prop_map(Damage::Sigops),
+        Just(Damage::RepeatTransaction),
+        Just(Damage::RemoveTransaction),
+        Just(Damage::MoveToFront),
+    ]
+}
+
+fn damage(transactions: &mut Vec<Transaction>, at: &Index, damage: &Damage) {
+    if transactions.is_empty() {
+        return;
+    }
+    let at = at.index(transactions.len());
+    let transaction = &mut transactions[at];
+    let inputs = transaction.input.len();
+    match damage {
+        Damage::DropOutputs => transaction.output.clear(),
+        Damage::NullPrevout(which) if inputs > 0 => {
+            transaction.input[which.index(inputs)].previous_output = OutPoint::null();
+        }
+        Damage::RepeatInput(which) if inputs > 0 => {
+            let repeated = transaction.input[which.index(inputs)].clone();
+            transaction.input.push(repeated);
+        }
+        Damage::Value(which, value) if !transaction.output.is_empty() => {
+            let which = which.index(transaction.output.len());
+            transaction.output[which].value = Amount::from_sat(value.cast_unsigned());
+        }
+        Damage::ScriptSig(length) if inputs > 0 => {
+            transaction.input[0].script_sig = ScriptBuf::from_bytes(vec![0; *length]);
+        }
+        Damage::Sigops(count) if !transaction.output.is_empty() => {
+            transaction.output[0].script_pubkey = ScriptBuf::from_bytes(vec![0xac; *count]);
+        }
+        Damage::RepeatTransaction => {
+            let repeated = transaction.clone();
+            transactions.push(repeated);
+        }
+        Damage::RemoveTransaction => {
+            transactions.remove(at);
+        }
+        Damage::MoveToFront => transactions[..=at].rotate_right(1),
+        _ => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn damaged_transactions_in_a_mined_block(steps in prop::collection::vec((any::<Index>(), any_damage()), 0..3)) {
+        let mut block = good_block().block().clone();
+        for (at, step) in &steps {
+            damage(&mut block.txdata, at, step);
+        }
+        let raw = mine(block).raw().to_vec();
+        prop_assert_eq!(our_verdict(&raw), cores_verdict(&raw));
+    }
+
+    #[test]
+    fn damaged_bytes(damages in prop::collection::vec((any::<Index>(), any::<u8>()), 0..3), cut: Option<Index>) {
+        let mut raw = good_block().raw().to_vec();
+        for (at, byte) in damages {
+            let at = at.index(raw.len());
+            raw[at] = byte;
+        }
+        if let Some(cut) = cut {
+            raw.truncate(cut.index(raw.len()));
+        }
+        prop_assert_eq!(our_verdict(&raw), cores_verdict(&raw));
+    }
+
+    /// The bytes of a transaction are damaged, then the header is made to fit, if they can still be read.
+    #[test]
+    fn damaged_bytes_in_a_mined_block(damages in prop::collection::vec((any::<Index>(), any::<u8>()), 1..4)) {
+        let mut raw = good_block().raw().to_vec();
+        for (at, byte) in damages {
+            let at = 81 + at.index(raw.len() - 81);
+            raw[at] = byte;
+        }
+        prop_assert_eq!(our_verdict(&raw), cores_verdict(&raw));
+        if let Ok(block) = DecodedBlock::decode(raw) {
+            let raw = mine_bytes(block.raw().to_vec());
+            prop_assert_eq!(our_verdict(&raw), cores_verdict(&raw));
+        }
+    }
+}
+
+/// The only transaction without inputs that can be read. `bitcoin` neither reads nor writes it.
+#[test]
+fn an_empty_transaction_is_refused_by_rule() {
+    let good = good_block();
+    let mut raw = good.raw()[..80].to_vec();
+    raw.push(2);
+    raw.extend(good.raw_transaction(0));
+    raw.extend([2, 0, 0, 0, 0, 0, 7, 0, 0, 0]);
+    let raw = mine_bytes(raw);
+    assert_eq!(cores_verdict(&raw), Verdict::Invalid);
+    let verdict = validate_block_in_isolation(&ChainParams::regtest(), &DecodedBlock::decode(raw).unwrap());
+    assert_eq!(verdict, Err(RuleError::NoInputs { tx: 1 }));
+}
+
+/// Gives the block the Merkle root of its transactions and a nonce, without writing the transactions anew.
+fn mine_bytes(mut raw: Vec<u8>) -> Vec<u8> {
+    let block = DecodedBlock::decode(raw.clone()).unwrap();
+    let root = merkle_root(block.txids().iter().map(|id| id.to_byte_array()).collect()).root;
+    raw[36..68].copy_from_slice(&root);
+    for nonce in 0_u32.. {
+        raw[76..80].copy_from_slice(&nonce.to_le_bytes());
+        if our_verdict(&raw) != Verdict::BadHeader {
+            break;
+        }
+    }
+    raw
+}
+
+/// Bitcoin Core's `tx_valid.json` and `tx_invalid.json`, as far as a transaction shows its validity by itself: those
+/// marked `BADTX` do not pass, all others do.
+#[test]
+fn cores_transaction_vectors() {
+    let Some(vectors) = vectors() else { return };
+    let mut counts = [0, 0];
+    for name in ["tx_valid", "tx_invalid"] {
+        let json: serde_json::Value = serde_json::from_slice(&vectors.read(&format!("core/{name}.json"))).unwrap();
+        for case in json.as_array().unwrap() {
+            // Comments are arrays of one string.
+            let Some([_, hex, flags]) = case.as_array().and_then(|case| case.as_array::<3>()) else { continue };
+            let raw = hex::decode(hex.as_str().unwrap()).unwrap();
+            let bad = flags.as_str().unwrap() == "BADTX";
+            let Ok(transaction) = deserialize::<Transaction>(&raw) else {
+                assert!(bad, "{name}: {case}");
+                continue;
+            };
+            let size = transaction.base_size();
+            let verdict = validate_transaction_in_isolation(0, &transaction, size);
+            assert_eq!(verdict.is_err(), bad, "{name}: {case}: {verdict:?}");
+            counts[usize::from(bad)] += 1;
+        }
+    }
+    assert!(counts[0] > 150 && counts[1] >= 8, "{counts:?}");
+}
