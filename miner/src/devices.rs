@@ -8,6 +8,7 @@ use adit_hash::Backend;
 
 use crate::cpu::CpuDevice;
 use crate::device::{Device, DeviceError, DeviceId, DeviceInfo, InvalidDeviceId};
+use crate::gpu::{GpuDevice, GpuSettings, adapters};
 
 /// Which devices to use, as the command line says it: `auto`, `cpu`, `gpu`, `all`, or ids joined by commas.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -103,7 +104,10 @@ pub struct CpuSettings {
 #[derive(Debug)]
 pub struct Devices {
     cpu: CpuSettings,
+    /// The CPU, then the GPUs.
     infos: Vec<DeviceInfo>,
+    /// The GPUs' adapters, in the order of `infos`.
+    adapters: Vec<wgpu::Adapter>,
 }
 
 impl Devices {
@@ -112,9 +116,15 @@ impl Devices {
     /// # Errors
     /// If the CPU lacks the instructions of the backend that `cpu` names.
     pub fn list(cpu: CpuSettings, selection: &Selection) -> Result<Self, DeviceError> {
-        let infos = vec![CpuDevice::new(cpu.threads, cpu.backend)?.info().clone()];
-        let _ = selection;
-        Ok(Self { cpu, infos })
+        let mut infos = vec![CpuDevice::new(cpu.threads, cpu.backend)?.info().clone()];
+        let mut adapters = Vec::new();
+        if selection.needs_gpus() {
+            for (info, adapter) in adapters::list() {
+                infos.push(info);
+                adapters.push(adapter);
+            }
+        }
+        Ok(Self { cpu, infos, adapters })
     }
 
     /// What there is.
@@ -138,7 +148,19 @@ impl Devices {
     pub fn open(&self, id: DeviceId) -> Result<Box<dyn Device>, DeviceError> {
         match id {
             DeviceId::Cpu => Ok(Box::new(CpuDevice::new(self.cpu.threads, self.cpu.backend)?)),
-            DeviceId::Gpu(_) => Err(DeviceError::Refused(format!("there is no device {id}"))),
+            DeviceId::Gpu(_) => Ok(Box::new(self.open_gpu(id, GpuSettings::default())?)),
+        }
+    }
+
+    /// Makes a GPU ready to run with settings other than mining's, for tests and measurements.
+    ///
+    /// # Errors
+    /// If there is no such GPU or its driver refuses.
+    pub fn open_gpu(&self, id: DeviceId, settings: GpuSettings) -> Result<GpuDevice, DeviceError> {
+        let gpus = self.infos.iter().skip(1).zip(&self.adapters);
+        match gpus.into_iter().find(|(info, _)| info.id == id) {
+            Some((info, adapter)) => GpuDevice::open(info.clone(), adapter, settings),
+            None => Err(DeviceError::Refused(format!("there is no gpu {id}"))),
         }
     }
 }

@@ -9,7 +9,7 @@ use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Event, 
 use adit_validator::rules::RuleError;
 use adit_validator::store::StoreError;
 use proptest::prelude::*;
-use support::{Branch, NOW, connect_all, in_memory, options, replayed_coins};
+use support::{Branch, NOW, check_coins, connect_all, eventful, in_memory, options};
 
 /// 105 common blocks, then a branch of 4 and one of 6, all with spends of common and of own coins.
 fn fork() -> (Branch, Branch, Branch) {
@@ -37,7 +37,7 @@ proptest! {
         for at in order {
             let block = late[at - 100];
             if headers_first[at - 100] {
-                let outcome = state.accept_header(block.header(), NOW).unwrap();
+                let outcome = state.accept_header(block.header(), NOW);
                 prop_assert!(!matches!(outcome, HeaderOutcome::Invalid(_)), "{:?}", outcome);
             }
             let outcome = state.accept_block(block.clone(), NOW).unwrap();
@@ -45,7 +45,7 @@ proptest! {
         }
         prop_assert_eq!(state.tip().hash, long.tip_hash());
         prop_assert_eq!(state.orphan_count(), 0);
-        prop_assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+        check_coins(&state, "after any order");
     }
 }
 
@@ -66,10 +66,10 @@ fn outcomes_tell_what_became_of_a_block() {
     assert_eq!(state.tip().hash, long.blocks[106].hash());
 
     for block in &long.blocks[107..] {
-        let height = state.accept_header(block.header(), NOW).unwrap();
+        let height = state.accept_header(block.header(), NOW);
         assert!(matches!(height, HeaderOutcome::Accepted { .. }));
     }
-    assert_eq!(state.accept_header(long.blocks[107].header(), NOW).unwrap(), HeaderOutcome::Known { height: 108 });
+    assert_eq!(state.accept_header(long.blocks[107].header(), NOW), HeaderOutcome::Known { height: 108 });
     assert_eq!(state.headers().entry(state.headers().best_header()).hash, long.tip_hash());
     let last = state.accept_block(long.blocks[110].clone(), NOW).unwrap();
     assert_eq!(last, BlockOutcome::AncestorsMissing { height: 111 });
@@ -77,7 +77,7 @@ fn outcomes_tell_what_became_of_a_block() {
     assert_eq!(state.tip().hash, long.tip_hash());
     assert_eq!(state.block(&long.tip_hash()).unwrap().unwrap().raw(), long.blocks[110].raw());
     let orphan_header = Branch::from_genesis().mine(2, 9, 0).blocks[1].clone();
-    assert_eq!(state.accept_header(orphan_header.header(), NOW).unwrap(), HeaderOutcome::UnknownParent);
+    assert_eq!(state.accept_header(orphan_header.header(), NOW), HeaderOutcome::UnknownParent);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_deep_reorganisation_there_and_back_restores_every_coin() {
         state.accept_block(block.clone(), NOW).unwrap();
     }
     assert_eq!(state.tip().hash, other.tip_hash());
-    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+    check_coins(&state, "");
     let events: Vec<Event> = events.try_iter().collect();
     let disconnected = events.iter().filter(|event| matches!(event, Event::Disconnected { .. })).count();
     let connected = events.iter().filter(|event| matches!(event, Event::Connected { .. })).count();
@@ -110,7 +110,7 @@ fn a_deep_reorganisation_there_and_back_restores_every_coin() {
     assert_eq!(state.accept_block(one.blocks[311].clone(), NOW).unwrap(), BlockOutcome::Connected { height: 312 });
     let coinbases = state.coin_statistics().unwrap().count - before.count;
     assert_eq!(coinbases, 2, "the coins of {tip} and two new coinbases");
-    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+    check_coins(&state, "");
 }
 
 #[test]
@@ -139,13 +139,16 @@ fn an_invalid_block_in_a_heavier_branch_leaves_the_best_valid_chain() {
     assert_eq!(invalid, Some((greedy, 108, "bad-cb-amount".to_owned())));
 
     // It is remembered, and so is everything above it.
-    let again = state.accept_block(bad.blocks[107].clone(), NOW).unwrap();
-    assert_eq!(again, BlockOutcome::Duplicate);
+    for block in &bad.blocks[107..] {
+        let again = state.accept_block(block.clone(), NOW).unwrap();
+        assert_eq!(again, BlockOutcome::KnownInvalid { first: greedy });
+        assert_eq!(state.accept_header(block.header(), NOW), HeaderOutcome::KnownInvalid { first: greedy });
+    }
     let above = bad.clone().mine(1, 4, 0).blocks[111].clone();
     let error = RuleError::PreviousInvalid { previous: bad.tip_hash() };
     let refused = InvalidBlock { hash: above.hash(), height: Some(112), error };
     assert_eq!(state.accept_block(above.clone(), NOW).unwrap(), BlockOutcome::Invalid(refused));
-    assert!(matches!(state.accept_header(above.header(), NOW).unwrap(), HeaderOutcome::Invalid(_)));
+    assert!(matches!(state.accept_header(above.header(), NOW), HeaderOutcome::Invalid(_)));
 
     // What was valid of it can still grow.
     let mut mended = common.clone();
@@ -154,7 +157,7 @@ fn an_invalid_block_in_a_heavier_branch_leaves_the_best_valid_chain() {
         state.accept_block(block.clone(), NOW).unwrap();
     }
     assert_eq!(state.tip().hash, mended.tip_hash());
-    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+    check_coins(&state, "");
 }
 
 #[test]
@@ -221,7 +224,7 @@ fn a_folder_comes_back_as_it_was_committed() {
     }
     assert_eq!(state.durable_tip().hash, long.tip_hash());
     assert_eq!(state.coin_cache_bytes(), 0);
-    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+    check_coins(&state, "");
     drop(state);
 
     // Undo data of earlier runs: back to the shorter branch, made longer.
@@ -232,9 +235,60 @@ fn a_folder_comes_back_as_it_was_committed() {
         state.accept_block(block.clone(), NOW).unwrap();
     }
     assert_eq!(state.tip().hash, short.tip_hash());
-    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(&state));
+    check_coins(&state, "");
     state.close().unwrap();
     assert_eq!(open(CommitPolicy::WhenFull, 0).tip().hash, short.tip_hash());
+}
+
+#[test]
+fn a_folder_with_hardly_a_cache_and_memory_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(CommitPolicy::WhenFull, 20_000);
+    let mut on_disk = ChainState::open(folder.path(), ChainParams::regtest(), options.clone()).unwrap();
+    let mut in_memory = in_memory();
+    for block in eventful(8) {
+        let outcome = on_disk.accept_block(block.clone(), NOW).unwrap();
+        assert_eq!(outcome, in_memory.accept_block(block, NOW).unwrap());
+        assert!(on_disk.coin_cache_bytes() <= options.coin_cache_bytes);
+    }
+    assert_eq!(on_disk.tip().hash, in_memory.tip().hash);
+    assert_eq!(on_disk.tip().height, 220);
+    assert_eq!(on_disk.coin_statistics().unwrap(), in_memory.coin_statistics().unwrap());
+    check_coins(&on_disk, "");
+}
+
+#[test]
+fn a_flipped_byte_in_a_stored_block_is_named_by_file_and_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut chain = Branch::from_genesis();
+    chain.mine(102, 0, 1);
+    let mut state = ChainState::open(folder.path(), ChainParams::regtest(), Options::default()).unwrap();
+    connect_all(&mut state, &chain.blocks);
+    let path = folder.path().join("blocks/blk00000.dat");
+    let good = std::fs::read(&path).unwrap();
+    let last = chain.blocks[101].raw().len();
+    for at in good.len() - last - 8..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        std::fs::write(&path, &bad).unwrap();
+        let error = state.block(&chain.tip_hash()).unwrap_err();
+        let StoreError::Damaged { path: named, offset, .. } = &error else { panic!("byte {at}: {error}") };
+        let start = good.len() - last;
+        assert!(*named == path && (start as u64 - 8..=start as u64).contains(offset), "byte {at}: {error}");
+    }
+    std::fs::write(&path, &good).unwrap();
+    assert_eq!(state.block(&chain.tip_hash()).unwrap().unwrap().raw(), chain.blocks[101].raw());
+}
+
+#[test]
+fn a_chain_state_can_move_to_the_thread_that_writes() {
+    let mut chain = Branch::from_genesis();
+    let mut state = in_memory();
+    let events = state.subscribe();
+    chain.mine(3, 0, 0);
+    let tip = chain.tip_hash();
+    std::thread::spawn(move || connect_all(&mut state, &chain.blocks)).join().unwrap();
+    assert_eq!(events.iter().last(), Some(Event::TipChanged { hash: tip, height: 3 }));
 }
 
 #[test]

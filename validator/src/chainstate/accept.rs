@@ -25,8 +25,13 @@ pub enum HeaderOutcome {
     },
     /// Its parent is unknown. It was not kept.
     UnknownParent,
-    /// It breaks a rule, or an ancestor does.
+    /// It breaks a rule, or its parent is known to be invalid.
     Invalid(RuleError),
+    /// It was known, and that it or an ancestor breaks a rule.
+    KnownInvalid {
+        /// The first block that does.
+        first: BlockHash,
+    },
 }
 
 /// A block that breaks a rule.
@@ -63,8 +68,13 @@ pub enum BlockOutcome {
     Orphan,
     /// It was here already.
     Duplicate,
-    /// It breaks a rule, or an ancestor does: then that one is named, and the rule that it breaks.
+    /// It breaks a rule, or an ancestor was just found to: then that one is named, and the rule that it breaks.
     Invalid(InvalidBlock),
+    /// It was known, and that it or an ancestor breaks a rule.
+    KnownInvalid {
+        /// The first block that does.
+        first: BlockHash,
+    },
 }
 
 /// How far a block came before activation.
@@ -75,26 +85,22 @@ enum Step {
 
 impl ChainState {
     /// Takes a header. `now` is the network's time in seconds since 1970. It becomes durable with the next commit.
-    ///
-    /// # Errors
-    /// None now; a store that fails, once headers are committed by themselves.
-    pub fn accept_header(&mut self, header: &Header, now: u64) -> Result<HeaderOutcome, StoreError> {
+    pub fn accept_header(&mut self, header: &Header, now: u64) -> HeaderOutcome {
         let hash = header.block_hash();
         if let Some(id) = self.tree.lookup(&hash) {
-            let entry = self.tree.entry(id);
-            return Ok(match self.tree.first_failed(id) {
-                Some(_) => HeaderOutcome::Invalid(RuleError::PreviousInvalid { previous: header.prev_blockhash }),
-                None => HeaderOutcome::Known { height: entry.height },
-            });
+            return match self.first_failed(id) {
+                Some(first) => HeaderOutcome::KnownInvalid { first },
+                None => HeaderOutcome::Known { height: self.tree.entry(id).height },
+            };
         }
         if let Err(error) = rules::validate_header_in_isolation(&self.params, header, hash) {
-            return Ok(HeaderOutcome::Invalid(error));
+            return HeaderOutcome::Invalid(error);
         }
-        Ok(match self.insert_header(header, hash, now) {
+        match self.insert_header(header, hash, now) {
             Ok(Some(id)) => HeaderOutcome::Accepted { height: self.tree.entry(id).height },
             Ok(None) => HeaderOutcome::UnknownParent,
             Err(error) => HeaderOutcome::Invalid(error),
-        })
+        }
     }
 
     /// Puts a header that is good in isolation into the tree. `None`: its parent is unknown.
@@ -109,8 +115,8 @@ impl ChainState {
         Ok(id)
     }
 
-    /// Takes a block, and with it every orphan that waited for it, and makes the best chain active. `now` is the network's
-    /// time in seconds since 1970.
+    /// Takes a block, and with it every orphan that waited for it, and makes the best chain active. `now` is the
+    /// network's time in seconds since 1970.
     ///
     /// # Errors
     /// The store failed. The coins are then still those of a whole block, and nothing durable was lost.
@@ -135,38 +141,37 @@ impl ChainState {
         self.finish()?;
 
         let height = self.tree.entry(id).height;
-        let outcome = match self.tree.first_failed(id) {
-            Some(failed) => {
-                let named = failures.into_iter().find(|(id, _)| *id == failed).map(|(_, error)| error);
-                let error = named.unwrap_or(RuleError::PreviousInvalid { previous: self.tree.entry(failed).hash });
-                BlockOutcome::Invalid(self.invalid(failed, error))
-            }
+        Ok(match self.first_failed(id) {
+            Some(first) => match failures.into_iter().find(|invalid| invalid.hash == first) {
+                Some(invalid) => BlockOutcome::Invalid(invalid),
+                None => BlockOutcome::KnownInvalid { first },
+            },
             None if self.is_active(id) => BlockOutcome::Connected { height },
             None if self.candidates.is_complete(id) => BlockOutcome::SideBranch { height },
             None => BlockOutcome::AncestorsMissing { height },
-        };
-        Ok(outcome)
+        })
     }
 
-    fn invalid(&self, id: EntryId, error: RuleError) -> InvalidBlock {
-        let entry = self.tree.entry(id);
-        InvalidBlock { hash: entry.hash, height: Some(entry.height), error }
+    /// The first bad block under `id`, itself included.
+    fn first_failed(&self, id: EntryId) -> Option<BlockHash> {
+        self.tree.first_failed(id).map(|first| self.tree.entry(first).hash)
     }
 
     /// Checks a block in isolation and in context and appends it to the store.
     fn keep_block(&mut self, block: DecodedBlock, now: u64) -> Result<Step, StoreError> {
         let (hash, header) = (block.hash(), *block.header());
         let known = self.tree.lookup(&hash);
+        if let Some(first) = known.and_then(|id| self.first_failed(id)) {
+            return Ok(Step::Ended(BlockOutcome::KnownInvalid { first }));
+        }
         if known.is_some_and(|id| self.tree.entry(id).location.is_some()) || self.orphans.contains(&hash) {
             return Ok(Step::Ended(BlockOutcome::Duplicate));
         }
         let parent = self.tree.lookup(&header.prev_blockhash);
         let height = parent.map(|parent| self.tree.entry(parent).height + 1);
         let invalid = |error| Ok(Step::Ended(BlockOutcome::Invalid(InvalidBlock { hash, height, error })));
-        if known.is_some_and(|id| self.tree.entry(id).is_failed()) {
-            return invalid(RuleError::PreviousInvalid { previous: header.prev_blockhash });
-        }
-        // What fails here is not remembered, as in Core: until now the bytes may be anybody's under a good block's header.
+        // What fails here is not remembered, as in Core: until now the bytes may be anybody's under a good block's
+        // header.
         let isolated = rules::validate_header_in_isolation(&self.params, &header, hash)
             .and_then(|()| rules::validate_block_in_isolation(&self.params, &block));
         if let Err(error) = isolated {

@@ -1,23 +1,23 @@
 //! Activation: disconnects and connects blocks until the valid chain with most work is the active one.
 //!
-//! Every step is a whole block: one that fails is taken back before the next is tried, so that the coins always belong to
-//! the last block of the active chain. A branch that turns out invalid in its middle leaves the old tip among the
+//! Every step is a whole block: one that fails is taken back before the next is tried, so that the coins always belong
+//! to the last block of the active chain. A branch that turns out invalid in its middle leaves the old tip among the
 //! candidates, and the next turn of the loop goes back to it.
 
 use bitcoin::OutPoint;
 
-use super::{ChainState, Event};
+use super::{ChainState, Event, InvalidBlock};
 use crate::block::DecodedBlock;
 use crate::coins::cache::CachedCoins;
 use crate::coins::encoding::MAX_SCRIPT_SIZE;
 use crate::coins::{BlockUndo, Coin, CoinView};
-use crate::headers::tree::{EntryId, Validity};
+use crate::headers::tree::{Entry, EntryId, Validity};
 use crate::rules::{self, ConnectError, RuleError};
 use crate::store::StoreError;
 
 impl ChainState {
     /// Makes the best chain active, and returns the blocks that turned out to break a rule on the way.
-    pub(super) fn activate(&mut self) -> Result<Vec<(EntryId, RuleError)>, StoreError> {
+    pub(super) fn activate(&mut self) -> Result<Vec<InvalidBlock>, StoreError> {
         let before = self.tip_id();
         let mut failures = Vec::new();
         while let Some(best) = self.candidates.best().filter(|best| *best != self.tip_id()) {
@@ -28,8 +28,7 @@ impl ChainState {
             }
             for id in self.tree.path(fork, best) {
                 if let Some(error) = self.connect(id)? {
-                    self.fail(id, error.clone());
-                    failures.push((id, error));
+                    failures.push(self.fail(id, error));
                     break;
                 }
                 self.commit_if_full()?;
@@ -43,11 +42,12 @@ impl ChainState {
         Ok(failures)
     }
 
-    fn fail(&mut self, id: EntryId, error: RuleError) {
+    fn fail(&mut self, id: EntryId, error: RuleError) -> InvalidBlock {
         self.condemn(id);
-        let entry = self.tree.entry(id);
-        tracing::warn!(hash = %entry.hash, height = entry.height, %error, "a block breaks a rule");
-        self.events.push(Event::Invalid { hash: entry.hash, height: entry.height, error });
+        let Entry { hash, height, .. } = *self.tree.entry(id);
+        tracing::warn!(%hash, height, %error, "a block breaks a rule");
+        self.events.push(Event::Invalid { hash, height, error: error.clone() });
+        InvalidBlock { hash, height: Some(height), error }
     }
 
     /// Connects a child of the tip. `Some`: it breaks this rule, and nothing changed.
@@ -80,7 +80,8 @@ impl ChainState {
         Ok(None)
     }
 
-    /// Appends the undo record of a block, unless an earlier connection did: the same block on the same parent spends the same.
+    /// Appends the undo record of a block, unless an earlier connection did: the same block on the same parent spends
+    /// the same.
     fn keep_undo(&mut self, id: EntryId, undo: &BlockUndo) -> Result<(), StoreError> {
         let entry = self.tree.entry(id);
         let location = entry.location.ok_or(StoreError::NotKept { hash: entry.hash })?;
@@ -120,8 +121,8 @@ impl ChainState {
     }
 }
 
-/// Removes what a block made and puts back what it spent, last transaction first. `Some`: the block and its undo record do not
-/// fit each other or the coins, for this reason.
+/// Removes what a block made and puts back what it spent, last transaction first. `Some`: the block and its undo record
+/// do not fit each other or the coins, for this reason.
 fn disconnect_block(
     coins: &mut CachedCoins<'_>,
     block: &DecodedBlock,

@@ -7,8 +7,9 @@ use bitcoin::Work;
 
 use crate::headers::tree::{EntryId, HeaderTree};
 
-/// More work first, then the earlier arrival: a chain is left only for one with more work.
-type Rank = (Work, Reverse<u32>, EntryId);
+/// More work first, then the earlier arrival: a chain is left only for one with more work. What became complete at once
+/// goes by the order of its headers.
+type Rank = (Work, Reverse<u32>, Reverse<EntryId>);
 
 /// The order of arrival of what was loaded as the active chain: before everything else of the same work.
 const ACTIVE: u32 = 0;
@@ -22,6 +23,10 @@ pub(super) struct Candidates {
     /// By parent: blocks that are here while an ancestor is not.
     waiting: HashMap<EntryId, Vec<EntryId>>,
     last_arrival: u32,
+}
+
+fn rank(tree: &HeaderTree, id: EntryId, arrival: u32) -> Rank {
+    (tree.entry(id).chain_work, Reverse(arrival), Reverse(id))
 }
 
 impl Candidates {
@@ -59,7 +64,7 @@ impl Candidates {
             }
             self.arrivals[id.index()] = Some(arrival);
             if !tree.entry(id).is_failed() {
-                self.ranked.insert((tree.entry(id).chain_work, Reverse(arrival), id));
+                self.ranked.insert(rank(tree, id, arrival));
             }
             complete.extend(self.waiting.remove(&id).unwrap_or_default());
         }
@@ -67,18 +72,18 @@ impl Candidates {
 
     /// The block with the most work.
     pub(super) fn best(&self) -> Option<EntryId> {
-        self.ranked.last().map(|(_, _, id)| *id)
+        self.ranked.last().map(|(_, _, Reverse(id))| *id)
     }
 
     /// Forgets what has become invalid.
     pub(super) fn drop_failed(&mut self, tree: &HeaderTree) {
-        self.ranked.retain(|(_, _, id)| !tree.entry(*id).is_failed());
+        self.ranked.retain(|(_, _, Reverse(id))| !tree.entry(*id).is_failed());
     }
 
     /// Forgets everything that ranks below `tip`. Only when `tip` is settled: until then the way back must stay known.
     pub(super) fn settle(&mut self, tree: &HeaderTree, tip: EntryId) {
         if let Some(arrival) = self.arrival(tip) {
-            self.ranked = self.ranked.split_off(&(tree.entry(tip).chain_work, Reverse(arrival), tip));
+            self.ranked = self.ranked.split_off(&rank(tree, tip, arrival));
         }
     }
 }

@@ -1,8 +1,9 @@
-//! The chain state: takes headers and blocks in any order, and keeps the coins at the tip of the valid chain with most work.
+//! The chain state: takes headers and blocks in any order, and keeps the coins at the tip of the valid chain with most
+//! work.
 //!
 //! One writer: whoever holds the [`ChainState`]. A block's way is `accept` (isolation, header, context, append to the
-//! store), then `activate` (disconnect and connect until the best chain is active), then one commit, then the events. Broken
-//! rules are outcomes; only a store that fails is an error.
+//! store), then `activate` (disconnect and connect until the best chain is active), then one commit, then the events.
+//! Broken rules are outcomes; only a store that fails is an error.
 
 mod accept;
 mod activate;
@@ -52,12 +53,12 @@ pub enum CommitPolicy {
 pub struct Options {
     /// When to commit.
     pub commit: CommitPolicy,
-    /// The most that the coin cache may occupy after a block, in bytes. One block may go over it, and while a commit is written
-    /// its changes exist twice.
+    /// The most that the coin cache may occupy after a block, in bytes. One block may go over it, and while a commit is
+    /// written its changes exist twice.
     pub coin_cache_bytes: usize,
     /// The most that blocks without a parent may occupy, in bytes.
     pub orphan_bytes: usize,
-    /// Which scripts are checked, and by how many threads.
+    /// What is checked as a block connects.
     pub connect: ConnectOptions,
 }
 
@@ -93,7 +94,8 @@ pub struct ChainState {
 }
 
 impl ChainState {
-    /// Opens the data folder of a chain, or makes one if it is empty or missing. Goes on with a reorganisation that a crash cut off.
+    /// Opens the data folder of a chain, or makes one if it is empty or missing. Goes on with a reorganisation that a
+    /// crash cut off.
     ///
     /// # Errors
     /// The folder is in use, holds another chain or a newer format, is damaged, or cannot be read or written.

@@ -16,15 +16,16 @@ pub struct NextBlock {
     pub bits: CompactTarget,
     /// The median time past of the tip in seconds, which lock times are compared with (BIP113).
     pub median_time_past: u32,
-    /// The least time that its header may have, in seconds. The first block of a period under BIP94 may need a later one.
+    /// The least time that its header may have, in seconds. The first block of a period under BIP94 may need a later
+    /// one.
     pub minimum_time: u32,
     /// What its coinbase may create besides the fees.
     pub subsidy: Amount,
 }
 
 impl ChainState {
-    /// The facts for a block on top of the tip whose header has the time `time`, in seconds since 1970. On some chains the target
-    /// depends on it.
+    /// The facts for a block on top of the tip whose header has the time `time`, in seconds since 1970. On some chains
+    /// the target depends on it.
     #[must_use]
     pub fn next_block(&self, time: u32) -> NextBlock {
         let tip = self.tip();

@@ -1,7 +1,9 @@
-//! Coins as bytes: Bitcoin Core's compact encoding of amounts, scripts and coins, and the keys that coins are stored under.
+//! Coins as bytes: Bitcoin Core's compact encoding of amounts, scripts and coins, and the keys that coins are stored
+//! under.
 //!
-//! Core's shape (`serialize.h`, `compressor.h`) and not one of our own, because it is as small as anything that needs no
-//! dictionary, and because undo files in it can be read by tools that know Core's. docs/store-format.md gives the layout.
+//! Core's shape (`serialize.h`, `compressor.h`) and not one of our own, because it is as small as anything that needs
+//! no dictionary, and because undo files in it can be read by tools that know Core's. docs/store-format.md gives the
+//! layout.
 
 use bitcoin::hashes::Hash;
 use bitcoin::secp256k1::PublicKey;
@@ -10,7 +12,8 @@ use thiserror::Error;
 
 use super::Coin;
 
-/// Scripts above this many bytes fail whenever they run, so that outputs with one are never coins (Core's `MAX_SCRIPT_SIZE`).
+/// Scripts above this many bytes fail whenever they run, so that outputs with one are never coins (Core's
+/// `MAX_SCRIPT_SIZE`).
 pub const MAX_SCRIPT_SIZE: usize = 10_000;
 
 /// Values below this in a script's length field stand for script templates (Core's `nSpecialScripts`).
@@ -187,7 +190,8 @@ fn put_script(to: &mut Vec<u8>, script: &bitcoin::Script) {
             to.push(sign);
             to.extend_from_slice(&bytes[2..34]);
         }
-        // The other half of an uncompressed key is found again from the first, which only works for points on the curve.
+        // The other half of an uncompressed key is found again from the first, which only works for points on the
+        // curve.
         [65, 4, .., last, 0xac] if bytes.len() == 67 && PublicKey::from_slice(&bytes[1..66]).is_ok() => {
             to.push(4 | (last & 1));
             to.extend_from_slice(&bytes[2..34]);
@@ -278,7 +282,8 @@ pub fn decode_coin(bytes: &[u8]) -> Result<Coin, DecodeError> {
     Ok(Coin { output, height, is_coinbase })
 }
 
-/// The key of a coin: txid, then the output index in as many big-endian bytes as it needs, so that keys sort as outpoints do.
+/// The key of a coin: txid, then the output index in as many big-endian bytes as it needs, so that keys sort as
+/// outpoints do.
 #[must_use]
 pub fn encode_outpoint(outpoint: &OutPoint) -> Vec<u8> {
     let mut key = Vec::with_capacity(33);

@@ -6,11 +6,11 @@ pub mod muhash;
 pub mod statistics;
 pub mod undo;
 
-pub use undo::BlockUndo;
-
 use std::convert::Infallible;
 
 use bitcoin::{OutPoint, TxOut};
+
+pub use undo::BlockUndo;
 
 /// An unspent transaction output, with what the rules ask of the transaction that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]

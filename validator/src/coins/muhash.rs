@@ -1,8 +1,8 @@
 //! MuHash3072: one hash of a set, whatever the order in which its members come and go.
 //!
-//! Each member becomes a number below a 3,072-bit prime; the set is their product, and a member is removed by division. So two
-//! coin sets are compared without sorting either, and the hash is the one that Core's `gettxoutsetinfo muhash` prints
-//! (`crypto/muhash.cpp`). The numbers are 48 limbs of 64 bits, least significant first.
+//! Each member becomes a number below a 3,072-bit prime; the set is their product, and a member is removed by division.
+//! So two coin sets are compared without sorting either, and the hash is the one that Core's `gettxoutsetinfo muhash`
+//! prints (`crypto/muhash.cpp`). The numbers are 48 limbs of 64 bits, least significant first.
 
 use bitcoin::hashes::{Hash, sha256};
 

@@ -1,8 +1,8 @@
 //! The header tree: every header that was ever accepted, the work behind it, and what became of its block.
 //!
 //! An arena indexed by number, parents before children: links are four bytes, walking an ancestor costs no hashing, and
-//! nothing is ever removed, so that a branch that failed is remembered. Each entry also points at one far ancestor (Core's
-//! `pskip`), which makes any ancestor a matter of some dozen steps.
+//! nothing is ever removed, so that a branch that failed is remembered. Each entry also points at one far ancestor
+//! (Core's `pskip`), which makes any ancestor a matter of some dozen steps.
 
 use std::collections::HashMap;
 
@@ -95,7 +95,8 @@ pub struct HeaderTree {
     entries: Vec<Entry>,
     by_hash: HashMap<BlockHash, EntryId>,
     best: EntryId,
-    /// The work of one block at the bits that came last. Bits change seldom, and the division is the dearest part of an insertion.
+    /// The work of one block at the bits that came last. Bits change seldom, and the division is the dearest part of an
+    /// insertion.
     last_work: (CompactTarget, Work),
 }
 
@@ -124,8 +125,8 @@ impl HeaderTree {
         }
     }
 
-    /// Puts a header under its parent and returns its entry, the one that is there if it was known. `None`: the parent is
-    /// unknown. Checks no rule: the caller has, and does not insert what broke one.
+    /// Puts a header under its parent and returns its entry, the one that is there if it was known. `None`: the parent
+    /// is unknown. Checks no rule: the caller has, and does not insert what broke one.
     ///
     /// # Panics
     /// At 2^32 headers.
@@ -227,7 +228,8 @@ impl HeaderTree {
         while at_height > height {
             let entry = self.entry(at);
             let far = skip_height(at_height);
-            // The parent's own skip may lead further without passing the goal; then one step to the parent is the shorter way.
+            // The parent's own skip may lead further without passing the goal; then one step to the parent is the
+            // shorter way.
             let parents_far = skip_height(at_height - 1);
             let skips = far == height || (far > height && !(parents_far + 2 < far && parents_far >= height));
             (at, at_height) = match entry.parent {
@@ -311,8 +313,8 @@ impl HeaderTree {
     }
 }
 
-/// The height of the far ancestor of a block at `height` (Core's `GetSkipHeight`): any pattern works, this one needs at most
-/// some 110 steps in a chain of 2^18 blocks.
+/// The height of the far ancestor of a block at `height` (Core's `GetSkipHeight`): any pattern works, this one needs at
+/// most some 110 steps in a chain of 2^18 blocks.
 const fn skip_height(height: u32) -> u32 {
     const fn without_lowest_one(number: u32) -> u32 {
         number & number.wrapping_sub(1)

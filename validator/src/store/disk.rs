@@ -5,7 +5,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// One flat folder of files. What was written is durable only after [`Disk::sync`], a new file's name after [`Disk::sync_folder`].
+/// One flat folder of files. What was written is durable only after [`Disk::sync`], a new file's name after
+/// [`Disk::sync_folder`].
 pub trait Disk: Send {
     /// The path of a file, for messages.
     fn path(&self, name: &str) -> PathBuf;

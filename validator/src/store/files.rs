@@ -62,7 +62,8 @@ fn file_number(name: &str) -> Option<u32> {
 }
 
 impl BlockFiles {
-    /// Takes up the files with the lengths that were committed: longer ones are cut back, files that were never committed are removed.
+    /// Takes up the files with the lengths that were committed: longer ones are cut back, files that were never
+    /// committed are removed.
     ///
     /// # Errors
     /// A file is shorter than committed; or the file system's.
@@ -82,7 +83,8 @@ impl BlockFiles {
                     return Err(StoreError::Damaged { path: disk.path(&name), offset: length, what });
                 }
                 if length > committed {
-                    tracing::info!(file = %disk.path(&name).display(), length, committed, "cutting back what no commit refers to");
+                    let file = disk.path(&name);
+                    tracing::info!(file = %file.display(), length, committed, "cutting back what no commit refers to");
                     disk.cut(&name, committed).map_err(|source| io_error(&*disk, &name, source))?;
                 }
             }

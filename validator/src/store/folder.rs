@@ -27,6 +27,9 @@ const TIP: &[u8] = b"tip";
 /// What fjall may keep of its tables in memory. The coin cache above is the one whose size the user states.
 const TABLE_CACHE_BYTES: u64 = 16 << 20;
 
+/// When fjall writes its tables so that old journals can go: what a start replays stays near this.
+const JOURNAL_BYTES: u64 = 128 << 20;
+
 /// A data folder, open.
 pub struct FolderStore {
     database_path: PathBuf,
@@ -70,6 +73,10 @@ impl FolderStore {
         identity: &Identity,
         disk: impl FnOnce() -> Box<dyn Disk>,
     ) -> Result<(Self, Contents), StoreError> {
+        if folder.exists() {
+            // Before the lock, which would leave its file in somebody else's folder.
+            marker::examine(folder, identity)?;
+        }
         let lock = marker::lock(folder)?;
         let found = marker::examine(folder, identity)?;
         let database_path = folder.join(DATABASE);
@@ -122,7 +129,8 @@ impl FolderStore {
     }
 }
 
-/// Writes a new store. The database is made aside and renamed: its own creation cannot be taken up after a crash in the middle.
+/// Writes a new store. The database is made aside and renamed: its own creation cannot be taken up after a crash in the
+/// middle.
 fn create(folder: &Path, identity: &Identity, found: &Found) -> Result<(), StoreError> {
     let (blocks, new, database) = (folder.join(BLOCKS), folder.join(NEW_DATABASE), folder.join(DATABASE));
     fs::create_dir_all(&blocks).map_err(io_error(&blocks))?;
@@ -149,6 +157,7 @@ fn open_keyspaces(path: &Path) -> Result<(Database, [Keyspace; 4]), StoreError> 
     let database_error = |source| StoreError::Database { path: path.to_owned(), source };
     let database = Database::builder(path)
         .cache_size(TABLE_CACHE_BYTES)
+        .max_journaling_size(JOURNAL_BYTES)
         .manual_journal_persist(true)
         .open()
         .map_err(database_error)?;
@@ -375,6 +384,7 @@ mod tests {
         fs::write(blocks.join("blk00000.dat"), b"of another program").unwrap();
         assert!(error(folder.path(), &identity()).ends_with("is not a store, and is not empty: it holds blocks"));
         assert_eq!(fs::read(blocks.join("blk00000.dat")).unwrap(), b"of another program");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
@@ -428,7 +438,7 @@ mod tests {
         let sectors = (first.saturating_sub(SECTOR - 1)..second)
             .step_by(67)
             .map(|start| start.max(first)..(start + SECTOR).min(second));
-        for lost in cuts.chain(sectors).chain([second..second]) {
+        for lost in cuts.chain(sectors).chain(std::iter::once(second..second)) {
             let mut damaged = bytes[..second].to_vec();
             damaged[lost.clone()].fill(0);
             copy(&whole, &torn);

@@ -1,7 +1,7 @@
 //! The store: where blocks, undo records, coins and the header index are kept, on disk or in memory.
 //!
-//! docs/store-format.md says what lies where and what is durable when. The chain state speaks to a store through [`Backing`]
-//! and decides when to commit; a store decides nothing.
+//! docs/store-format.md says what lies where and what is durable when. The chain state speaks to a store through
+//! [`Backing`] and decides when to commit; a store decides nothing.
 
 pub mod disk;
 pub mod files;
@@ -123,7 +123,8 @@ pub struct Commit<'a> {
 
 /// A store below the chain state. Blocks are appended as they come; only a commit makes anything last.
 pub trait Backing: CoinSource + Send {
-    /// Whether a commit outlives the process. Where not, nothing is ever committed and the coin cache holds the whole set.
+    /// Whether a commit outlives the process. Where not, nothing is ever committed and the coin cache holds the whole
+    /// set.
     fn is_durable(&self) -> bool;
 
     /// Appends a block in network encoding.

@@ -1,5 +1,7 @@
 //! A small regtest chain for tests: branches that are mined in no time, spend what they make, and fork by cloning.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::PathBuf;
 
 use adit_validator::block::DecodedBlock;
@@ -215,4 +217,29 @@ pub fn vectors() -> Option<PathBuf> {
     );
     println!("ignored: no vectors in {}", folder.display());
     None
+}
+
+/// Blocks in an order of feeding that reorganises the chain every few blocks: a branch, then one that leaves it four
+/// blocks below its tip and overtakes it.
+pub fn eventful(rounds: u64) -> Vec<DecodedBlock> {
+    let mut trunk = Branch::from_genesis();
+    trunk.mine(100, 0, 0);
+    let mut order = trunk.blocks.clone();
+    for round in 1..=rounds {
+        trunk.mine(9, 3 * round, 3);
+        let mut loser = trunk.clone();
+        loser.mine(4, 3 * round + 1, 3);
+        let mut winner = trunk.clone();
+        winner.mine(6, 3 * round + 2, 3);
+        order.extend(loser.blocks[trunk.blocks.len() - 9..].iter().cloned());
+        // Last block first: nothing of this branch is tried before all of it is there.
+        order.extend(winner.blocks[trunk.blocks.len()..].iter().rev().cloned());
+        trunk = winner;
+    }
+    order
+}
+
+/// Checks that an opened store is whole: its coins are those of a replay of its own blocks.
+pub fn check_coins(state: &ChainState, context: &str) {
+    assert_eq!(state.coin_statistics().unwrap(), replayed_coins(state), "{context}");
 }

@@ -1,0 +1,96 @@
+//! How many nonces a dispatch gets: enough to be worth its overhead, few enough that a desktop stays usable and that a new
+//! template waits little.
+
+use std::time::Duration;
+
+/// What a dispatch should take.
+pub(super) const TARGET: Duration = Duration::from_millis(50);
+
+/// A dispatch that took longer is followed at once by one sized for [`TARGET`]; no step of growth is planned to come near.
+pub(super) const LIMIT: Duration = Duration::from_millis(250);
+
+/// The first dispatch: 65 ms for a device as slow as 0.25 MH/s, which no GPU is.
+pub(super) const FIRST: u64 = 1 << 14;
+
+/// The largest dispatch. 2^30 nonces in 50 ms are 21 GH/s; and a count must fit 32 bits.
+pub(super) const LARGEST: u64 = 1 << 30;
+
+/// The most by which one dispatch may exceed the one before.
+const GROWTH: f64 = 4.0;
+
+/// Sizes dispatches by how long those before took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchSizer {
+    nonces: u64,
+}
+
+impl BatchSizer {
+    pub(super) fn new() -> Self {
+        Self { nonces: FIRST }
+    }
+
+    /// The nonces of the next dispatch.
+    pub(super) fn nonces(&self) -> u64 {
+        self.nonces
+    }
+
+    /// Learns that a dispatch of `nonces` took `took` on the device.
+    ///
+    /// Dispatches overlap, so this speaks of one begun before the last correction. Sizes are computed from what it did, not
+    /// relative to the present size, lest one fault be corrected twice.
+    pub(super) fn observe(&mut self, nonces: u64, took: Duration) {
+        let wanted = TARGET.as_secs_f64() / took.as_secs_f64().max(1e-6);
+        let next = (nonces as f64 * wanted.min(GROWTH)) as u64;
+        // One short for another reason than speed (the end of a header, an easy target) says nothing against larger ones.
+        if next > self.nonces || nonces * 2 > self.nonces || took > LIMIT {
+            self.nonces = next.clamp(1, LARGEST);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a device of `rate` nonces a second, two dispatches in flight, and returns the durations of 30 dispatches.
+    fn durations(sizer: &mut BatchSizer, rate: f64) -> Vec<Duration> {
+        let took = |nonces: u64| Duration::from_secs_f64(nonces as f64 / rate + 20e-6);
+        let mut in_flight = sizer.nonces();
+        (0..30)
+            .map(|_| {
+                let next = sizer.nonces();
+                let duration = took(in_flight);
+                sizer.observe(in_flight, duration);
+                in_flight = next;
+                duration
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_rate_comes_to_the_target_and_none_passes_the_limit() {
+        for rate in [3e5, 1e6, 4e7, 1e9, 8e9, 2e10] {
+            let durations = durations(&mut BatchSizer::new(), rate);
+            assert!(durations.iter().all(|took| *took < LIMIT), "{rate}: {durations:?}");
+            let last = durations[29].as_secs_f64() / TARGET.as_secs_f64();
+            assert!((0.9..1.1).contains(&last), "{rate}: {durations:?}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_slows_down_gets_smaller_dispatches() {
+        let mut sizer = BatchSizer::new();
+        durations(&mut sizer, 1e9);
+        let durations = durations(&mut sizer, 1e8);
+        assert!(durations[4] < LIMIT && durations[29] < TARGET * 2, "{durations:?}");
+    }
+
+    #[test]
+    fn short_dispatches_do_not_shrink_the_size() {
+        let mut sizer = BatchSizer::new();
+        durations(&mut sizer, 1e9);
+        let before = sizer.nonces();
+        sizer.observe(100, Duration::from_micros(30));
+        assert_eq!(sizer.nonces(), before);
+    }
+}

@@ -1,0 +1,304 @@
+//! One suite that every kernel passes, on the CPU and on a GPU, through the device that mines with it: no hit missed, none
+//! invented.
+//!
+//! The kernels hash headers and nothing else, so published vectors of other lengths cannot be put to them; what is published
+//! of this length are blocks. The `sha2` crate, which those vectors do test, is the second source.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+
+use adit_hash::{Backend, HEADER_LEN, Header, NonceRange, ScanJob, Target};
+use adit_miner::{
+    CpuDevice, CpuSettings, Device, DeviceId, DeviceKind, Devices, Draw, Extranonce, Feed, GpuKernel, GpuSettings,
+    Selection, TemplateId, Verdict, Work, sha256d, solve, test_known_answers,
+};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+/// Gives out one piece of work and gathers the candidates.
+struct Collector(Mutex<(Option<Work>, u64, Vec<u32>)>);
+
+impl Feed for Collector {
+    fn draw(&self, nonces: u64) -> Draw {
+        let mut state = self.0.lock().unwrap();
+        let Some(work) = state.0.take() else { return Draw::Done };
+        let (piece, rest) = work.split_at(nonces);
+        state.0 = rest;
+        Draw::Work(piece)
+    }
+
+    fn wait(&self) {}
+
+    fn is_current(&self, _work: &Work) -> bool {
+        true
+    }
+
+    fn report(&self, work: &Work, candidates: &[u32]) {
+        let mut state = self.0.lock().unwrap();
+        state.1 += work.range.count;
+        state.2.extend(candidates);
+    }
+}
+
+/// The hits that `device` finds, in the order of the range. Candidates that are none in their last 224 bits are left out;
+/// others that are none fail the test.
+fn search(device: &mut dyn Device, header: &Header, range: NonceRange, target: Target) -> Vec<u32> {
+    let work =
+        Work { template: TemplateId(0), scan: ScanJob::new(header), range, target, extranonce: Extranonce::default() };
+    let collector = Collector(Mutex::new((Some(work.clone()), 0, Vec::new())));
+    device.run(&collector).unwrap();
+    let (_, searched, mut candidates) = collector.0.into_inner().unwrap();
+    assert_eq!(searched, range.count, "not every nonce was searched once");
+    candidates.sort_unstable_by_key(|nonce| nonce.wrapping_sub(range.first));
+    candidates.retain(|&nonce| match work.judge(nonce) {
+        Verdict::Solution(_) => true,
+        Verdict::Near => false,
+        Verdict::Wrong => panic!("nonce {nonce} was reported and is no hit"),
+    });
+    candidates
+}
+
+/// The hits by the `sha2` crate.
+fn expected(header: &Header, range: NonceRange, target: Target) -> Vec<u32> {
+    let job = ScanJob::new(header);
+    let nonces = (0..range.count).map(|i| range.first.wrapping_add(i as u32));
+    nonces.filter(|&nonce| target.is_met_by(&sha256d(&job.header(nonce)))).collect()
+}
+
+fn target_with_top(top: u32) -> Target {
+    let mut bytes = [0xff; 32];
+    bytes[28..].copy_from_slice(&top.to_le_bytes());
+    Target::from_le_bytes(bytes)
+}
+
+fn nonce(header: &Header) -> u32 {
+    u32::from_le_bytes(header[76..].try_into().unwrap())
+}
+
+/// The target that a header's bits stand for. Every header here has a positive one of at least three bytes.
+fn own_target(header: &Header) -> Target {
+    let (exponent, mantissa) = (usize::from(header[75]), &header[72..75]);
+    let mut bytes = [0; 32];
+    bytes[exponent - 3..exponent].copy_from_slice(mantissa);
+    Target::from_le_bytes(bytes)
+}
+
+/// Blocks 0, 1 and 125,552 of mainnet, with their published hashes.
+fn published() -> Vec<(Header, [u8; 32])> {
+    [
+        (
+            "0100000000000000000000000000000000000000000000000000000000000000000000003ba3edfd7a7b12b27ac72c3e67768f617fc8\
+             1bc3888a51323a9fb8aa4b1e5e4a29ab5f49ffff001d1dac2b7c",
+            "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f",
+        ),
+        (
+            "010000006fe28c0ab6f1b372c1a6a246ae63f74f931e8365e15a089c68d6190000000000982051fd1e4ba744bbbe680e1fee14677ba1\
+             a3c3540bf7b1cdb606e857233e0e61bc6649ffff001d01e36299",
+            "00000000839a8e6886ab5951d76f411475428afc90947ee320161bbf18eb6048",
+        ),
+        (
+            "0100000081cd02ab7e569e8bcd9317e2fe99f2de44d49ab2b8851ba4a308000000000000e320b6c2fffc8d750423db8b1eb942ae710e\
+             951ed797f7affc8892b0f1fc122bc7f5d74df2b9441a42a14695",
+            "00000000000000001e8d6829a8a21adc5d38d0a473b144b6765798e61f98bd1d",
+        ),
+    ]
+    .map(|(header, hash)| {
+        let mut hash: [u8; 32] = hex::decode(hash).unwrap().try_into().unwrap();
+        hash.reverse();
+        (hex::decode(header).unwrap().try_into().unwrap(), hash)
+    })
+    .to_vec()
+}
+
+/// The first headers of mainnet, where the vectors are at hand.
+fn real_headers() -> Vec<Header> {
+    let folder = std::env::var_os("ADIT_VECTORS").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors").into());
+    match std::fs::read(folder.join("mainnet/headers-0-10236.bin")) {
+        Ok(bytes) => bytes.as_chunks::<HEADER_LEN>().0.to_vec(),
+        Err(error) => {
+            assert!(
+                std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+                "no vectors in {}: {error}",
+                folder.display()
+            );
+            println!("ignored: no vectors in {}: {error}", folder.display());
+            Vec::new()
+        }
+    }
+}
+
+/// What every device passes. `batch` is the size of its batches where it is known, and around whose edges hits are planted.
+fn suite(name: &str, device: &mut dyn Device, batch: u64) {
+    println!("{name}");
+    test_known_answers(device, &AtomicBool::new(false)).unwrap();
+    published_blocks(device);
+    hits_at_edges(device, batch);
+    many_hits(device);
+    random_ranges(device);
+    real_blocks(device);
+}
+
+fn published_blocks(device: &mut dyn Device) {
+    for (header, hash) in published() {
+        assert_eq!(sha256d(&header), hash);
+        let found = search(device, &header, NonceRange::new(nonce(&header) - 500, 1_000), Target::from_le_bytes(hash));
+        assert_eq!(found, [nonce(&header)]);
+    }
+    // The most significant word, bit for bit, of hashes that are not small: the hit goes when the target is one less.
+    for seed in 0..16_u8 {
+        let header = [seed.wrapping_mul(37); HEADER_LEN];
+        let hash = sha256d(&header);
+        let top = u32::from_le_bytes(hash[28..].try_into().unwrap());
+        let only = NonceRange::new(nonce(&header), 1);
+        assert_eq!(search(device, &header, only, target_with_top(top)), [nonce(&header)]);
+        assert_eq!(search(device, &header, only, target_with_top(top - 1)), [0; 0]);
+    }
+}
+
+fn hits_at_edges(device: &mut dyn Device, batch: u64) {
+    let (header, _) = published()[1];
+    let hit = nonce(&header);
+    let target = own_target(&header);
+    let mut places: Vec<u64> = [1, 4, 8, 16, 32, 64, 128, 256, batch, 2 * batch]
+        .iter()
+        .flat_map(|edge| [edge.saturating_sub(2), edge - 1, *edge, edge + 1])
+        .collect();
+    places.push(0);
+    let count = 2 * batch + 300;
+    for place in places {
+        let found = search(device, &header, NonceRange::new(hit.wrapping_sub(place as u32), count), target);
+        assert_eq!(found, [hit], "hit planted at place {place} of {count}");
+        // And as the very last nonce, with nothing after it.
+        let found = search(device, &header, NonceRange::new(hit.wrapping_sub(place as u32), place + 1), target);
+        assert_eq!(found, [hit], "hit planted at place {place}, the last");
+        let found = search(device, &header, NonceRange::new(hit.wrapping_sub(place as u32), place.max(1)), target);
+        assert_eq!(
+            found,
+            expected(&header, NonceRange::new(hit, u64::from(place == 0)), target),
+            "place {place}, left out"
+        );
+    }
+}
+
+fn many_hits(device: &mut dyn Device) {
+    let header = [0xc3; HEADER_LEN];
+    for (first, count, top) in [
+        (0, 5_000, 0x7fff_ffff),
+        (99, 3_000, u32::MAX),
+        (u32::MAX - 2_500, 5_000, 0x1fff_ffff),
+        (u32::MAX, 1, u32::MAX),
+        (u32::MAX, 2, u32::MAX),
+        (77, 30_000, 0x0010_0000),
+    ] {
+        let (range, target) = (NonceRange::new(first, count), target_with_top(top));
+        assert_eq!(
+            search(device, &header, range, target),
+            expected(&header, range, target),
+            "{range:?} at top {top:#x}"
+        );
+    }
+}
+
+fn random_ranges(device: &mut dyn Device) {
+    let strategy = (any::<[u8; 32]>(), any::<[u8; 32]>(), any::<[u8; 16]>(), any::<u32>(), 1_u64..40_000, 0_u32..9);
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(12) });
+    let device = Mutex::new(device);
+    runner
+        .run(&strategy, |(one, two, three, first, count, zeros)| {
+            let header: Header = [&one[..], &two, &three].concat().try_into().unwrap();
+            let (range, target) = (NonceRange::new(first, count), target_with_top(u32::MAX >> zeros));
+            // A device is behind a lock only because proptest wants the closure to be callable through a reference.
+            let found = search(&mut **device.lock().unwrap(), &header, range, target);
+            prop_assert_eq!(found, expected(&header, range, target));
+            Ok(())
+        })
+        .unwrap();
+}
+
+fn real_blocks(device: &mut dyn Device) {
+    for header in real_headers().iter().step_by(97) {
+        let before = nonce(header) % 1_000;
+        let range = NonceRange::new(nonce(header) - before, 2_000);
+        assert_eq!(search(device, header, range, own_target(header)), [nonce(header)], "{}", hex::encode(header));
+    }
+}
+
+#[test]
+fn every_cpu_kernel_passes() {
+    for backend in Backend::supported() {
+        for threads in [1, 3] {
+            let mut cpu = CpuDevice::new(NonZeroUsize::new(threads), Some(backend)).unwrap();
+            suite(&format!("{backend}, {threads} threads"), &mut cpu, 1 << 14);
+        }
+    }
+}
+
+/// The GPUs of this machine, if there is any: software adapters count.
+fn gpus() -> Option<(Devices, Vec<DeviceId>)> {
+    let devices = Devices::list(CpuSettings::default(), &Selection::All).unwrap();
+    let gpus: Vec<_> =
+        devices.infos().iter().filter(|info| matches!(info.kind, DeviceKind::Gpu(_))).map(|info| info.id).collect();
+    if gpus.is_empty() {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "no Vulkan adapter, and CI must have one");
+        println!("ignored: no Vulkan adapter");
+        return None;
+    }
+    Some((devices, gpus))
+}
+
+#[test]
+fn every_gpu_kernel_passes() {
+    let Some((devices, gpus)) = gpus() else { return };
+    for id in gpus {
+        for kernel in GpuKernel::ALL {
+            let settings = GpuSettings { kernel, ..GpuSettings::default() };
+            let mut gpu = devices.open_gpu(id, settings).unwrap();
+            suite(&format!("{id} {}, sized by time", kernel.name()), &mut gpu, 1 << 14);
+            let mut gpu = devices.open_gpu(id, GpuSettings { batch: Some(1_000), ..settings }).unwrap();
+            suite(&format!("{id} {}, batches of 1,000", kernel.name()), &mut gpu, 1_000);
+        }
+    }
+}
+
+#[test]
+fn a_gpu_dispatch_of_several_rows_misses_nothing() {
+    let Some((devices, gpus)) = gpus() else { return };
+    // Workgroups of one thread make rows of 65,535 nonces, so 200,001 nonces are three rows and a piece.
+    let settings = GpuSettings { workgroup: 1, batch: Some(200_001), ..GpuSettings::default() };
+    let mut gpu = devices.open_gpu(gpus[0], settings).unwrap();
+    let header = [0x3c; HEADER_LEN];
+    for first in [0, u32::MAX - 70_000] {
+        let (range, target) = (NonceRange::new(first, 450_000), target_with_top(0x00ff_ffff));
+        assert_eq!(search(&mut gpu, &header, range, target), expected(&header, range, target));
+    }
+}
+
+#[test]
+fn a_gpu_batch_with_more_candidates_than_fit_is_searched_again() {
+    let Some((devices, gpus)) = gpus() else { return };
+    let header = [0x69; HEADER_LEN];
+    for capacity in [1, 3, 64] {
+        let settings = GpuSettings { capacity, batch: Some(2_048), ..GpuSettings::default() };
+        let mut gpu = devices.open_gpu(gpus[0], settings).unwrap();
+        for (top, count) in [(u32::MAX, 300), (0x7fff_ffff, 1_000), (0x03ff_ffff, 9_001)] {
+            let (range, target) = (NonceRange::new(u32::MAX - 123, count), target_with_top(top));
+            let found = search(&mut gpu, &header, range, target);
+            assert_eq!(found, expected(&header, range, target), "capacity {capacity}, top {top:#x}");
+        }
+    }
+}
+
+#[test]
+fn a_gpu_finds_the_genesis_nonce() {
+    let Some((devices, gpus)) = gpus() else { return };
+    let mut gpu = devices.open(gpus[0]).unwrap();
+    let (header, _) = published()[0];
+    let range = NonceRange::new(2_083_000_000, 1 << 20);
+    let solved = solve(gpu.as_mut(), &header, range, &own_target(&header), &|_| {}).unwrap();
+    assert_eq!((solved.nonce, solved.hardware_errors), (Some(2_083_236_893), 0));
+}
