@@ -1,8 +1,8 @@
 //! The rule book: every rule that a block must obey, each a pure function that answers with a [`RuleError`].
 //!
 //! A block is judged in the three steps in which it can be: *in isolation*, by itself; *in context*, by the headers before
-//! it; and when it *connects*, by the coins that it spends. The drivers, [`validate_header_in_isolation`] and its four
-//! kin, read as lists, in Bitcoin Core's order, so that of several broken rules the one reported is Core's. Nothing here
+//! it; and when it *connects*, by the coins that it spends. The drivers, [`validate_header_in_isolation`] and its kin,
+//! read as lists, in Bitcoin Core's order, so that of several broken rules the one reported is Core's. Nothing here
 //! stores, logs, or looks at a clock: ancestors come through [`Ancestry`], coins through [`CoinView`], the time as a number.
 //!
 //! [`Ancestry`]: crate::headers::Ancestry
