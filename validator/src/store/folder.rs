@@ -123,10 +123,10 @@ impl FolderStore {
         self.stopped = written.is_err();
         written
     }
+}
 
-    fn location<'a>(&self, entry: &'a Entry) -> Result<&'a BlockLocation, StoreError> {
-        entry.location.as_ref().ok_or(StoreError::NotKept { hash: entry.hash })
-    }
+fn location(entry: &Entry) -> Result<&BlockLocation, StoreError> {
+    entry.location.as_ref().ok_or(StoreError::NotKept { hash: entry.hash })
 }
 
 /// Writes a new store. The database is made aside and renamed: its own creation cannot be taken up after a crash in the
@@ -226,11 +226,11 @@ impl Backing for FolderStore {
     }
 
     fn read_block(&self, entry: &Entry) -> Result<Vec<u8>, StoreError> {
-        self.files.read_block(self.location(entry)?)
+        self.files.read_block(location(entry)?)
     }
 
     fn read_undo(&self, entry: &Entry) -> Result<BlockUndo, StoreError> {
-        let location = self.location(entry)?;
+        let location = location(entry)?;
         let span = location.undo.ok_or(StoreError::NotKept { hash: entry.hash })?;
         self.files.read_undo(location.file, span, &entry.header.prev_blockhash)
     }
