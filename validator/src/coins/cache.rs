@@ -81,6 +81,12 @@ impl CoinCache {
     /// Keeps the changes since [`Self::begin`].
     pub fn keep(&mut self) {
         self.journal = None;
+        // Coins made and spent since the last commit are no changes any more. Twice the changes is enough to wait for:
+        // then going through all costs no more than making them did.
+        if self.touched.len() > 2 * self.dirty + 1_024 {
+            let changes = self.changes().map(|(outpoint, _)| *outpoint).collect();
+            self.touched = changes;
+        }
     }
 
     /// Takes back every change since [`Self::begin`].
@@ -306,6 +312,21 @@ mod tests {
         set.commit(&mut cache, clean - 1);
         assert_eq!(cache.memory(), 0);
         assert_eq!(set.0.len(), 200);
+    }
+
+    #[test]
+    fn coins_that_came_and_went_leave_no_trace() {
+        let (mut cache, set) = (CoinCache::default(), Set::default());
+        for round in 0..200 {
+            cache.begin();
+            for number in 0..100 {
+                cache.view(&set).create(outpoint(number), coin(round, false)).unwrap();
+                cache.view(&set).spend(&outpoint(number)).unwrap();
+            }
+            cache.keep();
+        }
+        assert_eq!(cache.dirty(), 0);
+        assert!(cache.touched.len() <= 1_024, "{}", cache.touched.len());
     }
 
     #[derive(Clone, Debug)]

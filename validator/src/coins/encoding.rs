@@ -436,9 +436,13 @@ mod tests {
         }
 
         #[test]
-        fn foreign_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            let _ = decode_coin(&bytes);
-            let _ = decode_outpoint(&bytes);
+        fn foreign_bytes_are_refused_or_mean_one_thing(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            if let Ok(coin) = decode_coin(&bytes) {
+                prop_assert_eq!(decode_coin(&encode_coin(&coin)), Ok(coin));
+            }
+            if let Ok(outpoint) = decode_outpoint(&bytes) {
+                prop_assert_eq!(decode_outpoint(&encode_outpoint(&outpoint)), Ok(outpoint));
+            }
         }
 
         #[test]

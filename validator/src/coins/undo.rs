@@ -117,7 +117,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn foreign_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn foreign_bytes_are_refused_or_mean_one_thing(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             if let Ok(undo) = BlockUndo::decode(&bytes) {
                 prop_assert_eq!(BlockUndo::decode(&undo.encode()), Ok(undo));
             }

@@ -210,11 +210,7 @@ pub fn vectors() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    assert!(
-        std::env::var("CI").is_ok_and(|ci| ci != "true") || std::env::var("CI").is_err(),
-        "no vectors in {}",
-        folder.display()
-    );
+    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no vectors in {}", folder.display());
     println!("ignored: no vectors in {}", folder.display());
     None
 }

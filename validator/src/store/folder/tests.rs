@@ -1,0 +1,228 @@
+//! The store on disk: refusals, restarts, and what a torn commit leaves.
+
+use std::ops::Range;
+
+use bitcoin::{Amount, Network, ScriptBuf, TxOut, Txid};
+
+use super::*;
+use crate::coins::CoinView;
+use crate::coins::cache::CoinCache;
+use crate::headers::tree::{EntryId, HeaderTree};
+
+/// What a disk writes whole or not at all, in bytes.
+const SECTOR: usize = 512;
+
+fn identity() -> Identity {
+    let genesis = bitcoin::constants::genesis_block(Network::Regtest).block_hash();
+    Identity { chain: "regtest".into(), genesis, magic: Network::Regtest.magic().to_bytes() }
+}
+
+fn open(folder: &Path) -> Result<(FolderStore, Contents), StoreError> {
+    FolderStore::open(folder, &identity())
+}
+
+fn error(folder: &Path, identity: &Identity) -> String {
+    FolderStore::open(folder, identity).err().expect("the store must refuse").to_string()
+}
+
+fn outpoint(number: u8) -> OutPoint {
+    OutPoint { txid: Txid::from_byte_array([number; 32]), vout: number.into() }
+}
+
+fn coin(script: usize) -> Coin {
+    let output = TxOut { value: Amount::from_sat(1_000), script_pubkey: ScriptBuf::from_bytes(vec![0x51; script]) };
+    Coin { output, height: 1, is_coinbase: false }
+}
+
+fn tree() -> HeaderTree {
+    HeaderTree::new(bitcoin::constants::genesis_block(Network::Regtest).header)
+}
+
+/// Appends a block and commits it with the coin `number` as made by it.
+fn commit(store: &mut FolderStore, tree: &mut HeaderTree, number: u8, script: usize) {
+    let mut cache = CoinCache::default();
+    cache.view(store).create(outpoint(number), coin(script)).unwrap();
+    let entry = tree.entry_mut(EntryId::GENESIS);
+    let mut location = store.append_block(&entry.hash, 0, &[number; 100], 1).unwrap();
+    location.undo = Some(store.append_undo(entry, &location, &BlockUndo::default()).unwrap());
+    entry.location = Some(location);
+    let entry = tree.entry(EntryId::GENESIS);
+    store.commit(&Commit { coins: &cache, entries: vec![entry], tip: entry.hash }).unwrap();
+}
+
+#[test]
+fn what_was_committed_is_there_again_wherever_the_folder_is_moved() {
+    let base = tempfile::tempdir().unwrap();
+    let (here, there) = (base.path().join("here"), base.path().join("there"));
+    let mut tree = tree();
+    let (mut store, contents) = open(&here).unwrap();
+    assert_eq!((contents.index.len(), contents.tip), (0, None));
+    commit(&mut store, &mut tree, 1, 25);
+    // Appended, and never committed.
+    store.append_block(&identity().genesis, 1, b"lost", 1).unwrap();
+    drop(store);
+    fs::rename(&here, &there).unwrap();
+
+    let (store, contents) = open(&there).unwrap();
+    let entry = tree.entry(EntryId::GENESIS);
+    assert_eq!(contents.tip, Some(entry.hash));
+    assert_eq!((contents.index[0].hash, contents.index[0].location), (entry.hash, entry.location));
+    assert_eq!(store.load_coin(&outpoint(1)).unwrap(), Some(coin(25)));
+    assert_eq!(store.load_coin(&outpoint(2)).unwrap(), None);
+    assert_eq!(store.read_block(entry).unwrap(), [1; 100]);
+    assert_eq!(store.read_undo(entry).unwrap(), BlockUndo::default());
+    assert_eq!(fs::metadata(there.join("blocks/blk00000.dat")).unwrap().len(), 108);
+}
+
+#[test]
+fn a_folder_in_use_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path()).unwrap();
+    let refused = error(folder.path(), &identity());
+    assert_eq!(refused, format!("the folder {} is in use by another process", folder.path().display()));
+    drop(store);
+    open(folder.path()).unwrap();
+}
+
+#[test]
+fn another_chain_and_a_newer_format_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()).unwrap());
+    let genesis = bitcoin::constants::genesis_block(Network::Signet).block_hash();
+    let signet = Identity { chain: "signet".into(), genesis, magic: Network::Signet.magic().to_bytes() };
+    let refused = error(folder.path(), &signet);
+    assert!(refused.contains("holds the chain regtest (genesis 0f9188f1"), "{refused}");
+    assert!(refused.contains("not signet (genesis 00000008"), "{refused}");
+    // The same name over another genesis is another chain.
+    let fork = Identity { genesis, ..identity() };
+    assert!(error(folder.path(), &fork).contains("not regtest (genesis 00000008"));
+
+    let marker = folder.path().join("STORE");
+    let text = fs::read_to_string(&marker).unwrap();
+    fs::write(&marker, text.replace("format 1", "format 2")).unwrap();
+    assert!(error(folder.path(), &identity()).ends_with("has store format 2; this version reads formats up to 1"));
+    fs::write(&marker, "something else").unwrap();
+    assert!(error(folder.path(), &identity()).contains("STORE is damaged at byte 0"));
+}
+
+#[test]
+fn nobody_elses_folder_is_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let blocks = folder.path().join("blocks");
+    fs::create_dir(&blocks).unwrap();
+    fs::write(blocks.join("blk00000.dat"), b"of another program").unwrap();
+    assert!(error(folder.path(), &identity()).ends_with("is not a store, and is not empty: it holds blocks"));
+    assert_eq!(fs::read(blocks.join("blk00000.dat")).unwrap(), b"of another program");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_creation_is_taken_up_wherever_it_was_cut_off() {
+    for cut_off in 0..3 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        fs::create_dir(path.join("blocks")).unwrap();
+        fs::create_dir(path.join("db.new")).unwrap();
+        fs::write(path.join("db.new/0.jnl"), b"half").unwrap();
+        if cut_off == 1 {
+            fs::write(path.join("STORE.new"), b"adit st").unwrap();
+        } else if cut_off == 2 {
+            marker::write(path, &identity()).unwrap();
+        }
+        assert_eq!(open(path).unwrap().1.tip, None);
+        assert!(!path.join("db.new").exists());
+    }
+}
+
+#[test]
+fn a_store_whose_database_is_gone_is_not_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(folder.path()).unwrap();
+    commit(&mut store, &mut tree(), 1, 1);
+    drop(store);
+    fs::remove_dir_all(folder.path().join("db")).unwrap();
+    assert!(error(folder.path(), &identity()).contains("db is damaged at byte 0: it is missing, and there is"));
+}
+
+const JOURNAL: &str = "db/0.jnl";
+
+/// Makes a store with two commits, the second with a coin of `script` bytes. Returns fjall's journal, and where
+/// in it the second commit lies.
+fn two_commits(folder: &Path, script: usize) -> (Vec<u8>, Range<usize>) {
+    // Zeros behind the last record are fjall's preallocation.
+    let used = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let mut tree = tree();
+    let (mut store, _) = open(folder).unwrap();
+    commit(&mut store, &mut tree, 1, 100);
+    let start = used(&fs::read(folder.join(JOURNAL)).unwrap());
+    commit(&mut store, &mut tree, 2, script);
+    drop(store);
+    let bytes = fs::read(folder.join(JOURNAL)).unwrap();
+    let end = used(&bytes);
+    (bytes[..end].to_vec(), start..end)
+}
+
+/// Opens a copy of `whole` whose journal lacks the bytes `lost`.
+fn open_torn(whole: &Path, journal: &[u8], lost: Range<usize>) -> Result<(FolderStore, Contents), StoreError> {
+    let torn = whole.with_extension("torn");
+    if torn.exists() {
+        fs::remove_dir_all(&torn).unwrap();
+    }
+    copy(whole, &torn);
+    let mut journal = journal.to_vec();
+    journal[lost].fill(0);
+    fs::write(torn.join(JOURNAL), journal).unwrap();
+    open(&torn)
+}
+
+/// Power loss in the middle of the last commit, as fjall sees it: its journal ends anywhere, or lacks a sector.
+#[test]
+fn a_torn_last_commit_leaves_the_one_before() {
+    let base = tempfile::tempdir().unwrap();
+    let whole = base.path().join("whole");
+    let (journal, Range { start, end }) = two_commits(&whole, 450);
+    let cuts = (start..end).step_by(37).map(|cut| cut..end);
+    let sectors = (start.saturating_sub(SECTOR - 1)..end).step_by(67);
+    let sectors = sectors.map(|sector| sector.max(start)..(sector + SECTOR).min(end));
+    for lost in cuts.chain(sectors).chain(std::iter::once(end..end)) {
+        let is_second = lost.is_empty();
+        let (store, contents) = open_torn(&whole, &journal, lost.clone()).unwrap();
+        assert!(contents.tip.is_some());
+        assert_eq!(store.load_coin(&outpoint(1)).unwrap(), Some(coin(100)), "{lost:?}");
+        assert_eq!(store.load_coin(&outpoint(2)).unwrap(), is_second.then(|| coin(450)), "{lost:?}");
+        // Coins, index and file lengths are of the same commit.
+        assert_eq!(contents.index[0].location.unwrap().block.offset, if is_second { 116 } else { 8 });
+        let blocks = fs::metadata(whole.with_extension("torn").join("blocks/blk00000.dat")).unwrap();
+        assert_eq!(blocks.len(), if is_second { 216 } else { 108 });
+    }
+}
+
+/// The edge that docs/store-format.md names: a sector lost inside one long value.
+#[test]
+fn a_sector_lost_inside_a_long_script_is_refused_and_not_misread() {
+    let base = tempfile::tempdir().unwrap();
+    let whole = base.path().join("whole");
+    let (journal, Range { start, end }) = two_commits(&whole, 4_000);
+    let mut refused = 0;
+    for sector in (start..end - SECTOR).step_by(397) {
+        match open_torn(&whole, &journal, sector..sector + SECTOR) {
+            Ok((store, _)) => assert_eq!(store.load_coin(&outpoint(2)).unwrap(), None),
+            Err(StoreError::Database { .. }) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(refused > 0);
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for found in fs::read_dir(from).unwrap() {
+        let found = found.unwrap();
+        let target = to.join(found.file_name());
+        if found.file_type().unwrap().is_dir() {
+            copy(&found.path(), &target);
+        } else {
+            fs::copy(found.path(), target).unwrap();
+        }
+    }
+}
