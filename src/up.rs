@@ -185,7 +185,7 @@ impl Display {
 
     fn finish(&self, snapshot: &Snapshot) {
         self.line.finish_and_clear();
-        self.say(&self.status(snapshot));
+        self.say(&format!("stopped; {}", self.status(snapshot)));
     }
 
     fn status(&self, snapshot: &Snapshot) -> String {
@@ -197,6 +197,7 @@ impl Display {
         for device in &snapshot.devices {
             let _ = match &device.state {
                 adit_miner::DeviceState::Failed(error) => write!(line, "  {} failed: {error}", device.info.id),
+                adit_miner::DeviceState::Stopped => Ok(()),
                 _ => write!(line, "  {} {}", device.info.id, hashrate(device.hashrate)),
             };
         }

@@ -1,7 +1,7 @@
 //! `adit validate`: blocks and headers from files, checked without a data folder.
 
 use std::fs::File;
-use std::io::{IsTerminal, Read};
+use std::io::{IsTerminal, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,9 +23,6 @@ use crate::rate::counted;
 
 /// How many heights below the tip stay in memory for a reorganisation.
 const KEPT_BLOCKS: u32 = 288;
-
-/// How many blocks without a known parent are remembered by name.
-const REMEMBERED_ORPHANS: usize = 10_000;
 
 pub fn run(args: &ValidateArgs) -> Result {
     let params = ChainParams::by_name(&args.chain).context("--chain").or_usage()?;
@@ -54,43 +51,59 @@ fn validate_block_files(params: ChainParams, files: &[PathBuf], report: &mut Rep
     for path in files {
         let (file, length) = open(path)?;
         let progress = progress(length);
+        let mut empty = true;
         for record in BlockFile::new(file, magic) {
             let record = record.with_context(|| path.display().to_string()).or_usage()?;
             let block = decode(path, record.offset, record.bytes)?;
-            let (hash, previous) = (block.hash(), block.header().prev_blockhash);
+            let (hash, length) = (block.hash(), block.raw().len());
             let counts = (block.transactions().len() as u64, input_count(&block));
-            let end = record.offset + block.raw().len() as u64;
+            empty = false;
             match chain.accept_block(block, unix_time()).or_running()? {
                 BlockOutcome::Invalid(invalid) => {
                     return Err(Refusal::rule(path, invalid.height, invalid.hash, invalid.error));
                 }
                 BlockOutcome::Duplicate => continue,
-                BlockOutcome::Orphan if orphans.len() < REMEMBERED_ORPHANS => {
-                    orphans.push(Orphan { file: path.clone(), offset: record.offset, hash, previous });
-                }
+                BlockOutcome::Orphan => orphans.push(Orphan { path, offset: record.offset, length, hash }),
                 _ => {}
             }
             report.count_block(counts, chain.tip().height, chain.tip().hash);
-            progress.set_position(end);
+            progress.set_position(record.offset + length as u64);
         }
         progress.finish_and_clear();
+        if empty {
+            return Err(Exit::new(Failure::Usage, anyhow!("{} is empty: it holds no block", path.display())).into());
+        }
     }
     match orphans.iter().find(|orphan| chain.headers().lookup(&orphan.hash).is_none()) {
         None => Ok(()),
-        Some(orphan) => {
-            let error = RuleError::PreviousNotFound { previous: orphan.previous };
-            let place = PathBuf::from(format!("{}: byte {}", orphan.file.display(), orphan.offset));
-            Err(Refusal::rule(&place, None, orphan.hash, error))
-        }
+        Some(orphan) => Err(orphan.refusal(&mut chain)?),
     }
 }
 
 /// A block that came before its parent.
-struct Orphan {
-    file: PathBuf,
+struct Orphan<'a> {
+    path: &'a Path,
+    /// Where it stands in its file.
     offset: u64,
+    length: usize,
     hash: BlockHash,
-    previous: BlockHash,
+}
+
+impl Orphan<'_> {
+    /// Why it is not in the chain although every block has been read: its parent never came, or it breaks a rule, which the
+    /// chain state tells only of a block that is handed to it.
+    fn refusal(&self, chain: &mut ChainState) -> Result<Refusal> {
+        let name = || self.path.display().to_string();
+        let mut bytes = vec![0; self.length];
+        let mut file = File::open(self.path).with_context(name).or_usage()?;
+        file.seek(SeekFrom::Start(self.offset)).and_then(|_| file.read_exact(&mut bytes)).with_context(name).or_usage()?;
+        let block = decode(self.path, self.offset, bytes)?;
+        let previous = block.header().prev_blockhash;
+        Ok(match chain.accept_block(block, unix_time()).or_running()? {
+            BlockOutcome::Invalid(invalid) => Refusal::rule(self.path, invalid.height, invalid.hash, invalid.error),
+            _ => Refusal::rule(self.path, None, self.hash, RuleError::PreviousNotFound { previous }),
+        })
+    }
 }
 
 fn validate_headers(params: &ChainParams, path: &Path, report: &mut Report) -> Verdict {
@@ -100,7 +113,7 @@ fn validate_headers(params: &ChainParams, path: &Path, report: &mut Report) -> V
     for header in HeaderFile::new(file) {
         let header = header.with_context(|| path.display().to_string()).or_usage()?;
         let hash = header.block_hash();
-        let height = match chain.accept_header(&header, unix_time()).or_running()? {
+        let height = match chain.accept_header(&header, unix_time()) {
             HeaderOutcome::Accepted { height } | HeaderOutcome::Known { height } => height,
             HeaderOutcome::UnknownParent => {
                 let error = RuleError::PreviousNotFound { previous: header.prev_blockhash };
@@ -117,7 +130,10 @@ fn validate_headers(params: &ChainParams, path: &Path, report: &mut Report) -> V
         progress.inc(80);
     }
     progress.finish_and_clear();
-    Ok(())
+    match report.headers {
+        0 => Err(Exit::new(Failure::Usage, anyhow!("{} is empty: it holds no header", path.display())).into()),
+        _ => Ok(()),
+    }
 }
 
 /// One block with the outputs that it spends.
@@ -305,11 +321,11 @@ impl Report {
     fn print(&self, took: Duration) {
         let (count, what) = if self.headers > 0 { (self.headers, "header") } else { (self.blocks, "block") };
         let rate = a_second(count, took);
-        print!("chain {}: {} good, {rate:.0} {what}s/s", self.chain, counted(count, what));
+        print!("chain {}: {} good in {:.2} s ({rate:.1} {what}s/s", self.chain, counted(count, what), took.as_secs_f64());
         if self.blocks > 0 {
             print!("; {}, {:.0} inputs/s", counted(self.inputs, "input"), a_second(self.inputs, took));
         }
-        println!(" in {:.2} s", took.as_secs_f64());
+        println!(")");
         if let Some((height, hash)) = self.tip {
             println!("tip {hash} at height {height}");
         }
