@@ -1,0 +1,26 @@
+//! Blocks to test a validator with: valid chains with real signatures, damage that breaks one rule at a time, edge cases
+//! that only look wrong, and Bitcoin Core's kernel to judge them.
+//!
+//! Four parts, each usable alone. [`ChainGenerator`] makes whole chains of a given [`ChainShape`] for benches and property
+//! tests, the same bytes for the same seed. [`Scene`] keeps a small chain on which [`Damage`] and [`EdgeCase`] build: every
+//! rule of Bitcoin Core's block validation that regtest can reach, broken alone or met exactly. [`mutate`] damages blindly.
+//! [`Oracle`] is Bitcoin Core itself, behind `bitcoinkernel`: what a block is worth is what it says, and the tests here hold
+//! every expectation of this crate against it.
+//!
+//! This crate supports tests and is not published. It knows nothing of Adit's own rules, so that an error in them cannot
+//! hide here.
+#![forbid(unsafe_code)]
+
+pub mod assemble;
+pub mod blk;
+mod generate;
+pub mod keys;
+mod oracle;
+mod rng;
+mod shape;
+pub mod spend;
+
+pub use generate::{Branches, ChainGenerator, Draft, Tip};
+pub use oracle::{Oracle, OracleError, Rejection, Submission, Verdict};
+pub use rng::Rng;
+pub use shape::{ChainShape, Mix, ShapeError};
