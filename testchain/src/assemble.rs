@@ -180,7 +180,8 @@ pub fn mine(header: &mut Header, target: Target) {
     // The first few nonces settle regtest; only a signet is worth the threads. The lowest hit wins on any count of them.
     const FEW: u32 = 64;
     let first = (0..FEW).find(|&nonce| meets(nonce));
-    let found = first.or_else(|| (FEW..u32::MAX).into_par_iter().by_exponential_blocks().find_first(|&nonce| meets(nonce)));
+    let found =
+        first.or_else(|| (FEW..u32::MAX).into_par_iter().by_exponential_blocks().find_first(|&nonce| meets(nonce)));
     if let Some(nonce) = found {
         header.nonce = nonce;
     }

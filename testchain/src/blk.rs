@@ -59,11 +59,7 @@ pub enum ChainFileError {
 /// Writes `blocks` to a new file at `path` in `blk` framing and returns their count.
 ///
 /// The file appears under its name only when it is whole.
-pub fn write(
-    path: &Path,
-    magic: [u8; 4],
-    blocks: impl IntoIterator<Item = Vec<u8>>,
-) -> Result<usize, ChainFileError> {
+pub fn write(path: &Path, magic: [u8; 4], blocks: impl IntoIterator<Item = Vec<u8>>) -> Result<usize, ChainFileError> {
     let io = |source| ChainFileError::Io { path: path.to_owned(), source };
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io)?;

@@ -51,11 +51,6 @@ impl Tip {
         times[times.len() / 2]
     }
 
-    /// The time of the block itself.
-    pub fn time(&self) -> u32 {
-        self.times.back().copied().unwrap_or_default()
-    }
-
     fn advance(&mut self, header: &Header) {
         self.height += 1;
         self.hash = header.block_hash();
@@ -75,7 +70,8 @@ pub struct Draft {
     pub height: u32,
     /// The fees of its transactions in satoshi; the coinbase claims them with the subsidy.
     pub fees: u64,
-    created: Vec<Coin>,
+    /// Coins that become spendable when the draft is accepted.
+    pub created: Vec<Coin>,
     coinbase_coin: (SpendKind, u16),
 }
 
@@ -110,6 +106,7 @@ pub struct ChainGenerator {
     pool: Vec<Coin>,
     immature: VecDeque<Coin>,
     measured: u32,
+    signatures: u64,
     warm: bool,
     branch: u64,
 }
@@ -130,6 +127,7 @@ impl ChainGenerator {
             pool: Vec::new(),
             immature: VecDeque::new(),
             measured: 0,
+            signatures: 0,
             warm: false,
             branch: 0,
             network,
@@ -171,11 +169,6 @@ impl ChainGenerator {
         &self.wallet
     }
 
-    /// The stream of choices.
-    pub(crate) fn rng(&mut self) -> &mut Rng {
-        &mut self.rng
-    }
-
     /// Coins that may be spent in the next block.
     pub fn coins(&self) -> &[Coin] {
         &self.pool
@@ -191,9 +184,19 @@ impl ChainGenerator {
         self.warm
     }
 
+    /// How many signatures have been made.
+    pub fn signatures(&self) -> u64 {
+        self.signatures
+    }
+
     /// Takes a coin of `kind` out of the spendable ones, so that a caller may spend it.
     pub fn take_coin(&mut self, kind: SpendKind) -> Option<Coin> {
-        let position = self.pool.iter().rposition(|coin| coin.kind == kind)?;
+        self.take_coin_where(|coin| coin.kind == kind)
+    }
+
+    /// Takes a coin that `wanted` is true of out of the spendable ones.
+    pub fn take_coin_where(&mut self, wanted: impl Fn(&Coin) -> bool) -> Option<Coin> {
+        let position = self.pool.iter().rposition(wanted)?;
         Some(self.pool.swap_remove(position))
     }
 
@@ -210,10 +213,26 @@ impl ChainGenerator {
     ///
     /// Who does not [`accept`](Self::accept) it must draw it from a clone, or those coins stay unspent for ever.
     pub fn draft(&mut self) -> Draft {
-        let height = self.tip.height + 1;
-        self.mature(height);
+        self.mature(self.tip.height + 1);
         let (transactions, created, fees) = if self.warm { self.traffic() } else { self.fan_out() };
-        let (kind, key) = self.choose_lock();
+        let lock = self.choose_lock();
+        self.draft_from(transactions, created, fees, lock)
+    }
+
+    /// A valid next block of a coinbase alone, which pays to a bare `OP_TRUE`.
+    pub fn empty_draft(&mut self) -> Draft {
+        self.mature(self.tip.height + 1);
+        self.draft_from(Vec::new(), Vec::new(), 0, (SpendKind::TrueBare, 0))
+    }
+
+    fn draft_from(
+        &mut self,
+        transactions: Vec<Transaction>,
+        created: Vec<Coin>,
+        fees: u64,
+        (kind, key): (SpendKind, u16),
+    ) -> Draft {
+        let height = self.tip.height + 1;
         let reward = self.network.subsidy(height) + fees;
         let tag = [self.shape.seed.to_le_bytes(), self.branch.to_le_bytes()].concat();
         let script_pubkey = self.wallet.lock(kind, key).to_owned();
@@ -227,8 +246,8 @@ impl ChainGenerator {
 
     /// Makes the sealed block of `draft` the tip and its outputs spendable.
     ///
-    /// The caller may have added transactions and changed the coinbase; the outputs that the draft came with must still be
-    /// there, and no further ones become spendable.
+    /// The caller may have added transactions and changed the coinbase's values and script; the outputs of
+    /// [`Draft::created`] must be in the block.
     pub fn accept(&mut self, draft: Draft) {
         self.tip.advance(&draft.block.header);
         self.pool.extend(draft.created);
@@ -256,10 +275,10 @@ impl ChainGenerator {
         (kind, self.rng.below(self.wallet.ring().len()) as u16)
     }
 
-    /// Ten minutes on average; now and then earlier than the block before, but always after the median time past.
+    /// After the median time past, which is some six blocks back, by an hour on average: ten minutes a block, often
+    /// earlier than the block before. One block from the future does not drag the others along.
     fn choose_time(&mut self) -> u32 {
-        let wish = i64::from(self.tip.time()) + self.rng.below(1_400) as i64 - 100;
-        u32::try_from(wish).unwrap_or(u32::MAX).max(self.tip.median_time_past() + 1)
+        self.tip.median_time_past().saturating_add(1 + self.rng.below(7_200) as u32)
     }
 
     /// A warm-up block: nothing until a coinbase is mature, then one that is spent to as many coins as are missing and fit.
@@ -370,13 +389,16 @@ impl ChainGenerator {
     }
 
     /// Signs the plans in parallel: the transactions, the coins they create and their fees.
-    fn carry_out(&self, plans: Vec<Plan>) -> (Vec<Transaction>, Vec<Coin>, u64) {
+    fn carry_out(&mut self, plans: Vec<Plan>) -> (Vec<Transaction>, Vec<Coin>, u64) {
         let height = self.tip.height + 1;
         let fees = plans.iter().map(|plan| plan.fee).sum();
+        self.signatures +=
+            plans.iter().flat_map(|plan| &plan.coins).map(|coin| u64::from(coin.kind.signatures())).sum::<u64>();
+        let wallet = &self.wallet;
         let signed: Vec<(Transaction, Vec<Coin>)> = plans
             .into_par_iter()
             .map(|Plan { mut tx, coins, outputs, .. }| {
-                self.wallet.sign(&mut tx, &coins);
+                wallet.sign(&mut tx, &coins);
                 let txid = tx.compute_txid();
                 let coin = |(index, (kind, key)): (usize, (SpendKind, u16))| Coin {
                     outpoint: OutPoint::new(txid, index as u32),

@@ -13,14 +13,21 @@
 
 pub mod assemble;
 pub mod blk;
+mod damage;
+mod edge;
 mod generate;
 pub mod keys;
+pub mod mutate;
 mod oracle;
 mod rng;
+mod scene;
 mod shape;
 pub mod spend;
 
+pub use damage::Damage;
+pub use edge::EdgeCase;
 pub use generate::{Branches, ChainGenerator, Draft, Tip};
 pub use oracle::{Oracle, OracleError, Rejection, Submission, Verdict};
 pub use rng::Rng;
+pub use scene::{Case, Expect, Scene, Step};
 pub use shape::{ChainShape, Mix, ShapeError};

@@ -281,9 +281,8 @@ fn catch_log() {
 /// `ProcessNewBlock: AcceptBlock FAILED (REASON, …)` for one before that, of the submitted block only.
 fn reason_of(log: &[String], hash: &BlockHash, submitted: bool) -> Option<String> {
     let connecting = format!("ConnectBlock {hash} failed, ");
-    let after = |marker: &str| {
-        log.iter().find_map(|line| line.split_once(marker).map(|(_, rest)| rest.trim_end().to_owned()))
-    };
+    let after =
+        |marker: &str| log.iter().find_map(|line| line.split_once(marker).map(|(_, rest)| rest.trim_end().to_owned()));
     let text = after(&connecting).or_else(|| {
         let text = after("AcceptBlock FAILED (").filter(|_| submitted)?;
         Some(text.strip_suffix(')').unwrap_or(&text).to_owned())

@@ -115,14 +115,7 @@ pub enum ShapeError {
 impl ChainShape {
     /// The chain that script checking is measured on: 300 blocks of 2,000 signed inputs.
     pub fn signed(seed: u64) -> Self {
-        Self {
-            blocks: 300,
-            inputs_per_block: 2_000,
-            outputs_per_block: 2_000,
-            coins: 20_000,
-            mix: Mix::signed(),
-            seed,
-        }
+        Self { blocks: 300, inputs_per_block: 2_000, outputs_per_block: 2_000, coins: 20_000, mix: Mix::signed(), seed }
     }
 
     /// The chain that the coin store is measured on: 300 blocks of 3,000 inputs and 4,000 outputs, scripts that cost

@@ -3,7 +3,7 @@
 //! The locking scripts and the parts of an input that do not depend on the transaction are made once a key, since a bench
 //! makes hundreds of thousands of inputs and should wait for signatures only.
 
-use crate::keys::{Key, Keyring, TaprootSigning, sign_taproot, tapscript_single, taproot_tree};
+use crate::keys::{Key, Keyring, TaprootSigning, sign_taproot, taproot_tree, tapscript_single};
 use bitcoin::opcodes::OP_TRUE;
 use bitcoin::script::{Builder, PushBytesBuf};
 use bitcoin::sighash::{EcdsaSighashType, SighashCache};

@@ -19,7 +19,13 @@ fn accept_all(oracle: &Oracle, blocks: &[Vec<u8>]) {
 fn chains_of_every_shape_are_valid() {
     let small = ChainShape::small(1);
     let mut shapes: Vec<_> = (1..4).map(|seed| ChainShape { seed, ..small.clone() }).collect();
-    shapes.push(ChainShape { mix: Mix::signed(), inputs_per_block: 200, outputs_per_block: 150, coins: 1_000, ..small });
+    shapes.push(ChainShape {
+        mix: Mix::signed(),
+        inputs_per_block: 200,
+        outputs_per_block: 150,
+        coins: 1_000,
+        ..small
+    });
     shapes.push(ChainShape { mix: Mix::free(), inputs_per_block: 30, outputs_per_block: 40, ..small });
     for shape in shapes {
         let oracle = Oracle::regtest(1).unwrap();
@@ -36,8 +42,7 @@ fn chains_of_every_shape_are_valid() {
 fn a_full_block_stops_short_of_the_limits() {
     // 3,000 bare multisig outputs would be three times the signature operations that a block may have.
     let mix = Mix::new(&[(SpendKind::BareMultisig, 1)]);
-    let shape =
-        ChainShape { blocks: 1, inputs_per_block: 1_000, outputs_per_block: 3_000, coins: 1_000, mix, seed: 5 };
+    let shape = ChainShape { blocks: 1, inputs_per_block: 1_000, outputs_per_block: 3_000, coins: 1_000, mix, seed: 5 };
     let blocks: Vec<_> = ChainGenerator::new(shape).unwrap().collect();
     accept_all(&Oracle::regtest(1).unwrap(), &blocks);
 }
