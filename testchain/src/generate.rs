@@ -4,13 +4,13 @@
 //! (RFC 6979 for ECDSA, no auxiliary randomness for BIP340). So the bytes depend on the shape alone, not on the threads.
 
 use crate::assemble::{Network, block_on, coinbase, seal};
+use crate::load::BlockLoad;
 use crate::rng::Rng;
 use crate::shape::{ChainShape, ShapeError};
 use crate::spend::{Coin, SpendKind, Wallet};
-use bitcoin::block::Header;
+use crate::tip::Tip;
 use bitcoin::{
-    Amount, Block, BlockHash, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, absolute, consensus,
-    transaction,
+    Amount, Block, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, absolute, consensus, transaction,
 };
 use rayon::prelude::*;
 use std::collections::VecDeque;
@@ -18,48 +18,6 @@ use std::sync::Arc;
 
 /// Blocks before a coinbase may be spent.
 pub const COINBASE_MATURITY: u32 = 100;
-
-/// Where the generator stops filling a block, in weight units: the limit less room for the coinbase and for additions.
-const WEIGHT_BUDGET: u32 = 3_900_000;
-
-/// Where the generator stops filling a block, in signature-operation cost, of 80,000.
-const SIGOPS_BUDGET: u32 = 70_000;
-
-/// Weight units of a transaction's parts outside its inputs and outputs, as an upper bound.
-const TX_OVERHEAD: u32 = 58;
-
-/// The end of a chain that a block is built on.
-#[derive(Debug, Clone)]
-pub struct Tip {
-    /// Its height; 0 is the genesis block.
-    pub height: u32,
-    /// Its hash.
-    pub hash: BlockHash,
-    /// The times of the last eleven blocks, oldest first.
-    times: VecDeque<u32>,
-}
-
-impl Tip {
-    fn genesis(header: &Header) -> Self {
-        Self { height: 0, hash: header.block_hash(), times: VecDeque::from([header.time]) }
-    }
-
-    /// The median time past (BIP113): the median of the last eleven times.
-    pub fn median_time_past(&self) -> u32 {
-        let mut times: Vec<u32> = self.times.iter().copied().collect();
-        times.sort_unstable();
-        times[times.len() / 2]
-    }
-
-    fn advance(&mut self, header: &Header) {
-        self.height += 1;
-        self.hash = header.block_hash();
-        self.times.push_back(header.time);
-        if self.times.len() > 11 {
-            self.times.pop_front();
-        }
-    }
-}
 
 /// A valid next block, not sealed yet, and what it does to the generator's coins.
 #[derive(Debug, Clone)]
@@ -265,8 +223,11 @@ impl ChainGenerator {
 
     /// After the warm-up, which spends coinbases itself, those that mature join the pool.
     fn mature(&mut self, height: u32) {
-        while self.warm && self.immature.front().is_some_and(|coin| coin.height + COINBASE_MATURITY <= height) {
-            self.pool.extend(self.immature.pop_front());
+        while self.warm {
+            match self.immature.pop_front_if(|coin| coin.height + COINBASE_MATURITY <= height) {
+                Some(coin) => self.pool.push(coin),
+                None => break,
+            }
         }
     }
 
@@ -284,10 +245,9 @@ impl ChainGenerator {
     /// A warm-up block: nothing until a coinbase is mature, then one that is spent to as many coins as are missing and fit.
     fn fan_out(&mut self) -> (Vec<Transaction>, Vec<Coin>, u64) {
         let height = self.tip.height + 1;
-        if !self.immature.front().is_some_and(|coin| coin.height + COINBASE_MATURITY <= height) {
+        let Some(coin) = self.immature.pop_front_if(|coin| coin.height + COINBASE_MATURITY <= height) else {
             return (Vec::new(), Vec::new(), 0);
-        }
-        let Some(coin) = self.immature.pop_front() else { return (Vec::new(), Vec::new(), 0) };
+        };
         let missing = self.shape.coins as usize - self.pool.len();
         let mut load = BlockLoad::default();
         load.add_transaction(&[coin]);
@@ -342,9 +302,13 @@ impl ChainGenerator {
                 break;
             }
             let share = (outputs_left * wanted / inputs_left).max(1);
-            let locks: Vec<_> = (0..share).map(|_| self.choose_lock()).collect();
             load.add_transaction(&coins);
-            locks.iter().for_each(|lock| load.add_output(lock.0));
+            let mut locks = Vec::with_capacity(share);
+            while locks.len() < share && (locks.is_empty() || load.has_room()) {
+                let lock = self.choose_lock();
+                load.add_output(lock.0);
+                locks.push(lock);
+            }
             inputs_left -= wanted;
             outputs_left = outputs_left.saturating_sub(share);
             plans.push(self.plan(coins, locks));
@@ -422,33 +386,5 @@ impl Iterator for ChainGenerator {
     /// The next block until the shape's measured part is complete.
     fn next(&mut self) -> Option<Vec<u8>> {
         (self.measured < self.shape.blocks).then(|| self.next_block())
-    }
-}
-
-/// How full a planned block is.
-#[derive(Debug, Default)]
-struct BlockLoad {
-    weight: u32,
-    sigops: u32,
-}
-
-impl BlockLoad {
-    fn add_transaction(&mut self, coins: &[Coin]) {
-        self.weight += TX_OVERHEAD;
-        for coin in coins {
-            let load = coin.kind.load();
-            self.weight += load.input_weight;
-            self.sigops += load.input_sigops;
-        }
-    }
-
-    fn add_output(&mut self, kind: SpendKind) {
-        let load = kind.load();
-        self.weight += load.output_weight;
-        self.sigops += load.output_sigops;
-    }
-
-    fn has_room(&self) -> bool {
-        self.weight < WEIGHT_BUDGET && self.sigops < SIGOPS_BUDGET
     }
 }

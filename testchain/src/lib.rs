@@ -7,6 +7,23 @@
 //! [`Oracle`] is Bitcoin Core itself, behind `bitcoinkernel`: what a block is worth is what it says, and the tests here hold
 //! every expectation of this crate against it.
 //!
+//! ```no_run
+//! use adit_testchain::{Damage, Expect, Oracle, Scene, assemble::Network};
+//!
+//! let oracle = Oracle::regtest(1)?;
+//! let mut scene = Scene::new(Network::Regtest, 1, 1_700_000_000);
+//! for block in scene.warm_up() {
+//!     assert!(oracle.submit(&block).verdict.is_accepted());
+//! }
+//! for &damage in Damage::ALL {
+//!     for step in scene.damage(damage).steps {
+//!         let verdict = oracle.submit(&step.block).verdict;
+//!         assert_eq!(verdict.is_accepted(), step.expect == Expect::Accept);
+//!     }
+//! }
+//! # Ok::<(), adit_testchain::OracleError>(())
+//! ```
+//!
 //! This crate supports tests and is not published. It knows nothing of Adit's own rules, so that an error in them cannot
 //! hide here.
 #![forbid(unsafe_code)]
@@ -17,17 +34,20 @@ mod damage;
 mod edge;
 mod generate;
 pub mod keys;
+mod load;
 pub mod mutate;
 mod oracle;
 mod rng;
 mod scene;
 mod shape;
 pub mod spend;
+mod tip;
 
 pub use damage::Damage;
 pub use edge::EdgeCase;
-pub use generate::{Branches, ChainGenerator, Draft, Tip};
+pub use generate::{Branches, ChainGenerator, Draft};
 pub use oracle::{Oracle, OracleError, Rejection, Submission, Verdict};
 pub use rng::Rng;
 pub use scene::{Case, Expect, Scene, Step};
 pub use shape::{ChainShape, Mix, ShapeError};
+pub use tip::{Tip, header_chain};

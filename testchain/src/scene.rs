@@ -76,7 +76,7 @@ impl Scene {
         let mix = Mix::new(&[&all[..], &free[..]].concat());
         let shape = ChainShape { blocks: u32::MAX, inputs_per_block: 6, outputs_per_block: 8, coins: 300, mix, seed };
         let chain = ChainGenerator::on(network, shape).expect("the shape above is possible");
-        Self { chain, rng: Rng::new(seed).fork(0x5ce_4e), now, steps: Vec::new() }
+        Self { chain, rng: Rng::new(seed).fork(0x5ce4e), now, steps: Vec::new() }
     }
 
     /// The valid blocks from height 1 on that must be accepted before any case is built.

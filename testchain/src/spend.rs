@@ -36,19 +36,6 @@ pub enum SpendKind {
     TrueP2wsh,
 }
 
-/// What a kind of coin adds to a block, as upper bounds, so that a block never passes its limits.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Load {
-    /// Weight units of an input that spends the coin, its witness included.
-    pub input_weight: u32,
-    /// Weight units of the output that creates it.
-    pub output_weight: u32,
-    /// Signature-operation cost of spending it.
-    pub input_sigops: u32,
-    /// Signature-operation cost of creating it.
-    pub output_sigops: u32,
-}
-
 impl SpendKind {
     /// Every kind.
     pub const ALL: [Self; 10] = [
@@ -63,22 +50,6 @@ impl SpendKind {
         Self::TrueBare,
         Self::TrueP2wsh,
     ];
-
-    pub(crate) fn load(self) -> Load {
-        let (input_weight, output_weight, input_sigops, output_sigops) = match self {
-            Self::P2wpkh => (276, 124, 1, 0),
-            Self::P2trKey => (232, 172, 0, 0),
-            Self::P2trScript => (336, 172, 0, 0),
-            Self::P2pkh => (600, 136, 0, 4),
-            Self::P2shP2wpkh => (368, 128, 1, 0),
-            Self::BareMultisig => (768, 460, 0, 80),
-            Self::P2wshMultisig => (424, 172, 3, 0),
-            Self::P2pk => (464, 176, 0, 4),
-            Self::TrueBare => (168, 40, 0, 0),
-            Self::TrueP2wsh => (168, 172, 0, 0),
-        };
-        Load { input_weight, output_weight, input_sigops, output_sigops }
-    }
 
     /// Signatures in an input that spends this kind.
     pub fn signatures(self) -> u32 {

@@ -1,15 +1,17 @@
 //! Generated chains against Bitcoin Core: every block is accepted, the same seed gives the same bytes, branches reorganise.
 
+use adit_testchain::assemble::{self, Network};
 use adit_testchain::spend::SpendKind;
-use adit_testchain::{Branches, ChainGenerator, ChainShape, Mix, Oracle, Verdict, blk};
+use adit_testchain::{Branches, ChainGenerator, ChainShape, Mix, Oracle, Verdict, blk, header_chain};
 use bitcoin::Block;
-use bitcoin::consensus::deserialize;
+use bitcoin::consensus::{deserialize, serialize};
+use bitcoinkernel::BlockValidationResult;
 
 /// Feeds `blocks` and holds each to be accepted as the new tip.
 fn accept_all(oracle: &Oracle, blocks: &[Vec<u8>]) {
     for bytes in blocks {
         let submission = oracle.submit(bytes);
-        let block: Block = deserialize(bytes).unwrap();
+        let block: Block = deserialize(bytes).expect("a generated block decodes");
         assert_eq!(submission.verdict, Verdict::Accepted, "height {}", oracle.height() + 1);
         assert_eq!(oracle.tip(), block.block_hash());
     }
@@ -42,9 +44,27 @@ fn chains_of_every_shape_are_valid() {
 fn a_full_block_stops_short_of_the_limits() {
     // 3,000 bare multisig outputs would be three times the signature operations that a block may have.
     let mix = Mix::new(&[(SpendKind::BareMultisig, 1)]);
-    let shape = ChainShape { blocks: 1, inputs_per_block: 1_000, outputs_per_block: 3_000, coins: 1_000, mix, seed: 5 };
-    let blocks: Vec<_> = ChainGenerator::new(shape).unwrap().collect();
-    accept_all(&Oracle::regtest(1).unwrap(), &blocks);
+    for inputs_per_block in [1, 1_000] {
+        let shape = ChainShape { blocks: 1, inputs_per_block, outputs_per_block: 3_000, coins: 1_000, mix, seed: 5 };
+        let blocks: Vec<_> = ChainGenerator::new(shape).unwrap().collect();
+        accept_all(&Oracle::regtest(1).unwrap(), &blocks);
+    }
+}
+
+#[test]
+fn header_chains_are_valid() {
+    let oracle = Oracle::regtest(0).unwrap();
+    let headers = header_chain(&Network::Regtest, 300, 9);
+    for header in &headers {
+        let bytes = serialize(header).try_into().unwrap();
+        assert_eq!(oracle.submit_header(&bytes).unwrap(), None);
+    }
+    let mut orphan = headers[299];
+    orphan.prev_blockhash = headers[299].block_hash();
+    orphan.time = headers[290].time;
+    assemble::mine(&mut orphan, Network::Regtest.target());
+    let bytes = serialize(&orphan).try_into().unwrap();
+    assert_eq!(oracle.submit_header(&bytes).unwrap(), Some(BlockValidationResult::InvalidHeader));
 }
 
 #[test]

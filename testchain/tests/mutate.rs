@@ -3,6 +3,8 @@
 use adit_testchain::assemble::Network;
 use adit_testchain::mutate::{Mutation, apply, mutate};
 use adit_testchain::{Oracle, Rng, Scene, Verdict};
+use bitcoin::block::Header;
+use bitcoin::consensus::deserialize_partial;
 use std::collections::BTreeMap;
 
 #[test]
@@ -45,7 +47,7 @@ fn mutants_get_many_verdicts_and_leave_the_chain_alone() {
 }
 
 fn parent_of(block: &[u8]) -> bitcoin::BlockHash {
-    bitcoin::consensus::deserialize_partial::<bitcoin::block::Header>(block).unwrap().0.prev_blockhash
+    deserialize_partial::<Header>(block).expect("an honest block has a header").0.prev_blockhash
 }
 
 #[test]
