@@ -140,7 +140,7 @@ impl Iterator for BlkReader {
 /// workspace), named by what a reader wants to know of the shape and a hash of all of it.
 pub fn cache_path(shape: &ChainShape) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"), PathBuf::from);
     let digest = sha256::Hash::hash(format!("{GENERATION} {shape:?}").as_bytes()).to_byte_array();
     let [a, b, c, d, ..] = digest;
     let ChainShape { blocks, inputs_per_block, outputs_per_block, coins, seed, .. } = shape;

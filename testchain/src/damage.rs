@@ -16,7 +16,6 @@ mod witness;
 pub(crate) mod scripts;
 
 pub(crate) use coins::{locked_by_height, locked_by_time, spend_coinbase};
-pub(crate) use legacy::{lock_script, repeated, set_lock_time};
 pub(crate) use transaction::free_transaction;
 
 use crate::scene::Scene;

@@ -1,12 +1,14 @@
 //! Damage to scripts of the kinds that were there before BIP141.
 
-use super::scripts::{Spend, Unlock, legacy_input, new_key, p2pkh, p2wpkh, pad_r, spend, spend_with, witness_input};
+use super::scripts::{
+    Spend, Unlock, legacy_input, lock_script, new_key, p2pkh, pad_r, repeated, set_lock_time, spend, spend_with,
+};
 use crate::keys::Key;
 use crate::scene::{Expect, Scene};
 use crate::spend::push;
 use bitcoin::opcodes::all::*;
 use bitcoin::script::Builder;
-use bitcoin::{ScriptBuf, Sequence, Transaction, Witness, absolute, transaction::Version};
+use bitcoin::{ScriptBuf, Sequence, Transaction, Witness, transaction::Version};
 
 /// A bare script that fails with nothing to unlock it.
 fn bare(scene: &mut Scene, reason: &'static str, script: Builder) {
@@ -85,11 +87,6 @@ pub(super) fn signatures_too_few(scene: &mut Scene, reason: &'static str) {
     with_multisig(scene, reason, |[first, _]| Builder::new().push_int(0).push_slice(push(&first)));
 }
 
-/// `number opcode OP_DROP OP_TRUE`, the form of a script with a lock.
-pub(crate) fn lock_script(number: i64, opcode: bitcoin::Opcode) -> ScriptBuf {
-    Builder::new().push_int(number).push_opcode(opcode).push_opcode(OP_DROP).push_int(1).into_script()
-}
-
 /// A coin locked by `number` and `opcode`, spent by a transaction that `shape` gives its lock time and sequence.
 fn with_lock(
     scene: &mut Scene,
@@ -100,12 +97,6 @@ fn with_lock(
 ) {
     let lock = lock_script(number, opcode);
     spend_with(scene, &Expect::Reject(reason), lock, shape, |_| legacy_input(Builder::new()));
-}
-
-/// Gives the transaction a lock time that its first input does not disable.
-pub(crate) fn set_lock_time(tx: &mut Transaction, lock_time: u32) {
-    tx.lock_time = absolute::LockTime::from_consensus(lock_time);
-    tx.input[0].sequence = Sequence::ENABLE_LOCKTIME_NO_RBF;
 }
 
 pub(super) fn cltv_height_unmet(scene: &mut Scene, reason: &'static str) {
@@ -208,11 +199,6 @@ pub(super) fn stack_too_deep(scene: &mut Scene, reason: &'static str) {
     bare(scene, reason, repeated(Builder::new(), OP_PUSHNUM_1, 1_001));
 }
 
-/// `builder` with `opcode` added `count` times.
-pub(crate) fn repeated(builder: Builder, opcode: bitcoin::Opcode, count: usize) -> Builder {
-    (0..count).fold(builder, |builder, _| builder.push_opcode(opcode))
-}
-
 pub(super) fn keys_too_many(scene: &mut Scene, reason: &'static str) {
     let key = new_key(scene);
     let keys = (0..21).fold(Builder::new().push_int(0).push_int(0), |builder, _| builder.push_key(&key.script_key()));
@@ -227,16 +213,4 @@ pub(super) fn signatures_above_keys(scene: &mut Scene, reason: &'static str) {
 
 pub(super) fn number_too_long(scene: &mut Scene, reason: &'static str) {
     bare(scene, reason, Builder::new().push_slice([1, 0, 0, 0, 1]).push_opcode(OP_1ADD));
-}
-
-/// The P2WPKH script of a key and the P2SH script that wraps it, for [`super::witness`].
-pub(super) fn nested(key: &Key) -> (ScriptBuf, ScriptBuf) {
-    let program = p2wpkh(key);
-    let wrapped = program.to_p2sh();
-    (program, wrapped)
-}
-
-/// An empty input, for [`super::witness`].
-pub(super) fn nothing() -> Unlock {
-    witness_input::<[u8; 0]>(&[])
 }

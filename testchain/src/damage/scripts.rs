@@ -4,11 +4,11 @@
 use crate::keys::{Key, TaprootSigning, sign_taproot, taproot_tree};
 use crate::scene::{Expect, Funded, Scene, Trial, bare_true, spend_all, transaction};
 use crate::spend::push;
-use bitcoin::opcodes::all::{OP_CHECKMULTISIG, OP_CHECKSIG, OP_ENDIF, OP_IF, OP_RESERVED};
+use bitcoin::opcodes::all::{OP_CHECKMULTISIG, OP_CHECKSIG, OP_DROP, OP_ENDIF, OP_IF, OP_RESERVED};
 use bitcoin::script::Builder;
 use bitcoin::sighash::{EcdsaSighashType, SighashCache};
 use bitcoin::taproot::LeafVersion;
-use bitcoin::{Amount, OutPoint, Script, ScriptBuf, Transaction, TxOut, Witness};
+use bitcoin::{Amount, OutPoint, Script, ScriptBuf, Sequence, Transaction, TxOut, Witness, absolute};
 
 /// The limit on a block's signature-operation cost (BIP141).
 pub(crate) const SIGOPS_LIMIT: usize = 80_000;
@@ -93,6 +93,11 @@ pub(crate) fn witness_input<T: AsRef<[u8]>>(stack: &[T]) -> Unlock {
     (ScriptBuf::new(), Witness::from_slice(stack))
 }
 
+/// An input of nothing.
+pub(crate) fn no_input() -> Unlock {
+    (ScriptBuf::new(), Witness::new())
+}
+
 /// The P2PKH script of `key`: also the script code of its P2WPKH coins.
 pub(crate) fn p2pkh(key: &Key) -> ScriptBuf {
     ScriptBuf::new_p2pkh(&key.script_key().pubkey_hash())
@@ -124,6 +129,22 @@ pub(crate) fn pad_r(signature: &[u8]) -> Vec<u8> {
     padded[3] += 1;
     padded.insert(4, 0);
     padded
+}
+
+/// `number opcode OP_DROP OP_TRUE`, the form of a script with a lock.
+pub(crate) fn lock_script(number: i64, opcode: bitcoin::Opcode) -> ScriptBuf {
+    Builder::new().push_int(number).push_opcode(opcode).push_opcode(OP_DROP).push_int(1).into_script()
+}
+
+/// Gives the transaction a lock time that its first input does not disable.
+pub(crate) fn set_lock_time(tx: &mut Transaction, lock_time: u32) {
+    tx.lock_time = absolute::LockTime::from_consensus(lock_time);
+    tx.input[0].sequence = Sequence::ENABLE_LOCKTIME_NO_RBF;
+}
+
+/// `builder` with `opcode` added `count` times.
+pub(crate) fn repeated(builder: Builder, opcode: bitcoin::Opcode, count: usize) -> Builder {
+    (0..count).fold(builder, |builder, _| builder.push_opcode(opcode))
 }
 
 /// A block of a coinbase without witness and one transaction, whose serialization has `size` bytes.

@@ -1,7 +1,8 @@
 //! Damage to taproot spends (BIP341, BIP342).
 
-use super::legacy::{lock_script, nothing, repeated, set_lock_time};
-use super::scripts::{Spend, leaf, new_key, p2tr, spend, spend_with, witness_input};
+use super::scripts::{
+    Spend, leaf, lock_script, new_key, no_input, p2tr, repeated, set_lock_time, spend, spend_with, witness_input,
+};
 use crate::keys::{Key, TaprootSigning, tapscript_single};
 use crate::scene::{Expect, Scene};
 use bitcoin::opcodes::all::*;
@@ -62,7 +63,7 @@ pub(super) fn annex_unsigned(scene: &mut Scene, reason: &'static str) {
 
 pub(super) fn witness_empty(scene: &mut Scene, reason: &'static str) {
     let key = new_key(scene);
-    spend(scene, &Expect::Reject(reason), p2tr(&key), |_| nothing());
+    spend(scene, &Expect::Reject(reason), p2tr(&key), |_| no_input());
 }
 
 /// A coin with `script` as a leaf; `damage` changes the witness of stack, script and control block.

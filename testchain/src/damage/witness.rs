@@ -1,7 +1,9 @@
 //! Damage to spends of witness version 0 (BIP141, BIP143, BIP147).
 
-use super::legacy::{lock_script, nested, nothing, repeated, set_lock_time};
-use super::scripts::{Spend, Unlock, new_key, p2pkh, p2wpkh, pad_r, spend, spend_with, witness_input};
+use super::scripts::{
+    Spend, Unlock, lock_script, new_key, no_input, p2pkh, p2wpkh, pad_r, repeated, set_lock_time, spend, spend_with,
+    witness_input,
+};
 use crate::keys::Key;
 use crate::scene::{Expect, Scene};
 use crate::spend::push;
@@ -54,11 +56,11 @@ pub(super) fn signature_not_strict_der(scene: &mut Scene, reason: &'static str) 
 
 pub(super) fn witness_empty(scene: &mut Scene, reason: &'static str) {
     let lock = Builder::new().push_int(1).into_script().to_p2wsh();
-    spend(scene, &Expect::Reject(reason), lock, |_| nothing());
+    spend(scene, &Expect::Reject(reason), lock, |_| no_input());
 }
 
 pub(super) fn witness_missing(scene: &mut Scene, reason: &'static str) {
-    with_p2wpkh(scene, reason, |_, _| nothing());
+    with_p2wpkh(scene, reason, |_, _| no_input());
 }
 
 pub(super) fn witness_long(scene: &mut Scene, reason: &'static str) {
@@ -77,8 +79,8 @@ pub(super) fn script_sig_not_empty(scene: &mut Scene, reason: &'static str) {
 
 pub(super) fn nested_extra_push(scene: &mut Scene, reason: &'static str) {
     let key = new_key(scene);
-    let (program, lock) = nested(&key);
-    spend(scene, &Expect::Reject(reason), lock, |tx| {
+    let program = p2wpkh(&key);
+    spend(scene, &Expect::Reject(reason), program.to_p2sh(), |tx| {
         let (_, witness) = p2wpkh_input(tx.v0(&key, &p2pkh(&key)), &key);
         (Builder::new().push_int(1).push_slice(push(program.as_bytes())).into_script(), witness)
     });

@@ -1,7 +1,8 @@
 //! Edge cases of legacy and version 0 scripts.
 
-use crate::damage::scripts::{Unlock, legacy_input, new_key, p2pkh, spend, spend_with, witness_input};
-use crate::damage::{lock_script, repeated, set_lock_time};
+use crate::damage::scripts::{
+    Unlock, legacy_input, lock_script, new_key, p2pkh, repeated, set_lock_time, spend, spend_with, witness_input,
+};
 use crate::keys::Key;
 use crate::scene::{Expect, Scene, bare_true, spend_all};
 use crate::spend::push;

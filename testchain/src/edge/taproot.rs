@@ -1,7 +1,6 @@
 //! Edge cases of taproot and of programs without a meaning yet.
 
-use crate::damage::repeated;
-use crate::damage::scripts::{leaf, legacy_input, new_key, p2tr, spend, witness_input};
+use crate::damage::scripts::{leaf, legacy_input, new_key, p2tr, repeated, spend, witness_input};
 use crate::keys::TaprootSigning;
 use crate::scene::{Expect, Scene, bare_true, transaction};
 use crate::spend::push;
