@@ -11,7 +11,7 @@ use std::time::Instant;
 enum Preset {
     /// 300 blocks of 2,000 signed inputs.
     Signed,
-    /// 300 blocks of 3,000 inputs and 4,000 outputs, scripts that cost nothing, two million coins.
+    /// 300 blocks of 3,000 inputs and 4,000 outputs, scripts that cost nothing, five million coins.
     Coins,
     /// 12 blocks of 20 inputs of every kind.
     Small,

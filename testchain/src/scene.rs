@@ -50,6 +50,9 @@ pub(crate) struct Funded {
 }
 
 /// A small chain that cases extend.
+///
+/// On a signet, whose every block costs seconds, a scene is for few cases; and damage that takes the commitment away shows
+/// there as `bad-signet-blksig`, whose check comes first.
 #[derive(Debug)]
 pub struct Scene {
     chain: ChainGenerator,
@@ -177,7 +180,7 @@ impl Scene {
         }
     }
 
-    /// Makes one coin a lock, in a valid block of its own.
+    /// One coin for each lock, made in a valid block that comes before the case's own.
     pub(crate) fn fund(&mut self, locks: &[ScriptBuf]) -> Vec<Funded> {
         let mut trial = self.trial();
         let outputs: Vec<TxOut> = locks
