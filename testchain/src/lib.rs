@@ -1,0 +1,53 @@
+//! Blocks to test a validator with: valid chains with real signatures, damage that breaks one rule at a time, edge cases
+//! that only look wrong, and Bitcoin Core's kernel to judge them.
+//!
+//! Four parts, each usable alone. [`ChainGenerator`] makes whole chains of a given [`ChainShape`] for benches and property
+//! tests, the same bytes for the same seed. [`Scene`] keeps a small chain on which [`Damage`] and [`EdgeCase`] build: every
+//! rule of Bitcoin Core's block validation that regtest can reach, broken alone or met exactly. [`mutate`] damages blindly.
+//! [`Oracle`] is Bitcoin Core itself, behind `bitcoinkernel`: what a block is worth is what it says, and the tests here hold
+//! every expectation of this crate against it.
+//!
+//! ```no_run
+//! use adit_testchain::{Damage, Expect, Oracle, Scene, assemble::Network};
+//!
+//! let oracle = Oracle::regtest(1)?;
+//! let mut scene = Scene::new(Network::Regtest, 1, 1_700_000_000);
+//! for block in scene.warm_up() {
+//!     assert!(oracle.submit(&block).verdict.is_accepted());
+//! }
+//! for &damage in Damage::ALL {
+//!     for step in scene.damage(damage).steps {
+//!         let verdict = oracle.submit(&step.block).verdict;
+//!         assert_eq!(verdict.is_accepted(), step.expect == Expect::Accept);
+//!     }
+//! }
+//! # Ok::<(), adit_testchain::OracleError>(())
+//! ```
+//!
+//! This crate supports tests and is not published. It knows nothing of Adit's own rules, so that an error in them cannot
+//! hide here.
+#![forbid(unsafe_code)]
+
+pub mod assemble;
+pub mod blk;
+mod damage;
+mod edge;
+mod generate;
+pub mod keys;
+mod load;
+pub mod mutate;
+mod oracle;
+mod rng;
+mod scene;
+mod shape;
+pub mod spend;
+mod tip;
+
+pub use damage::Damage;
+pub use edge::EdgeCase;
+pub use generate::{Branches, ChainGenerator, Draft};
+pub use oracle::{Oracle, OracleError, Rejection, Submission, Verdict};
+pub use rng::Rng;
+pub use scene::{Case, Expect, Scene, Step};
+pub use shape::{ChainShape, Mix, ShapeError};
+pub use tip::{Tip, header_chain};
