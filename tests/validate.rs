@@ -5,6 +5,8 @@ mod support;
 use std::fs;
 use std::path::Path;
 
+use bitcoin::Network;
+use bitcoin::constants::genesis_block;
 use support::{run, vector};
 
 const TIP_255: &str = "00000000d0a75c86"; // the vectors' README gives the tip's beginning
@@ -108,7 +110,8 @@ fn truncated_and_foreign_files_are_named_by_byte() {
     fs::write(&file, b"not a block file, but long enough to be one").expect("writable");
     validate(&["--chain", "main", "--blocks"], &file).refused(2, &[path, "byte 0"]);
 
-    fs::write(&file, [0; 81]).expect("writable");
+    let genesis = bitcoin::consensus::serialize(&genesis_block(Network::Bitcoin).header);
+    fs::write(&file, [&genesis[..], &[0]].concat()).expect("writable");
     validate(&["--chain", "main", "--headers"], &file).refused(2, &[path, "byte 80"]);
 
     let Some(blocks) = vector("mainnet/blocks-1-255.dat") else { return };
