@@ -32,21 +32,31 @@ const K60_H7 = 0xec9fcd13u;
 
 // The digest of the header. `w3` is the nonce as a schedule word.
 fn first_hash(w3: u32) -> Words8 {
+    let midstate_a_to_d = work.midstate_a_to_d;
+    let midstate_e_to_h = work.midstate_e_to_h;
+    let words16_to_19 = work.words16_to_19;
+    let words31_to_32 = work.words31_to_32;
+    let folded = work.folded;
+    let w16 = words16_to_19.x;
+    let w17 = words16_to_19.y;
+
     // The state after round 3.
-    var a = work.a4_less_nonce + w3;
-    var b = work.a3;
-    var c = work.b3;
-    var d = work.c3;
-    var e = work.e4_less_nonce + w3;
-    var f = work.e3;
-    var g = work.f3;
-    var h = work.h4_k_w;
+    let state_a_to_d = work.state_a_to_d;
+    let state_e_to_h = work.state_e_to_h;
+    var a = state_a_to_d.x + w3;
+    var b = state_a_to_d.y;
+    var c = state_a_to_d.z;
+    var d = state_a_to_d.w;
+    var e = state_e_to_h.x + w3;
+    var f = state_e_to_h.y;
+    var g = state_e_to_h.z;
+    var h = state_e_to_h.w;
 
     // The h of rounds 4 to 6 comes with the round's constant and schedule word in it.
     round(a, b, c, &d, e, f, g, &h, 0u);
-    g = work.h5_k_w;
+    g = folded.x;
     round(h, a, b, &c, d, e, f, &g, 0u);
-    f = work.h6_k_w;
+    f = folded.y;
     round(g, h, a, &b, c, d, e, &f, 0u);
     round(f, g, h, &a, b, c, d, &e, K07);
     round(e, f, g, &h, a, b, c, &d, K08);
@@ -57,11 +67,11 @@ fn first_hash(w3: u32) -> Words8 {
     round(h, a, b, &c, d, e, f, &g, K13);
     round(g, h, a, &b, c, d, e, &f, K14);
     round(f, g, h, &a, b, c, d, &e, K15 + BITS1);
-    round(e, f, g, &h, a, b, c, &d, work.k16_w16);
-    round(d, e, f, &g, h, a, b, &c, work.k17_w17);
-    let w18 = work.w18_part + small_sigma0(w3);
+    round(e, f, g, &h, a, b, c, &d, folded.z);
+    round(d, e, f, &g, h, a, b, &c, folded.w);
+    let w18 = words16_to_19.z + small_sigma0(w3);
     round(c, d, e, &f, g, h, a, &b, K18 + w18);
-    let w19 = work.w19_part + w3;
+    let w19 = words16_to_19.w + w3;
     round(b, c, d, &e, f, g, h, &a, K19 + w19);
     let w20 = small_sigma1(w18) + PADDING;
     round(a, b, c, &d, e, f, g, &h, K20 + w20);
@@ -69,9 +79,9 @@ fn first_hash(w3: u32) -> Words8 {
     round(h, a, b, &c, d, e, f, &g, K21 + w21);
     let w22 = small_sigma1(w20) + BITS1;
     round(g, h, a, &b, c, d, e, &f, K22 + w22);
-    let w23 = small_sigma1(w21) + work.w16;
+    let w23 = small_sigma1(w21) + w16;
     round(f, g, h, &a, b, c, d, &e, K23 + w23);
-    let w24 = small_sigma1(w22) + work.w17;
+    let w24 = small_sigma1(w22) + w17;
     round(e, f, g, &h, a, b, c, &d, K24 + w24);
     let w25 = small_sigma1(w23) + w18;
     round(d, e, f, &g, h, a, b, &c, K25 + w25);
@@ -85,11 +95,11 @@ fn first_hash(w3: u32) -> Words8 {
     round(h, a, b, &c, d, e, f, &g, K29 + w29);
     let w30 = small_sigma1(w28) + w23 + SMALL_SIGMA0_BITS1;
     round(g, h, a, &b, c, d, e, &f, K30 + w30);
-    let w31 = small_sigma1(w29) + w24 + work.w31_part;
+    let w31 = small_sigma1(w29) + w24 + words31_to_32.x;
     round(f, g, h, &a, b, c, d, &e, K31 + w31);
-    let w32 = small_sigma1(w30) + w25 + work.w32_part;
+    let w32 = small_sigma1(w30) + w25 + words31_to_32.y;
     round(e, f, g, &h, a, b, c, &d, K32 + w32);
-    let w33 = schedule(w31, w26, w18, work.w17);
+    let w33 = schedule(w31, w26, w18, w17);
     round(d, e, f, &g, h, a, b, &c, K33 + w33);
     let w34 = schedule(w32, w27, w19, w18);
     round(c, d, e, &f, g, h, a, &b, K34 + w34);
@@ -152,14 +162,14 @@ fn first_hash(w3: u32) -> Words8 {
     let w63 = schedule(w61, w56, w48, w47);
     round(f, g, h, &a, b, c, d, &e, K63 + w63);
     return Words8(
-        work.midstate0 + e,
-        work.midstate1 + f,
-        work.midstate2 + g,
-        work.midstate3 + h,
-        work.midstate4 + a,
-        work.midstate5 + b,
-        work.midstate6 + c,
-        work.midstate7 + d,
+        midstate_a_to_d.x + e,
+        midstate_a_to_d.y + f,
+        midstate_a_to_d.z + g,
+        midstate_a_to_d.w + h,
+        midstate_e_to_h.x + a,
+        midstate_e_to_h.y + b,
+        midstate_e_to_h.z + c,
+        midstate_e_to_h.w + d,
     );
 }
 
@@ -292,9 +302,9 @@ fn round_t1(e: u32, f: u32, g: u32, h: u32, kw: u32) -> u32 {
 @compute @workgroup_size(workgroup_threads)
 fn scan(@builtin(global_invocation_id) id: vec3<u32>) {
     let at = place(id);
-    if at >= work.count {
+    if at >= work.search.z {
         return;
     }
-    let nonce = work.first_nonce + at;
+    let nonce = work.search.y + at;
     report(nonce, second_hash_last_word(first_hash(byte_swap(nonce))));
 }

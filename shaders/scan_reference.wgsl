@@ -159,23 +159,16 @@ fn compress(
 @compute @workgroup_size(workgroup_threads)
 fn scan(@builtin(global_invocation_id) id: vec3<u32>) {
     let at = place(id);
-    if at >= work.count {
+    if at >= work.search.z {
         return;
     }
-    let nonce = work.first_nonce + at;
-    let midstate = Words8(
-        work.midstate0,
-        work.midstate1,
-        work.midstate2,
-        work.midstate3,
-        work.midstate4,
-        work.midstate5,
-        work.midstate6,
-        work.midstate7,
-    );
+    let nonce = work.search.y + at;
+    let abcd = work.midstate_a_to_d;
+    let efgh = work.midstate_e_to_h;
+    let tail = work.tail;
     let first = compress(
-        midstate,
-        work.w0, work.w1, work.w2, byte_swap(nonce),
+        Words8(abcd.x, abcd.y, abcd.z, abcd.w, efgh.x, efgh.y, efgh.z, efgh.w),
+        tail.x, tail.y, tail.z, byte_swap(nonce),
         0x80000000u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 640u,
     );
     let second = compress(

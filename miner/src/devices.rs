@@ -141,7 +141,7 @@ impl Devices {
         select(&self.infos, selection)
     }
 
-    /// Makes a device ready to run. For a GPU this compiles the kernel, which takes up to some seconds.
+    /// Makes a device ready to run. For a GPU this compiles the kernel, which may take some seconds.
     ///
     /// # Errors
     /// If there is no such device or its driver refuses.

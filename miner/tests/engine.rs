@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use adit_hash::{Backend, Target};
 use adit_miner::{
-    Coinbase, CpuDevice, Device, DeviceError, DeviceInfo, DeviceState, Draw, Engine, Feed, Snapshot, Solution,
-    Submission, Template, TemplateId, Work, WorkSource, sha256d,
+    Coinbase, CpuDevice, CpuSettings, Device, DeviceError, DeviceInfo, DeviceState, Devices, Draw, Engine, Feed,
+    Selection, Snapshot, Solution, Submission, Template, TemplateId, Work, WorkSource, sha256d,
 };
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
@@ -185,6 +185,30 @@ fn a_chain_grows_by_solutions_that_rebuild() {
         assert_eq!(solution.header[36..68], root);
         previous = solution.hash;
     }
+}
+
+#[test]
+fn cpu_and_gpu_mine_together_and_stop_together() {
+    let devices = Devices::list(CpuSettings::default(), &Selection::All).unwrap();
+    let Some(gpu) = devices.infos().get(1) else {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "no Vulkan adapter, and CI must have one");
+        println!("ignored: no Vulkan adapter");
+        return;
+    };
+    let desk = Desk::new(template(1, moderate()), Submission::Accepted, false);
+    let engine = start(&desk, vec![Box::new(one_thread()), devices.open(gpu.id).unwrap()]);
+    wait_for(&engine, |snapshot| snapshot.devices.iter().all(|device| device.accepted >= 3));
+    desk.set(Template { previous: [8; 32], ..template(2, Target::MAX) });
+    let answered = |snapshot: &Snapshot| snapshot.template.map(|(id, _)| id) == Some(TemplateId(2));
+    wait_for(&engine, |snapshot| answered(snapshot) && snapshot.devices.iter().all(|device| device.accepted >= 10_000));
+    let snapshot = engine.stop();
+    for device in &snapshot.devices {
+        assert_eq!((&device.state, device.hardware_errors), (&DeviceState::Stopped, 0), "{}", device.info.id);
+    }
+    let solutions = desk.submitted();
+    let distinct: HashSet<_> = solutions.iter().map(|solution| solution.header).collect();
+    assert_eq!(distinct.len(), solutions.len());
+    assert!(solutions.iter().any(|solution| solution.template == TemplateId(2)));
 }
 
 #[test]

@@ -8,13 +8,18 @@ use crate::device::{DeviceId, DeviceInfo, DeviceKind, GpuInfo};
 
 /// Every adapter that can compute, real ones first, with its id.
 pub(crate) fn list() -> Vec<(DeviceInfo, wgpu::Adapter)> {
+    let mut backends = wgpu::Backends::PRIMARY;
+    // Where no session is, asking for OpenGL makes libwayland complain on standard error.
+    if cfg!(not(target_os = "linux")) || std::env::var_os("XDG_RUNTIME_DIR").is_some() {
+        backends |= wgpu::Backends::SECONDARY;
+    }
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends: wgpu::Backends::PRIMARY | wgpu::Backends::SECONDARY,
+        backends,
         // Validation layers, which wgpu loads in debug builds, are for those who write wgpu code.
         flags: wgpu::InstanceFlags::empty(),
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
-    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
     adapters
         .retain(|adapter| adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
     let infos: Vec<_> = adapters.iter().map(wgpu::Adapter::get_info).collect();

@@ -49,7 +49,7 @@ pub struct GpuDevice {
     kernel: Kernel,
     settings: GpuSettings,
     sizer: BatchSizer,
-    /// The longest that the kernel's compilation took, with the opening of the device.
+    /// How long the opening took.
     opened_in: Duration,
 }
 
@@ -66,7 +66,8 @@ impl GpuDevice {
         Ok(Self { info, kernel, settings, sizer: BatchSizer::new(), opened_in: start.elapsed() })
     }
 
-    /// How long the opening took, most of it the driver's compilation of the kernel.
+    /// How long the opening took. Most of it is the compilation of the kernel, which some drivers put off to the first
+    /// dispatch.
     #[must_use]
     pub fn opened_in(&self) -> Duration {
         self.opened_in

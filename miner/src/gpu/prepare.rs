@@ -10,33 +10,12 @@ use bytemuck::{Pod, Zeroable};
 #[repr(C)]
 pub(super) struct Prepared {
     midstate: [u32; 8],
-    w0: u32,
-    w1: u32,
-    w2: u32,
-    a3: u32,
-    b3: u32,
-    c3: u32,
-    e3: u32,
-    f3: u32,
-    a4_less_nonce: u32,
-    e4_less_nonce: u32,
-    h4_k_w: u32,
-    h5_k_w: u32,
-    h6_k_w: u32,
-    w16: u32,
-    w17: u32,
-    k16_w16: u32,
-    k17_w17: u32,
-    w18_part: u32,
-    w19_part: u32,
-    w31_part: u32,
-    w32_part: u32,
-    target_top: u32,
-    first_nonce: u32,
-    count: u32,
-    row: u32,
-    /// A uniform buffer is a multiple of 16 bytes long.
-    padding: [u32; 3],
+    tail: [u32; 4],
+    state: [u32; 8],
+    folded: [u32; 4],
+    words16_to_19: [u32; 4],
+    words31_to_32: [u32; 4],
+    search: [u32; 4],
 }
 
 /// The round constants that are folded in here.
@@ -59,36 +38,22 @@ impl Prepared {
         }
         let [a3, b3, c3, _, e3, f3, g3, _] = state;
         let [a4_less_nonce, _, _, _, e4_less_nonce, ..] = round(state, K[3]);
+        let h4 = g3.wrapping_add(K[4]).wrapping_add(W4);
         let w16 = small_sigma0(w1).wrapping_add(w0);
         let w17 = small_sigma1(W15).wrapping_add(small_sigma0(w2)).wrapping_add(w1);
         Self {
             midstate,
-            w0,
-            w1,
-            w2,
-            a3,
-            b3,
-            c3,
-            e3,
-            f3,
-            a4_less_nonce,
-            e4_less_nonce,
-            h4_k_w: g3.wrapping_add(K[4]).wrapping_add(W4),
-            h5_k_w: f3.wrapping_add(K[5]),
-            h6_k_w: e3.wrapping_add(K[6]),
-            w16,
-            w17,
-            k16_w16: K16.wrapping_add(w16),
-            k17_w17: K17.wrapping_add(w17),
-            w18_part: small_sigma1(w16).wrapping_add(w2),
-            w19_part: small_sigma1(w17).wrapping_add(small_sigma0(W4)),
-            w31_part: small_sigma0(w16).wrapping_add(W15),
-            w32_part: small_sigma0(w17).wrapping_add(w16),
-            target_top: target.top(),
-            first_nonce: range.first,
-            count: range.count as u32,
-            row,
-            padding: [0; 3],
+            tail: [w0, w1, w2, 0],
+            state: [a4_less_nonce, a3, b3, c3, e4_less_nonce, e3, f3, h4],
+            folded: [f3.wrapping_add(K[5]), e3.wrapping_add(K[6]), K16.wrapping_add(w16), K17.wrapping_add(w17)],
+            words16_to_19: [
+                w16,
+                w17,
+                small_sigma1(w16).wrapping_add(w2),
+                small_sigma1(w17).wrapping_add(small_sigma0(W4)),
+            ],
+            words31_to_32: [small_sigma0(w16).wrapping_add(W15), small_sigma0(w17).wrapping_add(w16), 0, 0],
+            search: [target.top(), range.first, range.count as u32, row],
         }
     }
 }
