@@ -153,6 +153,7 @@ impl ShaNi {
         for (x, at) in x.iter().zip(4..) {
             self.rounds(&mut state, x, at);
         }
+        let mut x = self.halfway(x);
         expanding_rounds!(self, state, x, 8 9 10 11 12 13 14 15);
 
         let message = unpacked(added(state, packed(job.midstate()).map(|word| [word; S])));
@@ -176,7 +177,7 @@ impl ShaNi {
         unpacked(added(state, packed(IV).map(|word| [word; S])))
     }
 
-    /// Rounds 0 to 27 of SHA-256 of 32-byte messages: the state, and the schedule from word 12 on.
+    /// Rounds 0 to 27 of SHA-256 of 32-byte messages: the state, and the schedule as `expand` takes it to word 28.
     #[inline(always)]
     fn second_hash_start<const S: usize>(self, [x0, x1]: [Streams<S>; 2]) -> ([Streams<S>; 2], [Streams<S>; 4]) {
         let x2 = vector([PADDING_BIT, 0, 0, 0]);
@@ -196,6 +197,10 @@ impl ShaNi {
         self.rounds(&mut state, &x[0], 4);
         self.rounds(&mut state, &x[1], 5);
         self.rounds(&mut state, &x[2], 6);
+        for i in 0..S {
+            x[3][i] = self.msg1(x3, x[0][i]);
+            x[0][i] = self.msg1(x[0][i], x[1][i]);
+        }
         (state, x)
     }
 
@@ -231,11 +236,12 @@ impl ShaNi {
 
     /// The compression function on whole blocks.
     #[inline(always)]
-    fn compress<const S: usize>(self, before: [Streams<S>; 2], mut x: [Streams<S>; 4]) -> [Streams<S>; 2] {
+    fn compress<const S: usize>(self, before: [Streams<S>; 2], x: [Streams<S>; 4]) -> [Streams<S>; 2] {
         let mut state = before;
         for (x, at) in x.iter().zip(0..) {
             self.rounds(&mut state, x, at);
         }
+        let mut x = self.halfway(x);
         expanding_rounds!(self, state, x, 4 5 6 7 8 9 10 11 12 13 14 15);
         added(state, before)
     }
@@ -264,13 +270,27 @@ impl ShaNi {
         }
     }
 
-    /// The next four schedule words, from the sixteen before them, into the place of the oldest four: `x[at % 4]`.
+    /// The next four schedule words, `W[4 * at..]`, in the place of the oldest.
+    ///
+    /// The older half of `x` holds [`msg1`](Self::msg1) of itself and its successor rather than the words, and one more
+    /// group becomes so here, while both are at hand: done when its value is needed, it would cost two register moves.
     #[inline(always)]
     fn expand<const S: usize>(self, x: &mut [Streams<S>; 4], at: usize) {
         for i in 0..S {
-            let [oldest, older, newer, newest] = [0, 1, 2, 3].map(|ago| x[(at + ago) % 4][i]);
-            x[at % 4][i] = self.msg2(add(self.msg1(oldest, older), self.shifted(newer, newest)), newest);
+            let [oldest, newer, newest] = [0, 2, 3].map(|after| x[(at + after) % 4][i]);
+            x[at % 4][i] = self.msg2(add(oldest, self.shifted(newer, newest)), newest);
+            x[(at + 2) % 4][i] = self.msg1(newer, newest);
         }
+    }
+
+    /// Sixteen words of message as [`expand`](Self::expand) takes them.
+    #[inline(always)]
+    fn halfway<const S: usize>(self, [mut x0, mut x1, x2, x3]: [Streams<S>; 4]) -> [Streams<S>; 4] {
+        for i in 0..S {
+            x0[i] = self.msg1(x0[i], x1[i]);
+            x1[i] = self.msg1(x1[i], x2[i]);
+        }
+        [x0, x1, x2, x3]
     }
 
     /// Two rounds with the lower two words of `kw`: the new `a b e f`. The old one is the new `c d g h`.
