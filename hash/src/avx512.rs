@@ -140,20 +140,7 @@ impl Lanes<N> for Avx512 {
 
     #[inline(always)]
     fn load<const LEN: usize>(self, rows: &[[u8; LEN]; N], at: usize) -> [__m512i; 4] {
-        let quarter = |row: usize| {
-            let bytes: &[u8; 16] = rows[row][at..].first_chunk().expect("callers ask for bytes that every row has");
-            // SAFETY: `bytes` is sixteen readable bytes; the load asks for no alignment.
-            unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
-        };
-        let rows_at = |row: usize| {
-            // SAFETY: `self` proves AVX-512.
-            unsafe {
-                let x = _mm512_castsi128_si512(quarter(row));
-                let x = _mm512_inserti32x4::<1>(x, quarter(row + 4));
-                let x = _mm512_inserti32x4::<2>(x, quarter(row + 8));
-                swap_bytes(self, _mm512_inserti32x4::<3>(x, quarter(row + 12)))
-            }
-        };
+        let rows_at = |row| quarters(self, rows, row, at);
         transpose(self, [rows_at(0), rows_at(1), rows_at(2), rows_at(3)])
     }
 
@@ -178,6 +165,22 @@ impl Lanes<N> for Avx512 {
                 }
             }
         }
+    }
+}
+
+/// Sixteen bytes at `at` of the rows `row`, `row + 4`, `row + 8` and `row + 12`, as big-endian words.
+#[inline(always)]
+fn quarters<const LEN: usize>(proof: Avx512, rows: &[[u8; LEN]; N], row: usize, at: usize) -> __m512i {
+    let bytes = |row: usize| -> *const __m128i {
+        let bytes: &[u8; 16] = rows[row][at..].first_chunk().expect("callers ask for bytes that every row has");
+        bytes.as_ptr().cast()
+    };
+    // SAFETY: `proof` proves AVX-512; each pointer is to sixteen readable bytes, and the loads ask for no alignment.
+    unsafe {
+        let x = _mm512_castsi128_si512(_mm_loadu_si128(bytes(row)));
+        let x = _mm512_inserti32x4::<1>(x, _mm_loadu_si128(bytes(row + 4)));
+        let x = _mm512_inserti32x4::<2>(x, _mm_loadu_si128(bytes(row + 8)));
+        swap_bytes(proof, _mm512_inserti32x4::<3>(x, _mm_loadu_si128(bytes(row + 12))))
     }
 }
 

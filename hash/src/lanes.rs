@@ -7,6 +7,8 @@
 //! Rounds are spelled out rather than looped over: schedule words then live in registers, and what is zero or constant
 //! disappears at compile time.
 
+use std::hint::black_box;
+
 use crate::scan::{NonceRange, ScanJob, Target};
 use crate::sha256::{
     self, DIGEST_BITS, HEADER_BITS, IV, K, PADDING_BIT, PAIR_PADDING, round as scalar_round, schedule,
@@ -56,7 +58,7 @@ pub(crate) fn scan<const N: usize, L: Lanes<N>>(
     }
 }
 
-/// One round with the state's names rotated by the caller: `h + K + W` in, the new `e` in `d`, the new `a` in `h`.
+/// One round: `h + K + W` in, and the state's names move on.
 macro_rules! round {
     ($l:ident, $s:ident, $hkw:expr) => {{
         let [a, b, c, d, e, f, g, _] = $s;
@@ -73,30 +75,42 @@ macro_rules! constant_rounds {
     };
 }
 
-/// Rounds on words of the schedule, `$w[i % 16]`.
+/// Rounds on the words `$w[i % 16]` of the schedule and, in brackets, new words made in the place of the ones sixteen
+/// before them.
+///
+/// A round alone is bound by latency, words are not: spread evenly, three words to four rounds, the ones fill the other's
+/// gaps. That is 5 % faster than each word right before its round.
 macro_rules! rounds {
-    ($l:ident, $s:ident, $w:ident, $($i:literal)*) => {
-        $(round!($l, $s, $l.add($s[7], $l.add($w[$i % 16], $l.splat(K[$i]))));)*
+    ($l:ident, $s:ident, $w:ident, $k:ident, $($i:literal $([$new:literal])?)*) => {
+        $(
+            round!($l, $s, $l.add($s[7], $l.add($w[$i % 16], $l.splat($k[$i]))));
+            $(word!($l, $w, $new);)?
+        )*
     };
 }
 
-/// Schedule words from the sixteen before them, in place, each followed by its round.
-macro_rules! expanding_rounds {
-    ($l:ident, $s:ident, $w:ident, $($i:literal)*) => {
-        $(
-            $w[$i % 16] = $l.add(
-                $l.add($l.add($w[$i % 16], $w[($i + 9) % 16]), $l.small_sigma0($w[($i + 1) % 16])),
-                $l.small_sigma1($w[($i + 14) % 16]),
-            );
-            rounds!($l, $s, $w, $i);
-        )*
+/// A word of the schedule from the sixteen before it, in the place of the oldest of them.
+macro_rules! word {
+    ($l:ident, $w:ident, $i:literal) => {
+        $w[$i % 16] = $l.add(
+            $l.add($l.add($w[$i % 16], $w[($i + 9) % 16]), $l.small_sigma0($w[($i + 1) % 16])),
+            $l.small_sigma1($w[($i + 14) % 16]),
+        );
     };
+}
+
+/// The round constants, out of the compiler's sight: it would move the addition of a number that it knows to the end of a
+/// sum, and so into the path from one round's `e` to the next.
+#[inline(always)]
+fn constants() -> &'static [u32; 64] {
+    black_box(&K)
 }
 
 /// The last word of the double hash of the job's header with the nonces whose schedule words are `w3`.
 #[inline(always)]
 fn last_word<const N: usize, L: Lanes<N>>(l: L, job: &ScanJob, w3: L::V) -> L::V {
-    second_hash_last_word(l, first_hash(l, job, w3))
+    let (s, _) = second_hash_rounds(l, first_hash(l, job, w3));
+    l.add(s[4], l.splat(IV[7]))
 }
 
 /// The first hash of a header, from round 4 on.
@@ -104,97 +118,116 @@ fn last_word<const N: usize, L: Lanes<N>>(l: L, job: &ScanJob, w3: L::V) -> L::V
 fn first_hash<const N: usize, L: Lanes<N>>(l: L, job: &ScanJob, w3: L::V) -> [L::V; 8] {
     let start = job.state_after_round_3();
     let known = job.schedule();
-    let zero = l.splat(0);
+    let k = constants();
 
     let mut s = start.map(|word| l.splat(word));
     s[0] = l.add(s[0], w3);
     s[4] = l.add(s[4], w3);
-    // Up to round 6 `h` still is a word that no nonce has touched.
-    let [.., e, f, g, h] = start;
-    let _ = e;
-    round!(l, s, l.splat(h.wrapping_add(K[4]).wrapping_add(PADDING_BIT)));
-    round!(l, s, l.splat(g.wrapping_add(K[5])));
-    round!(l, s, l.splat(f.wrapping_add(K[6])));
-    constant_rounds!(l, s, K, 7 8 9 10 11 12 13 14);
-    let kw = [K[15].wrapping_add(HEADER_BITS), K[16].wrapping_add(known.w16), K[17].wrapping_add(known.w17)];
-    constant_rounds!(l, s, kw, 0 1 2);
-
-    let mut w = [zero; 16];
+    let mut w = [l.splat(0); 16];
     w[2] = l.add(l.splat(known.w18), l.small_sigma0(w3));
+
+    // Words 5 to 14 are zero, and up to round 6 `h` is a word that no nonce has touched.
+    round!(l, s, l.splat(start[7].wrapping_add(k[4]).wrapping_add(PADDING_BIT)));
     w[3] = l.add(l.splat(known.w19), w3);
+    round!(l, s, l.splat(start[6].wrapping_add(k[5])));
     w[4] = l.add(l.splat(PADDING_BIT), l.small_sigma1(w[2]));
+    round!(l, s, l.splat(start[5].wrapping_add(k[6])));
     w[5] = l.small_sigma1(w[3]);
+    constant_rounds!(l, s, k, 7 8);
     w[6] = l.add(l.splat(HEADER_BITS), l.small_sigma1(w[4]));
+    constant_rounds!(l, s, k, 9);
     w[7] = l.add(l.splat(known.w16), l.small_sigma1(w[5]));
+    constant_rounds!(l, s, k, 10);
     w[8] = l.add(l.splat(known.w17), l.small_sigma1(w[6]));
+    constant_rounds!(l, s, k, 11 12);
     w[9] = l.add(w[2], l.small_sigma1(w[7]));
+    constant_rounds!(l, s, k, 13);
     w[10] = l.add(w[3], l.small_sigma1(w[8]));
+    constant_rounds!(l, s, k, 14);
     w[11] = l.add(w[4], l.small_sigma1(w[9]));
+    round!(l, s, l.add(s[7], l.splat(k[15].wrapping_add(HEADER_BITS))));
+    round!(l, s, l.add(s[7], l.splat(k[16].wrapping_add(known.w16))));
     w[12] = l.add(w[5], l.small_sigma1(w[10]));
+    round!(l, s, l.add(s[7], l.splat(k[17].wrapping_add(known.w17))));
     w[13] = l.add(w[6], l.small_sigma1(w[11]));
+    rounds!(l, s, w, k, 18);
     w[14] = l.add(l.add(l.splat(sha256::small_sigma0(HEADER_BITS)), w[7]), l.small_sigma1(w[12]));
+    rounds!(l, s, w, k, 19 20);
     w[15] = l.add(l.add(l.splat(known.w31), w[8]), l.small_sigma1(w[13]));
-    rounds!(l, s, w, 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+    rounds!(l, s, w, k, 21);
     w[0] = l.add(l.add(l.splat(known.w32), w[9]), l.small_sigma1(w[14]));
+    rounds!(l, s, w, k, 22);
     w[1] = l.add(l.add(l.add(l.splat(known.w17), w[10]), l.small_sigma0(w[2])), l.small_sigma1(w[15]));
-    rounds!(l, s, w, 32 33);
-    expanding_rounds!(l, s, w, 34 35 36 37 38 39 40 41 42 43 44 45 46 47);
-    expanding_rounds!(l, s, w, 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63);
-
-    let mut digest = s;
-    for (word, mid) in digest.iter_mut().zip(job.midstate()) {
-        *word = l.add(*word, l.splat(mid));
-    }
-    digest
-}
-
-/// The last word of SHA-256 of 32-byte messages, given as words.
-#[inline(always)]
-fn second_hash_last_word<const N: usize, L: Lanes<N>>(l: L, message: [L::V; 8]) -> L::V {
-    let (mut s, mut w) = second_hash_15(l, message);
-    expanding_rounds!(l, s, w, 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
-    expanding_rounds!(l, s, w, 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47);
-    expanding_rounds!(l, s, w, 48 49 50 51 52 53 54 55 56 57 58 59 60);
-    l.add(s[4], l.splat(IV[7]))
+    rounds!(l, s, w, k, 23 24 [34] 25 [35] 26 [36] 27 28 [37] 29 [38] 30 [39] 31 32 [40] 33 [41] 34 [42] 35);
+    rounds!(l, s, w, k, 36 [43] 37 [44] 38 [45] 39 40 [46] 41 [47] 42 [48] 43 44 [49] 45 [50] 46 [51] 47);
+    rounds!(l, s, w, k, 48 [52] 49 [53] 50 [54] 51 52 [55] 53 [56] 54 [57] 55 56 [58] 57 [59] 58 [60] 59);
+    rounds!(l, s, w, k, 60 [61] 61 [62] 62 [63] 63);
+    added(l, s, job.midstate().map(|word| l.splat(word)))
 }
 
 /// SHA-256 of 32-byte messages, given as words.
 #[inline(always)]
 fn second_hash<const N: usize, L: Lanes<N>>(l: L, message: [L::V; 8]) -> [L::V; 8] {
-    let (mut s, mut w) = second_hash_15(l, message);
-    expanding_rounds!(l, s, w, 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
-    expanding_rounds!(l, s, w, 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47);
-    expanding_rounds!(l, s, w, 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63);
+    let (mut s, mut w) = second_hash_rounds(l, message);
+    let k = constants();
+    word!(l, w, 61);
+    rounds!(l, s, w, k, 61 [62] 62 [63] 63);
     added(l, s, IV.map(|word| l.splat(word)))
 }
 
-/// Rounds 0 to 15 of SHA-256 of 32-byte messages: the state and the schedule so far.
+/// Rounds 0 to 60 of SHA-256 of 32-byte messages: the state, and the schedule up to word 60.
 #[inline(always)]
-fn second_hash_15<const N: usize, L: Lanes<N>>(l: L, message: [L::V; 8]) -> ([L::V; 8], [L::V; 16]) {
+fn second_hash_rounds<const N: usize, L: Lanes<N>>(l: L, message: [L::V; 8]) -> ([L::V; 8], [L::V; 16]) {
+    /// The state after round 0, less the first word of the message in `a` and `e`.
     const START: [u32; 8] = scalar_round(IV, K[0]);
+    /// What message words take from the padding that follows them.
+    const W17: u32 = sha256::small_sigma1(DIGEST_BITS);
+    const W23: u32 = sha256::small_sigma0(PADDING_BIT);
+    const W30: u32 = sha256::small_sigma0(DIGEST_BITS);
+    let k = constants();
+
     let mut s = START.map(|word| l.splat(word));
     s[0] = l.add(s[0], message[0]);
     s[4] = l.add(s[4], message[0]);
-    round!(l, s, l.add(l.splat(START[7].wrapping_add(K[1])), message[1]));
-    round!(l, s, l.add(l.splat(START[6].wrapping_add(K[2])), message[2]));
-    round!(l, s, l.add(l.splat(START[5].wrapping_add(K[3])), message[3]));
-    let [a, b, c, d, e, f, g, h] = message;
-    let zero = l.splat(0);
-    let padding = l.splat(PADDING_BIT);
-    let w = [a, b, c, d, e, f, g, h, padding, zero, zero, zero, zero, zero, zero, l.splat(DIGEST_BITS)];
-    rounds!(l, s, w, 4 5 6 7);
-    const KW: [u32; 16] = {
-        let mut kw = [0; 16];
-        let mut i = 8;
-        while i < 16 {
-            kw[i] = K[i];
-            i += 1;
-        }
-        kw[8] = kw[8].wrapping_add(PADDING_BIT);
-        kw[15] = kw[15].wrapping_add(DIGEST_BITS);
-        kw
-    };
-    constant_rounds!(l, s, KW, 8 9 10 11 12 13 14 15);
+    let mut w = [l.splat(0); 16];
+    w[..8].copy_from_slice(&message);
+
+    round!(l, s, l.add(l.splat(START[7].wrapping_add(k[1])), w[1]));
+    w[0] = l.add(w[0], l.small_sigma0(w[1]));
+    round!(l, s, l.add(l.splat(START[6].wrapping_add(k[2])), w[2]));
+    w[1] = l.add(l.add(w[1], l.splat(W17)), l.small_sigma0(w[2]));
+    round!(l, s, l.add(l.splat(START[5].wrapping_add(k[3])), w[3]));
+    w[2] = l.add(l.add(w[2], l.small_sigma0(w[3])), l.small_sigma1(w[0]));
+    rounds!(l, s, w, k, 4 5);
+    w[3] = l.add(l.add(w[3], l.small_sigma0(w[4])), l.small_sigma1(w[1]));
+    rounds!(l, s, w, k, 6);
+    w[4] = l.add(l.add(w[4], l.small_sigma0(w[5])), l.small_sigma1(w[2]));
+    rounds!(l, s, w, k, 7);
+    w[5] = l.add(l.add(w[5], l.small_sigma0(w[6])), l.small_sigma1(w[3]));
+    round!(l, s, l.add(s[7], l.splat(k[8].wrapping_add(PADDING_BIT))));
+    constant_rounds!(l, s, k, 9);
+    w[6] = l.add(l.add(l.add(w[6], l.splat(DIGEST_BITS)), l.small_sigma0(w[7])), l.small_sigma1(w[4]));
+    constant_rounds!(l, s, k, 10);
+    w[7] = l.add(l.add(l.add(w[7], l.splat(W23)), w[0]), l.small_sigma1(w[5]));
+    constant_rounds!(l, s, k, 11);
+    w[8] = l.add(l.add(l.splat(PADDING_BIT), w[1]), l.small_sigma1(w[6]));
+    constant_rounds!(l, s, k, 12 13);
+    w[9] = l.add(w[2], l.small_sigma1(w[7]));
+    constant_rounds!(l, s, k, 14);
+    w[10] = l.add(w[3], l.small_sigma1(w[8]));
+    round!(l, s, l.add(s[7], l.splat(k[15].wrapping_add(DIGEST_BITS))));
+    w[11] = l.add(w[4], l.small_sigma1(w[9]));
+    rounds!(l, s, w, k, 16 17);
+    w[12] = l.add(w[5], l.small_sigma1(w[10]));
+    rounds!(l, s, w, k, 18);
+    w[13] = l.add(w[6], l.small_sigma1(w[11]));
+    rounds!(l, s, w, k, 19);
+    w[14] = l.add(l.add(l.splat(W30), w[7]), l.small_sigma1(w[12]));
+    rounds!(l, s, w, k, 20 21);
+    w[15] = l.add(l.add(l.add(l.splat(DIGEST_BITS), l.small_sigma0(w[0])), w[8]), l.small_sigma1(w[13]));
+    rounds!(l, s, w, k, 22 [32] 23 [33] 24 25 [34] 26 [35] 27 [36] 28 29 [37] 30 [38] 31 [39] 32 33 [40] 34 [41] 35 [42] 36);
+    rounds!(l, s, w, k, 37 [43] 38 [44] 39 [45] 40 41 [46] 42 [47] 43 [48] 44 45 [49] 46 [50] 47 [51] 48);
+    rounds!(l, s, w, k, 49 [52] 50 [53] 51 [54] 52 53 [55] 54 [56] 55 [57] 56 57 [58] 58 [59] 59 [60] 60);
     (s, w)
 }
 
@@ -202,17 +235,19 @@ fn second_hash_15<const N: usize, L: Lanes<N>>(l: L, message: [L::V; 8]) -> ([L:
 #[inline(always)]
 fn compress<const N: usize, L: Lanes<N>>(l: L, state: [L::V; 8], block: [L::V; 16]) -> [L::V; 8] {
     let (mut s, mut w) = (state, block);
-    rounds!(l, s, w, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-    expanding_rounds!(l, s, w, 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
-    expanding_rounds!(l, s, w, 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47);
-    expanding_rounds!(l, s, w, 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63);
+    let k = constants();
+    rounds!(l, s, w, k, 0 [16] 1 [17] 2 [18] 3 4 [19] 5 [20] 6 [21] 7 8 [22] 9 [23] 10 [24] 11 12 [25] 13 [26] 14 [27] 15);
+    rounds!(l, s, w, k, 16 [28] 17 [29] 18 [30] 19 20 [31] 21 [32] 22 [33] 23 24 [34] 25 [35] 26 [36] 27);
+    rounds!(l, s, w, k, 28 [37] 29 [38] 30 [39] 31 32 [40] 33 [41] 34 [42] 35 36 [43] 37 [44] 38 [45] 39);
+    rounds!(l, s, w, k, 40 [46] 41 [47] 42 [48] 43 44 [49] 45 [50] 46 [51] 47 48 [52] 49 [53] 50 [54] 51);
+    rounds!(l, s, w, k, 52 [55] 53 [56] 54 [57] 55 56 [58] 57 [59] 58 [60] 59 60 [61] 61 [62] 62 [63] 63);
     added(l, s, state)
 }
 
 /// The compression function on the padding that follows 64 bytes: its schedule is known at compile time.
 #[inline(always)]
 fn compress_pair_padding<const N: usize, L: Lanes<N>>(l: L, state: [L::V; 8]) -> [L::V; 8] {
-    const KW: [u32; 64] = {
+    static KW: [u32; 64] = {
         let mut kw = schedule(PAIR_PADDING);
         let mut i = 0;
         while i < 64 {
@@ -221,10 +256,11 @@ fn compress_pair_padding<const N: usize, L: Lanes<N>>(l: L, state: [L::V; 8]) ->
         }
         kw
     };
+    let kw = black_box(&KW);
     let mut s = state;
-    constant_rounds!(l, s, KW, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+    constant_rounds!(l, s, kw, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
     constant_rounds!(
-        l, s, KW, 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63
+        l, s, kw, 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63
     );
     added(l, s, state)
 }

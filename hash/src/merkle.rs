@@ -16,21 +16,16 @@ pub struct MerkleRoot {
 #[must_use]
 pub fn merkle_root(backend: Backend, leaves: &mut Vec<Digest>) -> Option<MerkleRoot> {
     let mut mutated = false;
-    let mut pairs: Vec<[u8; 64]> = Vec::with_capacity(leaves.len().div_ceil(2));
+    let mut parents = Vec::with_capacity(leaves.len().div_ceil(2));
     while leaves.len() > 1 {
         mutated |= leaves.as_chunks::<2>().0.iter().any(|[left, right]| left == right);
         if !leaves.len().is_multiple_of(2) {
             leaves.extend_from_within(leaves.len() - 1..);
         }
-        pairs.clear();
-        pairs.extend(leaves.as_chunks::<2>().0.iter().map(|[left, right]| {
-            let mut pair = [0; 64];
-            pair[..32].copy_from_slice(left);
-            pair[32..].copy_from_slice(right);
-            pair
-        }));
-        leaves.truncate(pairs.len());
-        backend.hash_pairs(&pairs, leaves);
+        let pairs = leaves.as_flattened().as_chunks::<64>().0;
+        parents.resize(pairs.len(), [0; 32]);
+        backend.hash_pairs(pairs, &mut parents);
+        std::mem::swap(leaves, &mut parents);
     }
     leaves.first().map(|&root| MerkleRoot { root, mutated })
 }
