@@ -2,7 +2,7 @@
 //!
 //! Vulkan, DX12 and OpenGL may each list the same card, under names that differ and with ids of which some are missing. Two
 //! identical cards, on the other hand, have everything in common but the PCI address. So: equal PCI addresses are one card,
-//! different ones are two; where an address is missing, an adapter stands for at most one adapter of each other interface.
+//! different ones are two; where an address is not known, an adapter stands for at most one adapter of each other interface.
 
 use crate::device::{DeviceId, DeviceInfo, DeviceKind, GpuInfo};
 
@@ -70,8 +70,11 @@ fn preference(backend: wgpu::Backend) -> u8 {
     }
 }
 
+/// The PCI address, where it is sure. wgpu's DX12 looks it up by vendor and device id and gives identical cards the address of
+/// the first (`get_adapter_pci_info` in wgpu-hal 30).
 fn pci(info: &wgpu::AdapterInfo) -> Option<&str> {
-    Some(info.device_pci_bus_id.as_str()).filter(|address| !address.is_empty())
+    let known = info.backend != wgpu::Backend::Dx12 && !info.device_pci_bus_id.is_empty();
+    known.then_some(info.device_pci_bus_id.as_str())
 }
 
 /// Whether nothing speaks against two adapters of different interfaces being one card, and either ids or names speak for it.
@@ -169,9 +172,11 @@ mod tests {
             adapter(Backend::Vulkan, "NVIDIA GeForce RTX 3080", RTX, "0000:01:00.0"),
             adapter(Backend::Vulkan, "NVIDIA GeForce RTX 3080", RTX, "0000:02:00.0"),
             adapter(Backend::Gl, "NVIDIA GeForce RTX 3080/PCIe/SSE2", (0x10de, 0), ""),
-            adapter(Backend::Dx12, "NVIDIA GeForce RTX 3080", RTX, "0000:02:00.0"),
+            adapter(Backend::Dx12, "NVIDIA GeForce RTX 3080", RTX, "0000:01:00.0"),
+            adapter(Backend::Dx12, "NVIDIA GeForce RTX 3080", RTX, "0000:01:00.0"),
         ];
         assert_eq!(unique(&infos), [0, 1]);
+        assert_eq!(unique(&infos[3..]), [0, 1], "dx12 alone, which gives both the address of the first");
     }
 
     #[test]

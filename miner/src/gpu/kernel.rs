@@ -1,6 +1,5 @@
 //! The scan kernel on one GPU: its source, its pipeline, and the dispatch and collection of one batch.
 
-use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -73,7 +72,7 @@ pub(super) struct Kernel {
     fault: Fault,
     workgroup: u32,
     /// The candidates that a batch can report.
-    pub(super) capacity: u32,
+    capacity: u32,
 }
 
 /// The buffers of one batch in flight.
@@ -155,7 +154,7 @@ impl Kernel {
             };
             use wgpu::BufferUsages as Usages;
             let work = buffer("work", size_of::<Prepared>() as u64, Usages::UNIFORM | Usages::COPY_DST);
-            let size = self.candidates_size().get();
+            let size = self.candidates_size();
             let candidates = buffer("candidates", size, Usages::STORAGE | Usages::COPY_SRC | Usages::COPY_DST);
             let readback = buffer("readback", size, Usages::MAP_READ | Usages::COPY_DST);
             let bindings = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -173,8 +172,8 @@ impl Kernel {
     }
 
     /// The count and the list of candidates, in bytes.
-    fn candidates_size(&self) -> NonZeroU64 {
-        NonZeroU64::MIN.saturating_add(4 * (1 + u64::from(self.capacity)) - 1)
+    fn candidates_size(&self) -> u64 {
+        4 * (1 + u64::from(self.capacity))
     }
 
     /// Hands `work`, of fewer than 2^31 nonces, to the device and returns at once.
@@ -195,7 +194,7 @@ impl Kernel {
             pass.set_bind_group(0, &slot.bindings, &[]);
             pass.dispatch_workgroups(columns, rows, 1);
         }
-        encoder.copy_buffer_to_buffer(&slot.candidates, 0, &slot.readback, 0, self.candidates_size().get());
+        encoder.copy_buffer_to_buffer(&slot.candidates, 0, &slot.readback, 0, self.candidates_size());
         let submitted = Instant::now();
         let index = self.queue.submit([encoder.finish()]);
         let (tell, mapped) = bounded(1);
