@@ -18,10 +18,8 @@ const HEADERS: usize = 2_000;
 
 /// The headers after genesis; none where there are no vectors.
 fn signet_headers() -> Vec<Header> {
-    let root = std::env::var_os("ADIT_VECTORS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors"),
-        PathBuf::from,
-    );
+    let root = std::env::var_os("ADIT_VECTORS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors"), PathBuf::from);
     let file = root.join("signet/headers-0-2015.bin");
     match std::fs::read(&file) {
         Ok(bytes) => bytes.as_chunks::<80>().0[1..=HEADERS].to_vec(),
@@ -46,9 +44,12 @@ fn hash(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hash headers");
     group.throughput(Throughput::Elements(HEADERS as u64));
     group.bench_function("rival: bitcoin block_hash", |bencher| {
-        bencher.iter(|| black_box(&headers).iter().map(bitcoin::block::Header::block_hash).fold(0, |seen, hash| {
-            seen ^ <bitcoin::BlockHash as AsRef<[u8]>>::as_ref(&hash)[0]
-        }));
+        bencher.iter(|| {
+            black_box(&headers)
+                .iter()
+                .map(bitcoin::block::Header::block_hash)
+                .fold(0, |seen, hash| seen ^ <bitcoin::BlockHash as AsRef<[u8]>>::as_ref(&hash)[0])
+        });
     });
     for backend in Backend::supported() {
         group.bench_function(backend.name(), |bencher| {

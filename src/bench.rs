@@ -16,9 +16,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::cli::{BenchArgs, Puzzle};
+use crate::devices;
 use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::rate::hashrate;
-use crate::devices;
 
 /// Rounds, and so samples of each device.
 const ROUNDS: usize = 5;
@@ -189,11 +189,7 @@ fn solve_genesis(args: &BenchArgs) -> Result {
             });
             println!("{object}");
         } else {
-            println!(
-                "{name}: nonce {nonce} gives {} ({} hashes in {took:.2} s)",
-                header.block_hash(),
-                solved.hashes
-            );
+            println!("{name}: nonce {nonce} gives {} ({} hashes in {took:.2} s)", header.block_hash(), solved.hashes);
         }
     }
     Ok(())

@@ -1,9 +1,13 @@
 //! `adit devices`, and the devices that the other subcommands run on.
 
+#[cfg(target_os = "linux")]
+use std::env;
 use std::num::NonZeroUsize;
+#[cfg(target_os = "linux")]
+use std::process::Command;
 
 use adit_hash::Backend;
-use adit_miner::{CpuDevice, CpuSettings, Device, DeviceInfo, DeviceKind, Devices, Selection};
+use adit_miner::{CpuDevice, CpuSettings, Device, DeviceError, DeviceInfo, DeviceKind, Devices, Selection};
 use anyhow::Context;
 use serde_json::{Value, json};
 
@@ -11,8 +15,12 @@ use crate::cli::{DeviceArgs, DevicesArgs};
 use crate::exit::{OrExit, Result};
 use crate::rate::counted;
 
+/// The variable that turns Mesa's device-select layer off.
+#[cfg(target_os = "linux")]
+const NO_DEVICE_SELECT: &str = "NODEVICE_SELECT";
+
 pub fn run(args: &DevicesArgs) -> Result {
-    let devices = Devices::list(CpuSettings::default(), &Selection::All).or_running()?;
+    let devices = list(CpuSettings::default(), &Selection::All).or_running()?;
     if args.json {
         println!("{}", json!({ "devices": devices.infos().iter().map(as_json).collect::<Vec<_>>() }));
     } else {
@@ -21,10 +29,10 @@ pub fn run(args: &DevicesArgs) -> Result {
     Ok(())
 }
 
-/// The devices that the flags name, ready to run; at least one.
+/// The devices that the flags name, ready to run; at least one. Called before anything is printed or opened.
 pub fn open(args: &DeviceArgs) -> Result<Vec<Box<dyn Device>>> {
     let selection = selection(args)?.unwrap_or_default();
-    let devices = Devices::list(cpu_settings(args)?, &selection).context("--backend").or_usage()?;
+    let devices = list(cpu_settings(args)?, &selection).context("--backend").or_usage()?;
     let ids = devices.select(&selection).context("--device").or_usage()?;
     ids.into_iter().map(|id| devices.open(id).with_context(|| id.to_string()).or_running()).collect()
 }
@@ -34,7 +42,7 @@ pub fn open(args: &DeviceArgs) -> Result<Vec<Box<dyn Device>>> {
 pub fn to_measure(args: &DeviceArgs) -> Result<Vec<Box<dyn Device>>> {
     let selection = selection(args)?.unwrap_or(Selection::All);
     let settings = cpu_settings(args)?;
-    let devices = Devices::list(settings, &selection).context("--backend").or_usage()?;
+    let devices = list(settings, &selection).context("--backend").or_usage()?;
     let mut opened: Vec<Box<dyn Device>> = Vec::new();
     for id in devices.select(&selection).context("--device").or_usage()? {
         match id {
@@ -52,6 +60,29 @@ pub fn to_measure(args: &DeviceArgs) -> Result<Vec<Box<dyn Device>>> {
 /// The CPU as a plain loop over the `sha2` crate, which every measurement is held against.
 pub fn ruler(threads: Option<u16>) -> Result<Box<dyn Device>> {
     Ok(Box::new(CpuDevice::new(thread_count(threads), Some(Backend::Sha2Crate)).or_running()?))
+}
+
+fn list(settings: CpuSettings, selection: &Selection) -> std::result::Result<Devices, DeviceError> {
+    if selection.needs_gpus() {
+        start_without_device_select();
+    }
+    Devices::list(settings, selection)
+}
+
+/// Starts the program anew without Mesa's device-select layer where that would complain.
+///
+/// On a machine without a desktop session the layer writes "error: XDG_RUNTIME_DIR is invalid" to standard error each time
+/// that Vulkan is asked for its devices; all that it does is to reorder them. Only a variable of the environment turns it
+/// off, and setting one in a running process is not safe. If the start fails, the complaint is all that is wrong.
+fn start_without_device_select() {
+    #[cfg(target_os = "linux")]
+    if env::var_os("XDG_RUNTIME_DIR").is_none() && env::var_os(NO_DEVICE_SELECT).is_none() {
+        use std::os::unix::process::CommandExt;
+        if let Ok(program) = env::current_exe() {
+            let error = Command::new(program).args(env::args_os().skip(1)).env(NO_DEVICE_SELECT, "1").exec();
+            tracing::debug!("cannot start without Mesa's device-select layer: {error}");
+        }
+    }
 }
 
 fn selection(args: &DeviceArgs) -> Result<Option<Selection>> {
@@ -76,7 +107,11 @@ fn print(info: &DeviceInfo) {
     println!("{}  {}", info.id, info.name);
     match &info.kind {
         DeviceKind::Cpu(cpu) => {
-            println!("      {}, instruction sets {}", counted(cpu.threads as u64, "thread"), cpu.instruction_sets.join(" "));
+            println!(
+                "      {}, instruction sets {}",
+                counted(cpu.threads as u64, "thread"),
+                cpu.instruction_sets.join(" ")
+            );
             println!("      kernel {} of {}", cpu.backend, kernels().join(", "));
         }
         DeviceKind::Gpu(gpu) => {

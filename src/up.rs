@@ -129,11 +129,8 @@ struct Display {
 impl Display {
     fn new(json: bool, height: u32, tip: String) -> Self {
         let terminal = !json && std::io::stdout().is_terminal();
-        let target = if terminal {
-            indicatif::ProgressDrawTarget::stdout()
-        } else {
-            indicatif::ProgressDrawTarget::hidden()
-        };
+        let target =
+            if terminal { indicatif::ProgressDrawTarget::stdout() } else { indicatif::ProgressDrawTarget::hidden() };
         let style = indicatif::ProgressStyle::with_template("{wide_msg}").expect("a valid template");
         let line = indicatif::ProgressBar::with_draw_target(None, target).with_style(style);
         Self { json, line, terminal, printed: Instant::now(), height, tip, difficulty: 0.0, mined: 0 }

@@ -96,7 +96,10 @@ impl Orphan<'_> {
         let name = || self.path.display().to_string();
         let mut bytes = vec![0; self.length];
         let mut file = File::open(self.path).with_context(name).or_usage()?;
-        file.seek(SeekFrom::Start(self.offset)).and_then(|_| file.read_exact(&mut bytes)).with_context(name).or_usage()?;
+        file.seek(SeekFrom::Start(self.offset))
+            .and_then(|_| file.read_exact(&mut bytes))
+            .with_context(name)
+            .or_usage()?;
         let block = decode(self.path, self.offset, bytes)?;
         let previous = block.header().prev_blockhash;
         Ok(match chain.accept_block(block, unix_time()).or_running()? {
@@ -321,7 +324,12 @@ impl Report {
     fn print(&self, took: Duration) {
         let (count, what) = if self.headers > 0 { (self.headers, "header") } else { (self.blocks, "block") };
         let rate = a_second(count, took);
-        print!("chain {}: {} good in {:.2} s ({rate:.1} {what}s/s", self.chain, counted(count, what), took.as_secs_f64());
+        print!(
+            "chain {}: {} good in {:.2} s ({rate:.1} {what}s/s",
+            self.chain,
+            counted(count, what),
+            took.as_secs_f64()
+        );
         if self.blocks > 0 {
             print!("; {}, {:.0} inputs/s", counted(self.inputs, "input"), a_second(self.inputs, took));
         }

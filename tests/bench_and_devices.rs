@@ -37,7 +37,8 @@ fn bench_finds_the_nonce_of_genesis_on_every_kernel() {
 
 #[test]
 fn bench_measures_a_kernel_beside_the_plain_loop() {
-    let bench = run(["bench", "--device", "cpu", "--backend", "portable", "--threads", "1", "--seconds", "0.5", "--json"]);
+    let bench =
+        run(["bench", "--device", "cpu", "--backend", "portable", "--threads", "1", "--seconds", "0.5", "--json"]);
     assert_eq!(bench.code(), 0, "{}", bench.stderr());
     let json = bench.json();
     let row = &json["results"][0];

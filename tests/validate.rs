@@ -52,10 +52,7 @@ fn two_whole_blocks_are_good_with_their_prevouts() {
     for (height, inputs) in [(367_891, 20_817), (866_342, 7_972)] {
         let Some(block) = vector(&format!("mainnet/block-{height}.bin")) else { return };
         let Some(prevouts) = vector(&format!("mainnet/block-{height}.prevouts.json")) else { return };
-        let run = validate(
-            &["--json", "--prevouts", prevouts.to_str().expect("a UTF-8 path"), "--block"],
-            &block,
-        );
+        let run = validate(&["--json", "--prevouts", prevouts.to_str().expect("a UTF-8 path"), "--block"], &block);
         assert_eq!(run.code(), 0, "{}", run.stderr());
         let json = run.json();
         assert_eq!(json["inputs"], inputs);
