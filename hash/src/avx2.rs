@@ -124,14 +124,13 @@ impl Lanes<N> for Avx2 {
 
     #[inline(always)]
     fn load<const LEN: usize>(self, rows: &[[u8; LEN]; N], at: usize) -> [__m256i; 4] {
-        let half = |row: usize| {
-            let bytes: &[u8; 16] = rows[row][at..].first_chunk().expect("callers ask for bytes that every row has");
-            // SAFETY: `bytes` is sixteen readable bytes; the load asks for no alignment.
-            unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
-        };
-        // SAFETY: `self` proves AVX2.
-        let rows_at = |row: usize| unsafe { swap_bytes(self, _mm256_set_m128i(half(row + 4), half(row))) };
-        transpose(self, [rows_at(0), rows_at(1), rows_at(2), rows_at(3)])
+        let halves = [
+            halves(self, rows, 0, at),
+            halves(self, rows, 1, at),
+            halves(self, rows, 2, at),
+            halves(self, rows, 3, at),
+        ];
+        transpose(self, halves)
     }
 
     #[inline(always)]
@@ -162,6 +161,24 @@ fn rotate<const RIGHT: i32, const LEFT: i32>(_proof: Avx2, x: __m256i) -> __m256
 fn xor3(_proof: Avx2, x: __m256i, y: __m256i, z: __m256i) -> __m256i {
     // SAFETY: `_proof` proves AVX2.
     unsafe { _mm256_xor_si256(_mm256_xor_si256(x, y), z) }
+}
+
+/// Sixteen bytes at `at` of the rows `row` and `row + 4`, as big-endian words.
+#[inline(always)]
+fn halves<const LEN: usize>(proof: Avx2, rows: &[[u8; LEN]; N], row: usize, at: usize) -> __m256i {
+    // SAFETY: `proof` proves AVX2; each pointer is to sixteen readable bytes, and the loads ask for no alignment.
+    unsafe {
+        let low = _mm_loadu_si128(sixteen(&rows[row], at));
+        let high = _mm_loadu_si128(sixteen(&rows[row + 4], at));
+        swap_bytes(proof, _mm256_set_m128i(high, low))
+    }
+}
+
+/// Where a row's sixteen bytes at `at` begin.
+#[inline(always)]
+fn sixteen<const LEN: usize>(row: &[u8; LEN], at: usize) -> *const __m128i {
+    let bytes: &[u8; 16] = row[at..].first_chunk().expect("callers ask for bytes that every row has");
+    bytes.as_ptr().cast()
 }
 
 /// Reverses the bytes of every word.

@@ -140,8 +140,13 @@ impl Lanes<N> for Avx512 {
 
     #[inline(always)]
     fn load<const LEN: usize>(self, rows: &[[u8; LEN]; N], at: usize) -> [__m512i; 4] {
-        let rows_at = |row| quarters(self, rows, row, at);
-        transpose(self, [rows_at(0), rows_at(1), rows_at(2), rows_at(3)])
+        let quarters = [
+            quarters(self, rows, 0, at),
+            quarters(self, rows, 1, at),
+            quarters(self, rows, 2, at),
+            quarters(self, rows, 3, at),
+        ];
+        transpose(self, quarters)
     }
 
     #[inline(always)]
@@ -171,17 +176,20 @@ impl Lanes<N> for Avx512 {
 /// Sixteen bytes at `at` of the rows `row`, `row + 4`, `row + 8` and `row + 12`, as big-endian words.
 #[inline(always)]
 fn quarters<const LEN: usize>(proof: Avx512, rows: &[[u8; LEN]; N], row: usize, at: usize) -> __m512i {
-    let bytes = |row: usize| -> *const __m128i {
-        let bytes: &[u8; 16] = rows[row][at..].first_chunk().expect("callers ask for bytes that every row has");
-        bytes.as_ptr().cast()
-    };
     // SAFETY: `proof` proves AVX-512; each pointer is to sixteen readable bytes, and the loads ask for no alignment.
     unsafe {
-        let x = _mm512_castsi128_si512(_mm_loadu_si128(bytes(row)));
-        let x = _mm512_inserti32x4::<1>(x, _mm_loadu_si128(bytes(row + 4)));
-        let x = _mm512_inserti32x4::<2>(x, _mm_loadu_si128(bytes(row + 8)));
-        swap_bytes(proof, _mm512_inserti32x4::<3>(x, _mm_loadu_si128(bytes(row + 12))))
+        let x = _mm512_castsi128_si512(_mm_loadu_si128(sixteen(&rows[row], at)));
+        let x = _mm512_inserti32x4::<1>(x, _mm_loadu_si128(sixteen(&rows[row + 4], at)));
+        let x = _mm512_inserti32x4::<2>(x, _mm_loadu_si128(sixteen(&rows[row + 8], at)));
+        swap_bytes(proof, _mm512_inserti32x4::<3>(x, _mm_loadu_si128(sixteen(&rows[row + 12], at))))
     }
+}
+
+/// Where a row's sixteen bytes at `at` begin.
+#[inline(always)]
+fn sixteen<const LEN: usize>(row: &[u8; LEN], at: usize) -> *const __m128i {
+    let bytes: &[u8; 16] = row[at..].first_chunk().expect("callers ask for bytes that every row has");
+    bytes.as_ptr().cast()
 }
 
 /// Reverses the bytes of every word.

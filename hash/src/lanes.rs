@@ -120,7 +120,7 @@ fn first_hash<const N: usize, L: Lanes<N>>(l: L, job: &ScanJob, w3: L::V) -> [L:
     let known = job.schedule();
     let k = constants();
 
-    let mut s = start.map(|word| l.splat(word));
+    let mut s = splats(l, start);
     s[0] = l.add(s[0], w3);
     s[4] = l.add(s[4], w3);
     let mut w = [l.splat(0); 16];
@@ -162,7 +162,7 @@ fn first_hash<const N: usize, L: Lanes<N>>(l: L, job: &ScanJob, w3: L::V) -> [L:
     rounds!(l, s, w, k, 36 [43] 37 [44] 38 [45] 39 40 [46] 41 [47] 42 [48] 43 44 [49] 45 [50] 46 [51] 47);
     rounds!(l, s, w, k, 48 [52] 49 [53] 50 [54] 51 52 [55] 53 [56] 54 [57] 55 56 [58] 57 [59] 58 [60] 59);
     rounds!(l, s, w, k, 60 [61] 61 [62] 62 [63] 63);
-    added(l, s, job.midstate().map(|word| l.splat(word)))
+    added(l, s, splats(l, job.midstate()))
 }
 
 /// SHA-256 of 32-byte messages, given as words.
@@ -172,7 +172,7 @@ fn second_hash<const N: usize, L: Lanes<N>>(l: L, message: [L::V; 8]) -> [L::V; 
     let k = constants();
     word!(l, w, 61);
     rounds!(l, s, w, k, 61 [62] 62 [63] 63);
-    added(l, s, IV.map(|word| l.splat(word)))
+    added(l, s, splats(l, IV))
 }
 
 /// Rounds 0 to 60 of SHA-256 of 32-byte messages: the state, and the schedule up to word 60.
@@ -186,11 +186,12 @@ fn second_hash_rounds<const N: usize, L: Lanes<N>>(l: L, message: [L::V; 8]) -> 
     const W30: u32 = sha256::small_sigma0(DIGEST_BITS);
     let k = constants();
 
-    let mut s = START.map(|word| l.splat(word));
+    let mut s = splats(l, START);
     s[0] = l.add(s[0], message[0]);
     s[4] = l.add(s[4], message[0]);
-    let mut w = [l.splat(0); 16];
-    w[..8].copy_from_slice(&message);
+    let zero = l.splat(0);
+    let [m0, m1, m2, m3, m4, m5, m6, m7] = message;
+    let mut w = [m0, m1, m2, m3, m4, m5, m6, m7, zero, zero, zero, zero, zero, zero, zero, zero];
 
     round!(l, s, l.add(l.splat(START[7].wrapping_add(k[1])), w[1]));
     w[0] = l.add(w[0], l.small_sigma0(w[1]));
@@ -265,6 +266,17 @@ fn compress_pair_padding<const N: usize, L: Lanes<N>>(l: L, state: [L::V; 8]) ->
     added(l, s, state)
 }
 
+/// Each word in every lane. (`map` with a closure would not do: nothing makes the compiler inline it into a function that
+/// has more instructions than it.)
+#[inline(always)]
+fn splats<const N: usize, L: Lanes<N>>(l: L, words: [u32; 8]) -> [L::V; 8] {
+    let mut out = [l.splat(0); 8];
+    for (out, word) in out.iter_mut().zip(words) {
+        *out = l.splat(word);
+    }
+    out
+}
+
 #[inline(always)]
 fn added<const N: usize, L: Lanes<N>>(l: L, mut s: [L::V; 8], state: [L::V; 8]) -> [L::V; 8] {
     for (word, before) in s.iter_mut().zip(state) {
@@ -277,7 +289,7 @@ fn added<const N: usize, L: Lanes<N>>(l: L, mut s: [L::V; 8], state: [L::V; 8]) 
 #[inline(always)]
 pub(crate) fn hash_headers<const N: usize, L: Lanes<N>>(l: L, headers: &[Header; N], out: &mut [Digest; N]) {
     let block = [l.load(headers, 0), l.load(headers, 16), l.load(headers, 32), l.load(headers, 48)];
-    let middle = compress(l, IV.map(|word| l.splat(word)), concat(block));
+    let middle = compress(l, splats(l, IV), concat(block));
     let zero = [l.splat(0); 4];
     let mut block = [l.load(headers, 64), zero, zero, zero];
     block[1][0] = l.splat(PADDING_BIT);
@@ -289,7 +301,7 @@ pub(crate) fn hash_headers<const N: usize, L: Lanes<N>>(l: L, headers: &[Header;
 #[inline(always)]
 pub(crate) fn hash_pairs<const N: usize, L: Lanes<N>>(l: L, pairs: &[[u8; 64]; N], out: &mut [Digest; N]) {
     let block = [l.load(pairs, 0), l.load(pairs, 16), l.load(pairs, 32), l.load(pairs, 48)];
-    let middle = compress(l, IV.map(|word| l.splat(word)), concat(block));
+    let middle = compress(l, splats(l, IV), concat(block));
     l.store(second_hash(l, compress_pair_padding(l, middle)), out);
 }
 

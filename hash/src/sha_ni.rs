@@ -156,7 +156,7 @@ impl ShaNi {
         let mut x = self.halfway(x);
         expanding_rounds!(self, state, x, 8 9 10 11 12 13 14 15);
 
-        let message = unpacked(added(state, packed(job.midstate()).map(|word| [word; S])));
+        let message = unpacked(added(state, in_every_stream(packed(job.midstate()))));
         let (mut state, mut x) = self.second_hash_start(message);
         expanding_rounds!(self, state, x, 7 8 9 10 11 12 13 14);
         self.expand(&mut x, 15);
@@ -174,7 +174,7 @@ impl ShaNi {
     fn second_hash<const S: usize>(self, message: [Streams<S>; 2]) -> [Streams<S>; 2] {
         let (mut state, mut x) = self.second_hash_start(message);
         expanding_rounds!(self, state, x, 7 8 9 10 11 12 13 14 15);
-        unpacked(added(state, packed(IV).map(|word| [word; S])))
+        unpacked(added(state, in_every_stream(packed(IV))))
     }
 
     /// Rounds 0 to 27 of SHA-256 of 32-byte messages: the state, and the schedule as `expand` takes it to word 28.
@@ -182,7 +182,7 @@ impl ShaNi {
     fn second_hash_start<const S: usize>(self, [x0, x1]: [Streams<S>; 2]) -> ([Streams<S>; 2], [Streams<S>; 4]) {
         let x2 = vector([PADDING_BIT, 0, 0, 0]);
         let x3 = vector([0, 0, 0, DIGEST_BITS]);
-        let mut state = packed(IV).map(|word| [word; S]);
+        let mut state = in_every_stream(packed(IV));
         self.rounds(&mut state, &x0, 0);
         self.rounds(&mut state, &x1, 1);
         self.constant_rounds(&mut state, &DIGEST_PADDING, 2);
@@ -206,10 +206,10 @@ impl ShaNi {
 
     #[inline(always)]
     fn hash_header_group<const S: usize>(self, headers: &[Header; S], out: &mut [Digest; S]) {
-        let first = [0, 16, 32, 48].map(|at| self.load(headers, at));
-        let middle = self.compress(packed(IV).map(|word| [word; S]), first);
-        let [x1, x2, x3] = [[PADDING_BIT, 0, 0, 0], [0; 4], [0, 0, 0, HEADER_BITS]].map(|words| [vector(words); S]);
-        let digest = self.compress(middle, [self.load(headers, 64), x1, x2, x3]);
+        let first = [self.load(headers, 0), self.load(headers, 16), self.load(headers, 32), self.load(headers, 48)];
+        let middle = self.compress(in_every_stream(packed(IV)), first);
+        let (x1, x2, x3) = (vector([PADDING_BIT, 0, 0, 0]), vector([0; 4]), vector([0, 0, 0, HEADER_BITS]));
+        let digest = self.compress(middle, [self.load(headers, 64), [x1; S], [x2; S], [x3; S]]);
         self.store(self.second_hash(unpacked(digest)), out);
     }
 
@@ -225,8 +225,8 @@ impl ShaNi {
             }
             kw
         };
-        let first = [0, 16, 32, 48].map(|at| self.load(pairs, at));
-        let middle = self.compress(packed(IV).map(|word| [word; S]), first);
+        let first = [self.load(pairs, 0), self.load(pairs, 16), self.load(pairs, 32), self.load(pairs, 48)];
+        let middle = self.compress(in_every_stream(packed(IV)), first);
         let mut state = middle;
         for at in 0..16 {
             self.constant_rounds(&mut state, &KW, at);
@@ -277,7 +277,7 @@ impl ShaNi {
     #[inline(always)]
     fn expand<const S: usize>(self, x: &mut [Streams<S>; 4], at: usize) {
         for i in 0..S {
-            let [oldest, newer, newest] = [0, 2, 3].map(|after| x[(at + after) % 4][i]);
+            let (oldest, newer, newest) = (x[at % 4][i], x[(at + 2) % 4][i], x[(at + 3) % 4][i]);
             x[at % 4][i] = self.msg2(add(oldest, self.shifted(newer, newest)), newest);
             x[(at + 2) % 4][i] = self.msg1(newer, newest);
         }
@@ -371,10 +371,9 @@ fn lowest(x: __m128i) -> u32 {
 }
 
 #[inline(always)]
-fn vector(words: [u32; 4]) -> __m128i {
-    let [a, b, c, d] = words.map(u32::cast_signed);
+fn vector([a, b, c, d]: [u32; 4]) -> __m128i {
     // SAFETY: every x86-64 CPU has SSE2.
-    unsafe { _mm_set_epi32(d, c, b, a) }
+    unsafe { _mm_set_epi32(d.cast_signed(), c.cast_signed(), b.cast_signed(), a.cast_signed()) }
 }
 
 /// `k[4 * at..]`, four of them.
@@ -402,6 +401,11 @@ fn unpacked<const S: usize>([feba, hgdc]: [Streams<S>; 2]) -> [Streams<S>; 2] {
         }
     }
     [low, high]
+}
+
+#[inline(always)]
+fn in_every_stream<const S: usize>([abef, cdgh]: [__m128i; 2]) -> [Streams<S>; 2] {
+    [[abef; S], [cdgh; S]]
 }
 
 #[inline(always)]
