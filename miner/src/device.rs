@@ -140,6 +140,10 @@ pub enum DeviceError {
 
 /// What a feed answers to a device that asks for work.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once a batch of milliseconds; a box would cost an allocation instead"
+)]
 pub enum Draw {
     /// Search this.
     Work(Work),

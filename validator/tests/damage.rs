@@ -1,6 +1,8 @@
 //! The rule book from outside: blocks with one rule broken, and blocks that only look wrong, all of which Bitcoin Core's
 //! kernel has judged (testchain/tests/damage.rs), get the same verdict and the same reason from the chain state.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use adit_testchain::assemble::Network;
