@@ -16,9 +16,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::cli::{BenchArgs, Puzzle};
-use crate::devices;
 use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::rate::hashrate;
+use crate::{devices, output};
 
 /// Rounds, and so samples of each device.
 const ROUNDS: usize = 5;
@@ -69,9 +69,9 @@ fn measure_all(args: &BenchArgs) -> Result {
     }
     progress.finish_and_clear();
     if args.json {
-        println!("{}", as_json(&ruler, &rows));
+        output::line(as_json(&ruler, &rows))?;
     } else {
-        print_table(&ruler, &rows);
+        output::line(table(&ruler, &rows))?;
     }
     Ok(())
 }
@@ -109,18 +109,17 @@ fn ratio(row: &Row, ruler: &Row) -> f64 {
     median(&row.samples.iter().zip(&ruler.samples).map(|(rate, plain)| rate / plain).collect::<Vec<_>>())
 }
 
-fn print_table(ruler: &Row, rows: &[Row]) {
+fn table(ruler: &Row, rows: &[Row]) -> String {
     let width = rows.iter().chain([ruler]).map(|row| label(&*row.device).chars().count()).max().unwrap_or(0).max(20);
-    println!("{:width$}  {:>11}  {:>11}  {:>11}  {:>7}", "", "median", "least", "most", "ratio");
     let line = |name: &str, row: &Row| {
         let [median, least, most] = [median, least, most].map(|of| hashrate(of(&row.samples)));
-        println!("{name:width$}  {median:>11}  {least:>11}  {most:>11}  {:>7.2}", ratio(row, ruler));
+        format!("{name:width$}  {median:>11}  {least:>11}  {most:>11}  {:>7.2}", ratio(row, ruler))
     };
-    line("plain loop over sha2", ruler);
-    for row in rows {
-        line(&label(&*row.device), row);
-    }
-    println!("{ROUNDS} samples each; the plain loop ran on {} in the same rounds", threads(&*ruler.device));
+    let mut lines = vec![format!("{:width$}  {:>11}  {:>11}  {:>11}  {:>7}", "", "median", "least", "most", "ratio")];
+    lines.push(line("plain loop over sha2", ruler));
+    lines.extend(rows.iter().map(|row| line(&label(&*row.device), row)));
+    lines.push(format!("{ROUNDS} samples each; the plain loop ran on {} in the same rounds", threads(&*ruler.device)));
+    lines.join("\n")
 }
 
 fn threads(device: &dyn Device) -> String {
@@ -187,9 +186,10 @@ fn solve_genesis(args: &BenchArgs) -> Result {
                 "hardware_errors": solved.hardware_errors,
                 "seconds": took,
             });
-            println!("{object}");
+            output::line(object)?;
         } else {
-            println!("{name}: nonce {nonce} gives {} ({} hashes in {took:.2} s)", header.block_hash(), solved.hashes);
+            let (hash, hashes) = (header.block_hash(), solved.hashes);
+            output::line(format_args!("{name}: nonce {nonce} gives {hash} ({hashes} hashes in {took:.2} s)"))?;
         }
     }
     Ok(())

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{DeviceArgs, DevicesArgs};
 use crate::exit::{OrExit, Result};
+use crate::output;
 use crate::rate::counted;
 
 /// The variable that turns Mesa's device-select layer off.
@@ -22,9 +23,9 @@ const NO_DEVICE_SELECT: &str = "NODEVICE_SELECT";
 pub fn run(args: &DevicesArgs) -> Result {
     let devices = list(CpuSettings::default(), &Selection::All).or_running()?;
     if args.json {
-        println!("{}", json!({ "devices": devices.infos().iter().map(as_json).collect::<Vec<_>>() }));
+        output::line(json!({ "devices": devices.infos().iter().map(as_json).collect::<Vec<_>>() }))?;
     } else {
-        devices.infos().iter().for_each(print);
+        output::line(devices.infos().iter().map(as_text).collect::<Vec<_>>().join("\n"))?;
     }
     Ok(())
 }
@@ -103,24 +104,21 @@ fn kernels() -> Vec<&'static str> {
     Backend::supported().map(Backend::name).collect()
 }
 
-fn print(info: &DeviceInfo) {
-    println!("{}  {}", info.id, info.name);
+fn as_text(info: &DeviceInfo) -> String {
+    let name = format!("{}  {}", info.id, info.name);
     match &info.kind {
         DeviceKind::Cpu(cpu) => {
-            println!(
-                "      {}, instruction sets {}",
-                counted(cpu.threads as u64, "thread"),
-                cpu.instruction_sets.join(" ")
-            );
-            println!("      kernel {} of {}", cpu.backend, kernels().join(", "));
+            let (threads, sets) = (counted(cpu.threads as u64, "thread"), cpu.instruction_sets.join(" "));
+            let kernels = kernels().join(", ");
+            format!("{name}\n      {threads}, instruction sets {sets}\n      kernel {} of {kernels}", cpu.backend)
         }
         DeviceKind::Gpu(gpu) => {
             let sort = if gpu.software { "software on the CPU, never chosen by itself" } else { "real GPU" };
             let address = gpu.pci.as_ref().map_or(String::new(), |pci| format!(", PCI {pci}"));
-            println!("      {sort}, vendor {}, {}{address}", gpu.vendor, gpu.backend);
-            println!("      driver {}", gpu.driver);
+            let interface = format!("vendor {}, {}{address}", gpu.vendor, gpu.backend);
+            format!("{name}\n      {sort}, {interface}\n      driver {}", gpu.driver)
         }
-        _ => {}
+        _ => name,
     }
 }
 

@@ -10,6 +10,7 @@ mod devices;
 mod exit;
 mod interrupt;
 mod local_work;
+mod output;
 mod rate;
 mod template;
 mod up;

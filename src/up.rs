@@ -1,6 +1,6 @@
 //! `adit up`: one private chain, mined, validated and kept by this process.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +10,16 @@ use std::time::{Duration, Instant};
 use adit_miner::{Engine, Snapshot};
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, Options};
+use adit_validator::headers::tree::Entry;
 use anyhow::{Context, anyhow};
-use bitcoin::ScriptBuf;
+use bitcoin::{CompactTarget, ScriptBuf, Target};
 use etcetera::BaseStrategy;
 use serde_json::json;
 
 use crate::cli::UpArgs;
 use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::local_work::{Event, LocalWork, MinedBlock};
+use crate::output::{self, Reader};
 use crate::rate::{counted, hashrate};
 use crate::{devices, interrupt};
 
@@ -43,14 +45,14 @@ pub fn run(args: &UpArgs) -> Result {
         .or_usage()?;
 
     let tip = chain.tip();
-    let mut display = Display::new(args.json, tip.height, tip.hash.to_string());
+    let mut display = Display::new(args.json, tip);
     display.say(&format!(
         "chain {} in {}: height {}; mining on {}",
         args.chain.name(),
         folder.display(),
         tip.height,
         devices.iter().map(|device| device.info().name.clone()).collect::<Vec<_>>().join(", ")
-    ));
+    ))?;
 
     let (sender, events) = channel();
     let source = Arc::new(LocalWork::new(chain, args.blocks, payout, sender));
@@ -61,8 +63,8 @@ pub fn run(args: &UpArgs) -> Result {
     let snapshot = engine.stop();
     // A block may have been connected after the last look at the events.
     let late = events.try_iter().try_for_each(|event| display.take(event));
-    display.finish(&snapshot);
-    outcome.and(late).and(closed)
+    let shown = display.finish(&snapshot);
+    outcome.and(late).and(closed).and(shown)
 }
 
 /// Shows what happens until there is nothing more to wait for.
@@ -86,7 +88,10 @@ fn watch(
         if snapshot.all_failed() {
             return Err(Exit::new(Failure::Running, anyhow!("no device is left: {}", failures(&snapshot))));
         }
-        display.redraw(&snapshot);
+        display.redraw(&snapshot)?;
+        if display.unread {
+            break;
+        }
     }
     Ok(())
 }
@@ -124,32 +129,42 @@ struct Display {
     tip: String,
     difficulty: f64,
     mined: u64,
+    /// Nobody reads standard output any more: a run whose blocks nobody sees is over.
+    unread: bool,
 }
 
 impl Display {
-    fn new(json: bool, height: u32, tip: String) -> Self {
+    fn new(json: bool, tip: &Entry) -> Self {
         let terminal = !json && std::io::stdout().is_terminal();
         let target =
             if terminal { indicatif::ProgressDrawTarget::stdout() } else { indicatif::ProgressDrawTarget::hidden() };
         let style = indicatif::ProgressStyle::with_template("{wide_msg}").expect("a valid template");
         let line = indicatif::ProgressBar::with_draw_target(None, target).with_style(style);
-        Self { json, line, terminal, printed: Instant::now(), height, tip, difficulty: 0.0, mined: 0 }
+        Self {
+            json,
+            line,
+            terminal,
+            printed: Instant::now(),
+            height: tip.height,
+            tip: tip.hash.to_string(),
+            difficulty: difficulty(tip.header.bits),
+            mined: 0,
+            unread: false,
+        }
     }
 
     /// A sentence for people, once.
-    fn say(&self, sentence: &str) {
-        if !self.json {
-            self.print(sentence);
-        }
+    fn say(&mut self, sentence: &str) -> Result {
+        if self.json { Ok(()) } else { self.print(sentence) }
     }
 
-    fn print(&self, text: &str) {
+    fn print(&mut self, text: &str) -> Result {
         if self.terminal {
             self.line.println(text);
-        } else {
-            // A closed pipe is no reason to stop mining.
-            let _ = writeln!(std::io::stdout().lock(), "{text}");
+        } else if output::line(text)? == Reader::Gone {
+            self.unread = true;
         }
+        Ok(())
     }
 
     fn take(&mut self, event: Event) -> Result {
@@ -158,9 +173,9 @@ impl Display {
                 self.mined += 1;
                 self.height = block.height;
                 self.tip = block.hash.to_string();
-                self.difficulty = bitcoin::Target::from(block.bits).difficulty_float();
+                self.difficulty = difficulty(block.bits);
                 if self.json {
-                    self.print(&as_json(&block, self.difficulty).to_string());
+                    self.print(&as_json(&block, self.difficulty).to_string())?;
                 }
                 Ok(())
             }
@@ -171,26 +186,25 @@ impl Display {
         }
     }
 
-    fn redraw(&mut self, snapshot: &Snapshot) {
+    fn redraw(&mut self, snapshot: &Snapshot) -> Result {
         if self.terminal {
             self.line.set_message(self.status(snapshot));
         } else if !self.json && self.printed.elapsed() >= LINE {
             self.printed = Instant::now();
-            self.print(&self.status(snapshot));
+            self.print(&self.status(snapshot))?;
         }
+        Ok(())
     }
 
-    fn finish(&self, snapshot: &Snapshot) {
+    fn finish(&mut self, snapshot: &Snapshot) -> Result {
         self.line.finish_and_clear();
-        self.say(&format!("stopped; {}", self.status(snapshot)));
+        self.say(&format!("stopped; {}", self.status(snapshot)))
     }
 
     fn status(&self, snapshot: &Snapshot) -> String {
         use std::fmt::Write;
-        let mut line = format!("{}  height {}  {}", counted(self.mined, "block"), self.height, self.tip);
-        if self.difficulty > 0.0 {
-            let _ = write!(line, "  difficulty {:.4}", self.difficulty);
-        }
+        let (mined, height) = (counted(self.mined, "block"), self.height);
+        let mut line = format!("{mined}  height {height}  {}  difficulty {:.4}", self.tip, self.difficulty);
         for device in &snapshot.devices {
             let _ = match &device.state {
                 adit_miner::DeviceState::Failed(error) => write!(line, "  {} failed: {error}", device.info.id),
@@ -208,6 +222,11 @@ impl Display {
         );
         line
     }
+}
+
+/// How many times harder than Bitcoin's easiest target.
+fn difficulty(bits: CompactTarget) -> f64 {
+    Target::from(bits).difficulty_float()
 }
 
 fn as_json(block: &MinedBlock, difficulty: f64) -> serde_json::Value {

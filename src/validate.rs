@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::cli::ValidateArgs;
 use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::local_work::unix_time;
+use crate::output;
 use crate::rate::counted;
 
 /// How many heights below the tip stay in memory for a reorganisation.
@@ -269,15 +270,15 @@ impl Report {
         match verdict {
             Ok(()) => {
                 if as_json {
-                    println!("{}", self.good(took));
+                    output::line(self.good(took))?;
                 } else {
-                    self.print(took);
+                    output::line(self.text(took))?;
                 }
                 Ok(())
             }
             Err(Refusal::Rule { place, height, hash, error }) => {
                 if as_json {
-                    println!("{}", self.bad(took, height, hash, &error));
+                    output::line(self.bad(took, height, hash, &error))?;
                 }
                 let at = height.map_or_else(|| "height unknown".to_owned(), |height| format!("height {height}"));
                 Err(Exit::new(Failure::Invalid, anyhow!("{place}: {at}, block {hash}: {error}")))
@@ -321,25 +322,17 @@ impl Report {
         })
     }
 
-    fn print(&self, took: Duration) {
+    fn text(&self, took: Duration) -> String {
         let (count, what) = if self.headers > 0 { (self.headers, "header") } else { (self.blocks, "block") };
-        let rate = a_second(count, took);
-        print!(
-            "chain {}: {} good in {:.2} s ({rate:.1} {what}s/s",
-            self.chain,
-            counted(count, what),
-            took.as_secs_f64()
-        );
+        let mut rates = format!("{:.1} {what}s/s", a_second(count, took));
         if self.blocks > 0 {
-            print!("; {}, {:.0} inputs/s", counted(self.inputs, "input"), a_second(self.inputs, took));
+            rates += &format!("; {}, {:.0} inputs/s", counted(self.inputs, "input"), a_second(self.inputs, took));
         }
-        println!(")");
-        if let Some((height, hash)) = self.tip {
-            println!("tip {hash} at height {height}");
-        }
-        for (rule, needs) in &self.unchecked {
-            println!("not checked: {rule}, which needs {needs}");
-        }
+        let took = took.as_secs_f64();
+        let mut lines = vec![format!("chain {}: {} good in {took:.2} s ({rates})", self.chain, counted(count, what))];
+        lines.extend(self.tip.map(|(height, hash)| format!("tip {hash} at height {height}")));
+        lines.extend(self.unchecked.iter().map(|(rule, needs)| format!("not checked: {rule}, which needs {needs}")));
+        lines.join("\n")
     }
 }
 

@@ -5,6 +5,7 @@ mod support;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use support::{adit, run};
@@ -111,6 +112,28 @@ fn an_interrupt_ends_well_and_keeps_the_chain() {
     }
     assert_eq!(child.wait().expect("it ended").code(), Some(0), "Ctrl-C is a good end");
     assert_eq!(replay(datadir.path(), "dev")["tip"]["hash"], last["hash"]);
+}
+
+/// As with `| head -1`: when nobody reads the blocks any more, the run is over, and no failure.
+#[test]
+fn a_reader_that_leaves_ends_the_run() {
+    let datadir = tempfile::tempdir().expect("a folder");
+    let mut child =
+        adit().args(up(datadir.path(), "dev", 100_000)).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let first: Value = serde_json::from_str(&lines.next().expect("a block").expect("text")).expect("an object");
+    drop(lines);
+    let code = (0..600).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        child.try_wait().expect("a child")
+    });
+    let Some(code) = code else {
+        child.kill().expect("SIGKILL");
+        panic!("still mining for nobody after a minute");
+    };
+    assert_eq!(code.code(), Some(0));
+    assert_eq!(first["height"], 1);
+    assert!(replay(datadir.path(), "dev")["tip"]["height"].as_u64() >= Some(1));
 }
 
 #[test]
