@@ -258,6 +258,7 @@ impl ShaNi {
         for i in 0..S {
             cdgh[i] = self.two_rounds(cdgh[i], abef[i], kw[i]);
         }
+        keep_abreast(cdgh);
         for i in 0..S {
             abef[i] = self.two_rounds(abef[i], cdgh[i], upper(kw[i]));
         }
@@ -271,6 +272,7 @@ impl ShaNi {
         for i in 0..S {
             cdgh[i] = self.two_rounds(cdgh[i], abef[i], kw);
         }
+        keep_abreast(cdgh);
         for i in 0..S {
             abef[i] = self.two_rounds(abef[i], cdgh[i], upper(kw));
         }
