@@ -1,9 +1,10 @@
 //! Measures every kernel beside its rival, in short samples taken in turn, and prints the ratio.
 //!
-//! An absolute rate means little on a machine that does other things too; the ratio of two samples a few milliseconds
-//! apart on the same core does. Each line gives the kernel's and the rival's best rate, the median of the ratios of
-//! neighbouring samples, and the ratio of the bests. Pin it to a core: `taskset -c 1 cargo run --release -p adit-hash
-//! --example ratios [scan|merkle|headers|threads] [samples]`.
+//! An absolute rate means little on a machine that does other things too. Each line gives the kernel's and the rival's
+//! best rate, the ratio of the two, and the median of the ratios of neighbouring samples. On a quiet machine the two
+//! ratios agree; where other programs take the core away in the middle of samples, the median wanders and the bests hold.
+//! Pin it to a core: `taskset -c 1 cargo run --release -p adit-hash --example ratios -- [scan|merkle|headers|threads]
+//! [samples]`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use adit_hash::{Backend, Digest, Header, NonceRange, ScanJob, Target, merkle_root};
 use bitcoin::block;
 use bitcoin::consensus::encode::deserialize;
+use bitcoin::merkle_tree::calculate_root;
 use bitcoin_hashes::{Hash as _, sha256d};
 use sha2::block_api::compress256;
 
@@ -77,9 +79,10 @@ fn ruler(job: &ScanJob, count: u64) -> u64 {
     hits
 }
 
-/// Merkle roots of 4,096 leaves beside the same walk over `bitcoin_hashes`.
+/// Merkle roots of 4,096 leaves beside `bitcoin`'s walk over `bitcoin_hashes`.
 fn merkle(samples: usize) {
-    let leaves: Vec<Digest> = (0..4096u32).map(|i| sha256d::Hash::hash(&i.to_le_bytes()).to_byte_array()).collect();
+    let hashes: Vec<sha256d::Hash> = (0..4096u32).map(|i| sha256d::Hash::hash(&i.to_le_bytes())).collect();
+    let leaves: Vec<Digest> = hashes.iter().map(|hash| hash.to_byte_array()).collect();
     for backend in Backend::supported() {
         let kernel = |count: u64| {
             for _ in 0..count / 4096 {
@@ -89,27 +92,11 @@ fn merkle(samples: usize) {
         };
         let rival = |count: u64| {
             for _ in 0..count / 4096 {
-                black_box(plain_merkle_root(black_box(&leaves)));
+                black_box(calculate_root(black_box(&hashes).iter().copied()));
             }
         };
         compare(&format!("merkle {backend}"), samples, 8 * 4096, 8 * 4096, kernel, rival);
     }
-}
-
-fn plain_merkle_root(leaves: &[Digest]) -> Digest {
-    let mut level = leaves.to_vec();
-    while level.len() > 1 {
-        level = level
-            .chunks(2)
-            .map(|pair| {
-                let mut bytes = [0; 64];
-                bytes[..32].copy_from_slice(&pair[0]);
-                bytes[32..].copy_from_slice(pair.last().expect("chunks are never empty"));
-                sha256d::Hash::hash(&bytes).to_byte_array()
-            })
-            .collect();
-    }
-    level[0]
 }
 
 /// The hashes of 2,000 headers beside `bitcoin`'s `block_hash`.
@@ -176,11 +163,11 @@ fn compare(
     }
     ratios.sort_by(f64::total_cmp);
     println!(
-        "{name:32} {:7.2} M/s  rival {:6.2} M/s  ratio: median {:.3}, of bests {:.3}",
+        "{name:32} {:7.2} M/s  rival {:6.2} M/s  ratio of bests {:.2}, median of ratios {:.2}",
         best / 1e6,
         best_rival / 1e6,
-        ratios[samples / 2],
         best / best_rival,
+        ratios[samples / 2],
     );
 }
 

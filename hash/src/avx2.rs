@@ -69,6 +69,11 @@ impl Lanes<N> for Avx2 {
     }
 
     #[inline(always)]
+    fn add_first(self, x: __m256i, word: &u32) -> __m256i {
+        self.add(x, self.splat(*word))
+    }
+
+    #[inline(always)]
     fn big_sigma0(self, x: __m256i) -> __m256i {
         xor3(self, rotate::<2, 30>(self, x), rotate::<13, 19>(self, x), rotate::<22, 10>(self, x))
     }

@@ -24,6 +24,8 @@ pub(crate) trait Lanes<const N: usize>: Copy {
     fn splat(self, word: u32) -> Self::V;
     /// Sums modulo 2^32.
     fn add(self, x: Self::V, y: Self::V) -> Self::V;
+    /// `x` plus the same word in every lane. Where the compiler would move it elsewhere in a longer sum, it must not.
+    fn add_first(self, x: Self::V, word: &u32) -> Self::V;
     fn big_sigma0(self, x: Self::V) -> Self::V;
     fn big_sigma1(self, x: Self::V) -> Self::V;
     fn small_sigma0(self, x: Self::V) -> Self::V;
@@ -62,7 +64,8 @@ pub(crate) fn scan<const N: usize, L: Lanes<N>>(
 macro_rules! round {
     ($l:ident, $s:ident, $hkw:expr) => {{
         let [a, b, c, d, e, f, g, _] = $s;
-        let t1 = $l.add($l.add($hkw, $l.choose(e, f, g)), $l.big_sigma1(e));
+        let sigma1 = $l.big_sigma1(e);
+        let t1 = $l.add($l.add($hkw, $l.choose(e, f, g)), sigma1);
         let t2 = $l.add($l.big_sigma0(a), $l.majority(a, b, c));
         $s = [$l.add(t1, t2), a, b, c, $l.add(d, t1), e, f, g];
     }};
@@ -71,7 +74,7 @@ macro_rules! round {
 /// Rounds whose `K + W` is the same in every lane.
 macro_rules! constant_rounds {
     ($l:ident, $s:ident, $kw:expr, $($i:literal)*) => {
-        $(round!($l, $s, $l.add($s[7], $l.splat($kw[$i])));)*
+        $(round!($l, $s, $l.add_first($s[7], &$kw[$i]));)*
     };
 }
 
@@ -83,7 +86,7 @@ macro_rules! constant_rounds {
 macro_rules! rounds {
     ($l:ident, $s:ident, $w:ident, $k:ident, $($i:literal $([$new:literal])?)*) => {
         $(
-            round!($l, $s, $l.add($s[7], $l.add($w[$i % 16], $l.splat($k[$i]))));
+            round!($l, $s, $l.add($l.add_first($s[7], &$k[$i]), $w[$i % 16]));
             $(word!($l, $w, $new);)?
         )*
     };
@@ -100,7 +103,8 @@ macro_rules! word {
 }
 
 /// The round constants, out of the compiler's sight: it would move the addition of a number that it knows to the end of a
-/// sum, and so into the path from one round's `e` to the next.
+/// sum, and so into the path from one round's `e` to the next, and load each of them into a register before the loop only
+/// to spill it.
 #[inline(always)]
 fn constants() -> &'static [u32; 64] {
     black_box(&K)

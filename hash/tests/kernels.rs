@@ -56,7 +56,7 @@ fn vectors(name: &str) -> Option<Vec<u8>> {
         println!("ignored: no vectors: {}", path.display());
         return None;
     }
-    Some(std::fs::read(path).unwrap())
+    Some(std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
 #[test]
@@ -64,6 +64,24 @@ fn every_kernel_passes_its_self_test() {
     for backend in Backend::supported() {
         self_test(backend).unwrap_or_else(|error| panic!("{error}"));
     }
+}
+
+#[test]
+fn the_fastest_kernels_are_supported_and_stay() {
+    for fastest in [Backend::fastest, Backend::fastest_headers, Backend::fastest_pairs] {
+        assert!(fastest().is_supported());
+        assert_eq!(fastest(), fastest());
+        assert_ne!(fastest(), Backend::Portable);
+    }
+}
+
+#[test]
+fn names_are_read_back() {
+    for &backend in Backend::ALL {
+        assert_eq!(backend.name().parse(), Ok(backend));
+    }
+    let error = "avx1024".parse::<Backend>().unwrap_err().to_string();
+    assert!(error.contains("\"avx1024\"") && error.contains("portable"), "{error}");
 }
 
 #[test]
@@ -107,7 +125,7 @@ fn pairs_match_nist() {
     }
 }
 
-/// FIPS 180-2's appendix B.1 is "abc"; here it is the whole chain: every header names the hash of the one before.
+/// Every header names the hash of the one before.
 #[test]
 fn real_headers_name_each_other() {
     for (file, count) in [("mainnet/headers-0-10236.bin", 10_237), ("signet/headers-0-2015.bin", 2_016)] {
@@ -230,7 +248,7 @@ fn plain_merkle_root(leaves: &[Digest]) -> (Digest, bool) {
     while level.len() > 1 {
         let pairs = level.chunks(2);
         mutated |= pairs.clone().any(|pair| pair.len() == 2 && pair[0] == pair[1]);
-        level = pairs.map(|pair| sha256d(&[pair[0], *pair.last().unwrap()].concat())).collect();
+        level = pairs.map(|pair| sha256d(&[pair[0], *pair.last().expect("chunks are not empty")].concat())).collect();
     }
     (level[0], mutated)
 }
@@ -270,7 +288,7 @@ fn merkle_mutations_are_seen() {
 }
 
 fn headers() -> impl Strategy<Value = Header> {
-    proptest::collection::vec(any::<u8>(), 80).prop_map(|bytes| bytes.try_into().unwrap())
+    proptest::collection::vec(any::<u8>(), 80).prop_map(|bytes| bytes.try_into().expect("80 bytes"))
 }
 
 proptest! {
