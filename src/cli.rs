@@ -44,7 +44,7 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 pub struct DeviceArgs {
     /// What computes: auto (every real GPU, or the CPU where there is none), cpu, gpu (every real GPU), all (CPU and every
-    /// real GPU), or a list of names from `adit devices`, such as cpu,gpu1 [default: auto]
+    /// real GPU), or a list of names from `adit devices`, such as cpu,gpu1. Without it `bench` takes all, the others auto
     #[arg(long, value_name = "auto|cpu|gpu|all|ID,…")]
     pub device: Option<String>,
 
@@ -52,7 +52,7 @@ pub struct DeviceArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 
-    /// CPU kernel, by the name that `adit devices` gives it [default: the fastest]
+    /// CPU kernel, by the name that `adit devices` gives it. Without it `bench` measures each, the others take the fastest
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
 }
@@ -79,7 +79,7 @@ impl PrivateChain {
 /// `adit up`.
 #[derive(Args, Debug)]
 pub struct UpArgs {
-    /// Folder for the chain's blocks and coins [default: the user's data folder]
+    /// Folder for chains, each in a folder of its name [default: adit in the user's data folder]
     #[arg(long, value_name = "DIR")]
     pub datadir: Option<PathBuf>,
 
@@ -106,16 +106,20 @@ pub struct UpArgs {
 /// `adit validate`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Give --blocks, or --headers, or --block with --prevouts. Exit codes: 0 good, 1 invalid (the line names height, hash, rule,
-the value seen and the value wanted), 2 wrong usage or unreadable input (the line names the file and the byte).")]
+Give --blocks, or --headers, or --block with --prevouts.
+
+Exit codes:
+  0  good
+  1  invalid: the line names file, byte, height, hash, rule, the value seen and the value wanted
+  2  wrong usage or unreadable input: the line names the file and the byte")]
 #[command(group = clap::ArgGroup::new("input").required(true).multiple(false))]
 pub struct ValidateArgs {
-    /// Whose rules: main, testnet4, signet, regtest or dev
+    /// Whose rules: main, testnet3, testnet4, signet, regtest or dev
     #[arg(long, default_value = "main", value_name = "CHAIN")]
     pub chain: String,
 
-    /// Block files (magic, length, block), in the order given; the first block follows genesis, or is it. Everything is
-    /// checked, scripts included
+    /// Block files (magic, length, block), from genesis or the block after it, in any order. The chain with most work is
+    /// checked whole, scripts included; blocks on lesser branches as far as their headers and their own bytes go
     #[arg(long, value_name = "FILE", num_args = 1.., group = "input")]
     pub blocks: Vec<PathBuf>,
 
@@ -169,7 +173,7 @@ pub struct BenchArgs {
     #[arg(long, value_enum)]
     pub solve: Option<Puzzle>,
 
-    /// Print one JSON object instead of lines
+    /// Print JSON instead of lines: one object, or with --solve one for each device
     #[arg(long)]
     pub json: bool,
 }

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::process::Command;
 
 use adit_hash::Backend;
-use adit_miner::{CpuDevice, CpuSettings, Device, DeviceError, DeviceInfo, DeviceKind, Devices, Selection};
+use adit_miner::{CpuDevice, CpuSettings, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, Devices, Selection};
 use anyhow::Context;
 use serde_json::{Value, json};
 
@@ -35,7 +35,32 @@ pub fn open(args: &DeviceArgs) -> Result<Vec<Box<dyn Device>>> {
     let selection = selection(args)?.unwrap_or_default();
     let devices = list(cpu_settings(args)?, &selection).context("--backend").or_usage()?;
     let ids = devices.select(&selection).context("--device").or_usage()?;
-    ids.into_iter().map(|id| devices.open(id).with_context(|| id.to_string()).or_running()).collect()
+    open_each(&selection, ids, |id| devices.open(id))
+}
+
+/// Opens each of `ids`. One that fails is an error where the user named it; otherwise it is left out with a warning, as
+/// long as another is left.
+fn open_each<D>(
+    selection: &Selection,
+    ids: Vec<DeviceId>,
+    open: impl Fn(DeviceId) -> std::result::Result<D, DeviceError>,
+) -> Result<Vec<D>> {
+    let mut opened = Vec::new();
+    let mut failure = None;
+    for id in ids {
+        match open(id).with_context(|| id.to_string()) {
+            Ok(device) => opened.push(device),
+            Err(error) if matches!(selection, Selection::Ids(_)) => return Err(error).or_running(),
+            Err(error) => {
+                tracing::warn!("{error:#}; going on without it");
+                failure = Some(error);
+            }
+        }
+    }
+    match failure {
+        Some(error) if opened.is_empty() => Err(error).or_running(),
+        _ => Ok(opened),
+    }
 }
 
 /// What `adit bench` measures: the devices that the flags name, the CPU once for each kernel that it runs unless one is
@@ -44,18 +69,16 @@ pub fn to_measure(args: &DeviceArgs) -> Result<Vec<Box<dyn Device>>> {
     let selection = selection(args)?.unwrap_or(Selection::All);
     let settings = cpu_settings(args)?;
     let devices = list(settings, &selection).context("--backend").or_usage()?;
-    let mut opened: Vec<Box<dyn Device>> = Vec::new();
-    for id in devices.select(&selection).context("--device").or_usage()? {
+    let ids = devices.select(&selection).context("--device").or_usage()?;
+    let opened = open_each(&selection, ids, |id| -> std::result::Result<Vec<Box<dyn Device>>, DeviceError> {
         match id {
-            adit_miner::DeviceId::Cpu if settings.backend.is_none() => {
-                for backend in Backend::supported() {
-                    opened.push(Box::new(CpuDevice::new(settings.threads, Some(backend)).or_running()?));
-                }
-            }
-            _ => opened.push(devices.open(id).with_context(|| id.to_string()).or_running()?),
+            DeviceId::Cpu if settings.backend.is_none() => Backend::supported()
+                .map(|backend| Ok(Box::new(CpuDevice::new(settings.threads, Some(backend))?) as Box<dyn Device>))
+                .collect(),
+            _ => Ok(vec![devices.open(id)?]),
         }
-    }
-    Ok(opened)
+    })?;
+    Ok(opened.into_iter().flatten().collect())
 }
 
 /// The CPU as a plain loop over the `sha2` crate, which every measurement is held against.
@@ -145,4 +168,26 @@ fn as_json(info: &DeviceInfo) -> Value {
         _ => {}
     }
     object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn try_to_open(selection: &Selection, ids: &[DeviceId]) -> Option<Vec<DeviceId>> {
+        let broken = |id| match id {
+            DeviceId::Gpu(0) => Err(DeviceError::Lost("unplugged".to_owned())),
+            _ => Ok(id),
+        };
+        open_each(selection, ids.to_vec(), broken).ok()
+    }
+
+    #[test]
+    fn a_device_that_does_not_open_leaves_the_others_unless_it_was_named() {
+        let both = [DeviceId::Gpu(0), DeviceId::Gpu(1)];
+        assert_eq!(try_to_open(&Selection::Auto, &both), Some(vec![DeviceId::Gpu(1)]));
+        assert_eq!(try_to_open(&Selection::All, &[DeviceId::Cpu, DeviceId::Gpu(0)]), Some(vec![DeviceId::Cpu]));
+        assert_eq!(try_to_open(&Selection::Auto, &both[..1]), None);
+        assert_eq!(try_to_open(&Selection::Ids(both.to_vec()), &both), None);
+    }
 }

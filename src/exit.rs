@@ -1,6 +1,7 @@
 //! How a run ends: the exit code, and the one line on standard error that says what to look at.
 
 use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Why a run ended other than well, which is all that decides its exit code.
@@ -41,7 +42,8 @@ impl Exit {
 
     /// Prints the line and returns the code for the operating system.
     pub fn report(&self) -> ExitCode {
-        eprintln!("adit: {self}");
+        // Where standard error is gone, the code is all that is left to say.
+        let _ = writeln!(std::io::stderr(), "adit: {self}");
         ExitCode::from(self.failure.code())
     }
 }

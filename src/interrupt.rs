@@ -1,19 +1,32 @@
-//! Ctrl-C and SIGTERM as a flag, so that a run can end in order; a second one ends it at once.
+//! Ctrl-C and SIGTERM as a flag, so that a run can end in order; a later one ends it at once.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+
+/// A second signal within this long of the first is the same wish: shells and `timeout` send to the group and the process.
+const SAME_WISH: Duration = Duration::from_secs(1);
 
 /// A flag that the first signal sets.
 pub fn flag() -> io::Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the first of the two acts only on a flag that is set already.
-        flag::register_conditional_default(signal, interrupted.clone())?;
-        flag::register(signal, interrupted.clone())?;
-    }
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let flag = interrupted.clone();
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let mut first: Option<Instant> = None;
+        for signal in signals.forever() {
+            flag.store(true, Ordering::Relaxed);
+            if first.get_or_insert_with(Instant::now).elapsed() >= SAME_WISH {
+                // It cannot fail for these two; if it did, the first signal still ends the run.
+                let _ = emulate_default_handler(signal);
+            }
+        }
+    })?;
     Ok(interrupted)
 }

@@ -3,22 +3,28 @@
 //! The chain state has one writer, and this is it: a solution is rebuilt into a block and given to the chain state exactly as
 //! a stranger's would be, and the template that follows is made before the lock is released.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use adit_miner::{Solution, Submission, Template, TemplateId, WorkSource};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chainstate::{BlockOutcome, ChainState};
+use adit_validator::rules::MAX_FUTURE_BLOCK_TIME;
 use adit_validator::store::StoreError;
 use bitcoin::{BlockHash, CompactTarget, ScriptBuf};
 
+use crate::clock::unix_time;
 use crate::template::BlockTemplate;
 
-/// A template is replaced after this long even if the tip stays, so that its time does not fall behind.
-const REFRESH: Duration = Duration::from_secs(10);
+/// A template is replaced after this long even if the tip stays, so that its time does not fall behind. What is found for
+/// the old one in the batch that is then in hand is lost, 100 ms of work at the most.
+const REFRESH: Duration = Duration::from_secs(30);
+
+/// How often to look whether the clock has caught up with a chain that is ahead of it.
+const CLOCK_CHECK: Duration = Duration::from_millis(250);
 
 /// What happened to the chain, in order.
 #[derive(Debug)]
@@ -58,11 +64,18 @@ struct State {
     events: Sender<Event>,
     /// How many more blocks are wanted; `None`: any number.
     remaining: Option<u64>,
-    /// The templates that a solution may still come for: all on the present tip.
-    templates: HashMap<TemplateId, BlockTemplate>,
-    current: Option<(Arc<Template>, Instant)>,
+    current: Option<Current>,
     /// The id of the next template, which begins at 1.
     next_id: u64,
+    /// Stands in every coinbase, so that no two runs search the same headers.
+    salt: u64,
+}
+
+/// The template given out.
+struct Current {
+    block: BlockTemplate,
+    template: Arc<Template>,
+    made: Instant,
 }
 
 impl LocalWork {
@@ -73,9 +86,9 @@ impl LocalWork {
             payout,
             events,
             remaining: blocks,
-            templates: HashMap::new(),
             current: None,
             next_id: 1,
+            salt: RandomState::new().build_hasher().finish(),
         };
         state.renew();
         let newest = AtomicU64::new(state.newest());
@@ -85,7 +98,7 @@ impl LocalWork {
     /// Ends the work and makes the chain durable. Solutions that come later are stale.
     pub fn close(&self) -> Result<(), StoreError> {
         let mut state = self.lock();
-        state.withdraw();
+        state.current = None;
         let chain = state.chain.take();
         self.publish(&state);
         drop(state);
@@ -107,19 +120,19 @@ impl WorkSource for LocalWork {
         let deadline = Instant::now() + timeout;
         let mut state = self.lock();
         loop {
-            if state.current.as_ref().is_some_and(|(_, made)| made.elapsed() >= REFRESH) {
+            if state.is_due() {
                 state.renew();
                 self.publish(&state);
             }
-            if let Some((template, _)) = state.current.as_ref().filter(|(template, _)| Some(template.id) != seen) {
-                return Some(template.clone());
+            match &state.current {
+                Some(current) if Some(current.template.id) != seen => return Some(current.template.clone()),
+                _ => {}
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return None;
             }
-            let refresh = state.current.as_ref().map_or(REFRESH, |(_, made)| REFRESH.saturating_sub(made.elapsed()));
-            let wait = left.min(refresh.max(Duration::from_millis(1)));
+            let wait = left.min(CLOCK_CHECK);
             state = self.changed.wait_timeout(state, wait).expect("nothing panics while it holds the chain").0;
         }
     }
@@ -142,33 +155,38 @@ impl WorkSource for LocalWork {
 impl State {
     /// The newest template's id, 0 where there is none.
     fn newest(&self) -> u64 {
-        self.current.as_ref().map_or(0, |(template, _)| template.id.0)
+        self.current.as_ref().map_or(0, |current| current.template.id.0)
     }
 
-    /// Makes a template on the tip. Templates on the same tip stay solvable.
+    /// Whether a template is wanted, because there is none or its time is old.
+    fn is_due(&self) -> bool {
+        self.remaining != Some(0) && self.current.as_ref().is_none_or(|current| current.made.elapsed() >= REFRESH)
+    }
+
+    /// Makes a template on the tip, or none while the chain is so far ahead of the clock that its next block would be
+    /// refused. Where blocks are as easy as on regtest, every sixth moves the median time a second on.
     fn renew(&mut self) {
-        let Some(chain) = &self.chain else { return };
-        let now = unix_time();
-        let time = u32::try_from(now).unwrap_or(u32::MAX);
-        let next = chain.next_block(time.max(chain.tip().median_time_past.saturating_add(1)));
-        let block = BlockTemplate::new(&next, self.payout.clone(), time);
-        let id = TemplateId(self.next_id);
-        self.next_id += 1;
-        self.current = Some((Arc::new(block.for_miner(id, next.height)), Instant::now()));
-        self.templates.insert(id, block);
-    }
-
-    /// Gives out nothing more.
-    fn withdraw(&mut self) {
-        self.templates.clear();
         self.current = None;
+        let Some(chain) = &self.chain else { return };
+        let now = u32::try_from(unix_time()).unwrap_or(u32::MAX);
+        let next = chain.next_block(now.max(chain.tip().median_time_past.saturating_add(1)));
+        let latest = now.saturating_add(MAX_FUTURE_BLOCK_TIME as u32);
+        if next.minimum_time > latest {
+            return;
+        }
+        let salt = self.salt.wrapping_add(self.next_id);
+        let block = BlockTemplate::new(&next, self.payout.clone(), now, latest, salt);
+        let template = Arc::new(block.for_miner(TemplateId(self.next_id), next.height));
+        self.next_id += 1;
+        self.current = Some(Current { block, template, made: Instant::now() });
     }
 
     fn submit(&mut self, solution: &Solution) -> Submission {
-        let (Some(template), Some(chain)) = (self.templates.get(&solution.template), &mut self.chain) else {
+        let (Some(current), Some(chain)) = (&self.current, &mut self.chain) else { return Submission::Stale };
+        if current.template.id != solution.template {
             return Submission::Stale;
-        };
-        let block = match template.solved(solution).map(DecodedBlock::decode) {
+        }
+        let block = match current.block.solved(solution).map(DecodedBlock::decode) {
             Ok(Ok(block)) => block,
             Ok(Err(error)) => return Submission::Rejected(error.to_string()),
             Err(error) => return Submission::Rejected(error.to_string()),
@@ -200,15 +218,85 @@ impl State {
         }
         // Whoever listened may be gone: then the run is ending, and nobody is left to tell.
         let _ = self.events.send(event);
-        self.withdraw();
-        if !failed && self.remaining != Some(0) {
+        self.current = None;
+        if failed {
+            self.chain = None;
+        } else if self.remaining != Some(0) {
             self.renew();
         }
         submission
     }
 }
 
-/// Seconds since 1970; 0 where the clock stands before.
-pub fn unix_time() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use adit_miner::{Job, Verdict};
+    use adit_validator::chain::ChainParams;
+    use adit_validator::chainstate::Options;
+
+    use super::*;
+
+    const ANYONE: [u8; 1] = [0x51];
+
+    fn regtest() -> ChainState {
+        ChainState::in_memory(ChainParams::regtest(), None, Options::default()).unwrap()
+    }
+
+    fn work_on(chain: ChainState) -> LocalWork {
+        LocalWork::new(chain, None, ScriptBuf::from_bytes(ANYONE.to_vec()), channel().0)
+    }
+
+    /// A solution of the template that is there now; two of every three nonces or so give one.
+    fn solve(template: &Arc<Template>) -> Solution {
+        let job = Job::new(template.clone()).unwrap();
+        let work = job.draw(1000).unwrap();
+        let (nonce, hash) = (0..1000)
+            .find_map(|nonce| match work.judge(nonce) {
+                Verdict::Solution(hash) => Some((nonce, hash)),
+                _ => None,
+            })
+            .unwrap();
+        let header = work.scan.header(nonce);
+        Solution { template: work.template, header, extranonce: work.extranonce.to_vec(), hash }
+    }
+
+    #[test]
+    fn a_solution_becomes_a_block_once() {
+        let work = work_on(regtest());
+        for height in 1..=5 {
+            let template = work.wait_newer(None, Duration::ZERO).unwrap();
+            assert_eq!((template.height, work.newest()), (height, Some(template.id)));
+            let solution = solve(&template);
+            assert_eq!(work.submit(&solution), Submission::Accepted);
+            assert_eq!(work.submit(&solution), Submission::Stale);
+        }
+        assert_eq!(work.lock().chain.as_ref().unwrap().tip().height, 5);
+    }
+
+    #[test]
+    fn no_two_runs_search_the_same_headers() {
+        let [one, other] = [(), ()].map(|()| work_on(regtest()).wait_newer(None, Duration::ZERO).unwrap());
+        assert_ne!(one.coinbase.prefix, other.coinbase.prefix);
+    }
+
+    /// Eleven blocks from beyond the two hours that a block may be ahead: the next one would be refused.
+    #[test]
+    fn a_chain_ahead_of_the_clock_waits_for_it() {
+        let ahead = unix_time() + 3 * MAX_FUTURE_BLOCK_TIME;
+        let mut chain = regtest();
+        for _ in 0..11 {
+            let time = u32::try_from(ahead).unwrap();
+            let next = chain.next_block(time);
+            let block = BlockTemplate::new(&next, ScriptBuf::from_bytes(ANYONE.to_vec()), time, u32::MAX, 0);
+            let solution = solve(&Arc::new(block.for_miner(TemplateId(1), next.height)));
+            let block = DecodedBlock::decode(block.solved(&solution).unwrap()).unwrap();
+            let outcome = chain.accept_block(block, ahead).unwrap();
+            assert!(matches!(outcome, BlockOutcome::Connected { .. }), "{outcome:?}");
+        }
+        let work = work_on(chain);
+        assert_eq!(work.newest(), None);
+        assert_eq!(work.wait_newer(None, Duration::from_millis(1)), None);
+    }
 }

@@ -6,6 +6,7 @@
 
 mod bench;
 mod cli;
+mod clock;
 mod devices;
 mod exit;
 mod interrupt;

@@ -13,6 +13,17 @@ pub fn hashrate(hashes_a_second: f64) -> String {
     format!("{value:.decimals$} {}", UNITS[unit])
 }
 
+/// A number of any size with three digits that say something.
+pub fn significant(value: f64) -> String {
+    match value {
+        0.001..1000.0 => {
+            let digits = value.abs().log10().floor();
+            format!("{value:.decimals$}", decimals = (2.0 - digits).max(0.0) as usize)
+        }
+        _ => format!("{value:.2e}"),
+    }
+}
+
 /// `count` and its noun: `1 block`, `12 blocks`.
 pub fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
@@ -34,6 +45,15 @@ mod tests {
             (9.9e18, "9900 PH/s"),
         ] {
             assert_eq!(hashrate(rate), text);
+        }
+    }
+
+    #[test]
+    fn a_difficulty_shows_its_digits_however_small_or_large() {
+        for (value, text) in
+            [(4.656e-10, "4.66e-10"), (0.0039062, "0.00391"), (1.0, "1.00"), (999.4, "999"), (9.2e13, "9.20e13")]
+        {
+            assert_eq!(significant(value), text);
         }
     }
 

@@ -37,15 +37,18 @@ pub struct BlockTemplate {
     block: Block,
     /// Where the extranonce stands in the coinbase's script.
     extranonce_at: usize,
+    /// The latest time that the header may be rolled to, in seconds since 1970.
+    latest: u32,
 }
 
 impl BlockTemplate {
-    /// A block for the place after the tip that `next` describes, its reward paid to `payout`.
-    pub fn new(next: &NextBlock, payout: ScriptBuf, now: u32) -> Self {
-        let height = Builder::new().push_int(i64::from(next.height)).into_script();
+    /// A block for the place after the tip that `next` describes, its reward paid to `payout`. `now` and `latest`, the
+    /// latest time that the rules allow, are in seconds since 1970. `salt` stands in the coinbase.
+    pub fn new(next: &NextBlock, payout: ScriptBuf, now: u32, latest: u32, salt: u64) -> Self {
+        let before = Builder::new().push_int(i64::from(next.height)).push_slice(salt.to_le_bytes()).into_script();
         // One byte of push opcode stands before the extranonce.
-        let extranonce_at = height.len() + 1;
-        let mut script = height.into_bytes();
+        let extranonce_at = before.len() + 1;
+        let mut script = before.into_bytes();
         script.push(EXTRANONCE_LEN as u8);
         script.extend([0; EXTRANONCE_LEN]);
         script.push(TAG.len() as u8);
@@ -77,7 +80,7 @@ impl BlockTemplate {
             },
             txdata: vec![coinbase],
         };
-        Self { block, extranonce_at }
+        Self { block, extranonce_at, latest }
     }
 
     /// The same for the miner.
@@ -98,7 +101,7 @@ impl BlockTemplate {
             },
             branch: Vec::new(),
             time: header.time,
-            max_time: header.time.saturating_add(TIME_ROOM),
+            max_time: header.time.saturating_add(TIME_ROOM).min(self.latest),
             bits: header.bits.to_consensus(),
             target: adit_hash::Target::from_le_bytes(bitcoin::Target::from(header.bits).to_le_bytes()),
         }

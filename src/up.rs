@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use adit_miner::{Engine, Snapshot};
+use adit_miner::{DeviceInfo, DeviceSnapshot, DeviceState, Engine, Snapshot};
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, Options};
 use adit_validator::headers::tree::Entry;
@@ -20,7 +20,7 @@ use crate::cli::UpArgs;
 use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::local_work::{Event, LocalWork, MinedBlock};
 use crate::output::{self, Reader};
-use crate::rate::{counted, hashrate};
+use crate::rate::{counted, hashrate, significant};
 use crate::{devices, interrupt};
 
 /// How often a terminal's line is drawn anew.
@@ -28,6 +28,9 @@ const REDRAW: Duration = Duration::from_millis(200);
 
 /// How often a pipe gets a line.
 const LINE: Duration = Duration::from_secs(5);
+
+/// How many digits of a hash a terminal's line has room for.
+const TERMINAL_HASH: usize = 12;
 
 pub fn run(args: &UpArgs) -> Result {
     let params = ChainParams::by_name(args.chain.name()).or_usage()?;
@@ -51,7 +54,7 @@ pub fn run(args: &UpArgs) -> Result {
         args.chain.name(),
         folder.display(),
         tip.height,
-        devices.iter().map(|device| device.info().name.clone()).collect::<Vec<_>>().join(", ")
+        devices.iter().map(|device| named(device.info())).collect::<Vec<_>>().join(", ")
     ))?;
 
     let (sender, events) = channel();
@@ -101,7 +104,7 @@ fn failures(snapshot: &Snapshot) -> String {
         .devices
         .iter()
         .filter_map(|device| match &device.state {
-            adit_miner::DeviceState::Failed(error) => Some(format!("{}: {error}", device.info.id)),
+            DeviceState::Failed(error) => Some(format!("{}: {error}", device.info.id)),
             _ => None,
         })
         .collect::<Vec<_>>()
@@ -201,18 +204,31 @@ impl Display {
         self.say(&format!("stopped; {}", self.status(snapshot)))
     }
 
+    /// The tip's hash, cut short where a terminal's width is what there is.
+    fn shown_tip(&self) -> String {
+        match self.tip.get(..TERMINAL_HASH) {
+            Some(beginning) if self.terminal => format!("{beginning}…"),
+            _ => self.tip.clone(),
+        }
+    }
+
     fn status(&self, snapshot: &Snapshot) -> String {
         use std::fmt::Write;
         let (mined, height) = (counted(self.mined, "block"), self.height);
-        let mut line = format!("{mined}  height {height}  {}  difficulty {:.4}", self.tip, self.difficulty);
+        let (tip, difficulty) = (self.shown_tip(), self.difficulty);
+        let mut line = format!("{mined}  height {height}  {tip}  difficulty {}", significant(difficulty));
+        let mining = |device: &DeviceSnapshot| device.state == DeviceState::Mining;
+        if snapshot.template.is_none() && snapshot.devices.iter().any(mining) {
+            line += "  waiting for the clock";
+        }
         for device in &snapshot.devices {
             let _ = match &device.state {
-                adit_miner::DeviceState::Failed(error) => write!(line, "  {} failed: {error}", device.info.id),
-                adit_miner::DeviceState::Stopped => Ok(()),
+                DeviceState::Failed(error) => write!(line, "  {} failed: {error}", device.info.id),
+                DeviceState::Stopped => Ok(()),
                 _ => write!(line, "  {} {}", device.info.id, hashrate(device.hashrate)),
             };
         }
-        let sum = |count: fn(&adit_miner::DeviceSnapshot) -> u64| snapshot.devices.iter().map(count).sum::<u64>();
+        let sum = |count: fn(&DeviceSnapshot) -> u64| snapshot.devices.iter().map(count).sum::<u64>();
         let _ = write!(
             line,
             "  accepted {}  stale {}  errors {}",
@@ -222,6 +238,10 @@ impl Display {
         );
         line
     }
+}
+
+fn named(info: &DeviceInfo) -> String {
+    format!("{} ({})", info.id, info.name)
 }
 
 /// How many times harder than Bitcoin's easiest target.

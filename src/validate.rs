@@ -1,14 +1,15 @@
 //! `adit validate`: blocks and headers from files, checked without a data folder.
 
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::{IsTerminal, Read, Seek, SeekFrom};
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use adit_validator::block::{DecodeError, DecodedBlock, MAX_BLOCK_SERIALIZED_SIZE};
 use adit_validator::block_file::{BlockFile, HeaderFile};
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, HeaderOutcome, Options};
+use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Event, HeaderOutcome, InvalidBlock, Options};
 use adit_validator::prevouts::{CheckError, Prevouts, check_block_with_prevouts};
 use adit_validator::rules::{ConnectOptions, RuleError};
 use anyhow::{Context, anyhow};
@@ -17,13 +18,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::cli::ValidateArgs;
+use crate::clock::unix_time;
 use crate::exit::{Exit, Failure, OrExit, Result};
-use crate::local_work::unix_time;
 use crate::output;
 use crate::rate::counted;
-
-/// How many heights below the tip stay in memory for a reorganisation.
-const KEPT_BLOCKS: u32 = 288;
 
 pub fn run(args: &ValidateArgs) -> Result {
     let params = ChainParams::by_name(&args.chain).context("--chain").or_usage()?;
@@ -46,67 +44,64 @@ pub fn run(args: &ValidateArgs) -> Result {
 /// Blocks in their files' order, from genesis.
 fn validate_block_files(params: ChainParams, files: &[PathBuf], report: &mut Report) -> Verdict {
     let magic = params.magic;
-    let options = Options { commit: CommitPolicy::WhenFull, ..Options::default() };
-    let mut chain = ChainState::in_memory(params, Some(KEPT_BLOCKS), options).or_running()?;
-    let mut orphans: Vec<Orphan> = Vec::new();
+    // Nothing is forgotten: blocks may stand in any order, and branches may be of any length. So memory grows with the
+    // files.
+    let options = Options { commit: CommitPolicy::WhenFull, orphan_bytes: usize::MAX, ..Options::default() };
+    let mut chain = ChainState::in_memory(params, None, options).or_running()?;
+    let events = chain.subscribe();
+    let mut early = HashMap::new();
     for path in files {
         let (file, length) = open(path)?;
         let progress = progress(length);
         let mut empty = true;
         for record in BlockFile::new(file, magic) {
             let record = record.with_context(|| path.display().to_string()).or_usage()?;
+            let place = Place { path, byte: record.offset };
             let block = decode(path, record.offset, record.bytes)?;
-            let (hash, length) = (block.hash(), block.raw().len());
+            let (hash, previous, length) = (block.hash(), block.header().prev_blockhash, block.raw().len() as u64);
             let counts = (block.transactions().len() as u64, input_count(&block));
             empty = false;
-            match chain.accept_block(block, unix_time()).or_running()? {
-                BlockOutcome::Invalid(invalid) => {
-                    return Err(Refusal::rule(path, invalid.height, invalid.hash, invalid.error));
+            let outcome = chain.accept_block(block, unix_time()).or_running()?;
+            if outcome != BlockOutcome::Duplicate {
+                report.unconnected.insert(hash, counts);
+            }
+            match outcome {
+                BlockOutcome::Invalid(invalid) => return Err(Refusal::block(place, invalid, chain.tip().height + 1)),
+                BlockOutcome::KnownInvalid { first } => {
+                    let error = RuleError::PreviousInvalid { previous: first };
+                    return Err(Refusal::rule(place, chain.tip().height + 1, hash, error));
                 }
-                BlockOutcome::Duplicate => continue,
-                BlockOutcome::Orphan => orphans.push(Orphan { path, offset: record.offset, length, hash }),
+                BlockOutcome::Orphan => {
+                    early.insert(hash, (place, previous));
+                }
                 _ => {}
             }
-            report.count_block(counts, chain.tip().height, chain.tip().hash);
-            progress.set_position(record.offset + length as u64);
+            // A block that came before its parent is judged when the parent comes.
+            for event in events.try_iter() {
+                match event {
+                    Event::Invalid(invalid) => {
+                        let (place, _) = early.remove(&invalid.hash).unwrap_or((place, previous));
+                        return Err(Refusal::block(place, invalid, chain.tip().height + 1));
+                    }
+                    Event::Connected { hash, .. } => report.connected(hash),
+                    _ => {}
+                }
+            }
+            report.tip = Some((chain.tip().height, chain.tip().hash));
+            progress.set_position(record.offset + length);
         }
         progress.finish_and_clear();
         if empty {
             return Err(Exit::new(Failure::Usage, anyhow!("{} is empty: it holds no block", path.display())).into());
         }
     }
-    match orphans.iter().find(|orphan| chain.headers().lookup(&orphan.hash).is_none()) {
+    let lost = early.into_iter().filter(|(hash, _)| chain.headers().lookup(hash).is_none());
+    match lost.min_by_key(|(_, (place, _))| place.byte) {
         None => Ok(()),
-        Some(orphan) => Err(orphan.refusal(&mut chain)?),
-    }
-}
-
-/// A block that came before its parent.
-struct Orphan<'a> {
-    path: &'a Path,
-    /// Where it stands in its file.
-    offset: u64,
-    length: usize,
-    hash: BlockHash,
-}
-
-impl Orphan<'_> {
-    /// Why it is not in the chain although every block has been read: its parent never came, or it breaks a rule, which the
-    /// chain state tells only of a block that is handed to it.
-    fn refusal(&self, chain: &mut ChainState) -> Result<Refusal> {
-        let name = || self.path.display().to_string();
-        let mut bytes = vec![0; self.length];
-        let mut file = File::open(self.path).with_context(name).or_usage()?;
-        file.seek(SeekFrom::Start(self.offset))
-            .and_then(|_| file.read_exact(&mut bytes))
-            .with_context(name)
-            .or_usage()?;
-        let block = decode(self.path, self.offset, bytes)?;
-        let previous = block.header().prev_blockhash;
-        Ok(match chain.accept_block(block, unix_time()).or_running()? {
-            BlockOutcome::Invalid(invalid) => Refusal::rule(self.path, invalid.height, invalid.hash, invalid.error),
-            _ => Refusal::rule(self.path, None, self.hash, RuleError::PreviousNotFound { previous }),
-        })
+        Some((hash, (place, previous))) => {
+            let error = RuleError::PreviousNotFound { previous };
+            Err(Refusal::rule(place, chain.tip().height + 1, hash, error))
+        }
     }
 }
 
@@ -114,24 +109,22 @@ fn validate_headers(params: &ChainParams, path: &Path, report: &mut Report) -> V
     let (file, length) = open(path)?;
     let progress = progress(length);
     let mut chain = ChainState::in_memory(params.clone(), None, Options::default()).or_running()?;
-    for header in HeaderFile::new(file) {
+    for (header, byte) in HeaderFile::new(file).zip((0..).step_by(80)) {
         let header = header.with_context(|| path.display().to_string()).or_usage()?;
         let hash = header.block_hash();
-        let height = match chain.accept_header(&header, unix_time()) {
-            HeaderOutcome::Accepted { height } | HeaderOutcome::Known { height } => height,
-            HeaderOutcome::UnknownParent => {
-                let error = RuleError::PreviousNotFound { previous: header.prev_blockhash };
-                return Err(Refusal::rule(path, None, hash, error));
+        let error = match chain.accept_header(&header, unix_time()) {
+            HeaderOutcome::Accepted { height } | HeaderOutcome::Known { height } => {
+                report.count_header(height, hash);
+                progress.inc(80);
+                continue;
             }
-            HeaderOutcome::Invalid(error) => {
-                let parent = chain.headers().lookup(&header.prev_blockhash);
-                let height = parent.map(|parent| chain.headers().entry(parent).height + 1);
-                return Err(Refusal::rule(path, height, hash, error));
-            }
-            outcome => return Err(Exit::new(Failure::Running, anyhow!("unknown outcome {outcome:?}")).into()),
+            HeaderOutcome::Invalid(error) => error,
+            HeaderOutcome::KnownInvalid { first } => RuleError::PreviousInvalid { previous: first },
+            _ => RuleError::PreviousNotFound { previous: header.prev_blockhash },
         };
-        report.count_header(height, hash);
-        progress.inc(80);
+        let parent = chain.headers().lookup(&header.prev_blockhash).map(|parent| chain.headers().entry(parent).height);
+        let last = report.tip.map_or(0, |(height, _)| height);
+        return Err(Refusal::rule(Place { path, byte }, parent.unwrap_or(last) + 1, hash, error));
     }
     progress.finish_and_clear();
     match report.headers {
@@ -151,15 +144,21 @@ fn validate_block(params: &ChainParams, block: &Path, prevouts: &Path, report: &
         .with_context(|| block.display().to_string())
         .or_usage()?;
     let decoded = decode(block, 0, bytes)?;
+    let waiting = spinner(&format!("checking {} inputs", input_count(&decoded)));
     report.started = Instant::now();
-    match check_block_with_prevouts(params, &decoded, &spent, unix_time(), ConnectOptions::default()) {
+    let checked = check_block_with_prevouts(params, &decoded, &spent, unix_time(), ConnectOptions::default());
+    waiting.finish_and_clear();
+    match checked {
         Ok(checked) => {
             let counts = (decoded.transactions().len() as u64, checked.connected.inputs as u64);
-            report.count_block(counts, checked.height, decoded.hash());
+            report.add_block(counts);
+            report.tip = Some((checked.height, decoded.hash()));
             report.unchecked = checked.unchecked.iter().map(|rule| (rule.rule, rule.lacking)).collect();
             Ok(())
         }
-        Err(CheckError::Rule(error)) => Err(Refusal::rule(block, Some(spent.height()), decoded.hash(), error)),
+        Err(CheckError::Rule(error)) => {
+            Err(Refusal::rule(Place { path: block, byte: 0 }, spent.height(), decoded.hash(), error))
+        }
         Err(error) => Err(error).with_context(|| prevouts.display().to_string()).or_usage()?,
     }
 }
@@ -201,20 +200,44 @@ fn progress(length: u64) -> ProgressBar {
     ProgressBar::with_draw_target(Some(length), target).with_style(style)
 }
 
+/// For work that cannot say how far it is.
+fn spinner(message: &str) -> ProgressBar {
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}").expect("a valid template");
+    let bar = ProgressBar::with_draw_target(None, target).with_style(style).with_message(message.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
 /// Whether the input is good.
 type Verdict = std::result::Result<(), Refusal>;
+
+/// Where a record stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    path: &'a Path,
+    /// Bytes before it in its file.
+    byte: u64,
+}
 
 /// Why it is not.
 enum Refusal {
     /// A rule is broken.
-    Rule { place: String, height: Option<u32>, hash: BlockHash, error: Box<RuleError> },
+    Rule { file: String, byte: u64, height: u32, hash: BlockHash, error: Box<RuleError> },
     /// It could not be read, or something failed.
     Other(Exit),
 }
 
 impl Refusal {
-    fn rule(file: &Path, height: Option<u32>, hash: BlockHash, error: RuleError) -> Self {
-        Refusal::Rule { place: file.display().to_string(), height, hash, error: Box::new(error) }
+    fn rule(place: Place<'_>, height: u32, hash: BlockHash, error: RuleError) -> Self {
+        let file = place.path.display().to_string();
+        Refusal::Rule { file, byte: place.byte, height, hash, error: Box::new(error) }
+    }
+
+    /// Where its parent is unknown a block's height is that of its place, `next`: so it is in a file that is in order.
+    fn block(place: Place<'_>, invalid: InvalidBlock, next: u32) -> Self {
+        Self::rule(place, invalid.height.unwrap_or(next), invalid.hash, invalid.error)
     }
 }
 
@@ -233,6 +256,8 @@ struct Report {
     transactions: u64,
     inputs: u64,
     tip: Option<(u32, BlockHash)>,
+    /// Blocks that were not connected: transactions and inputs of each.
+    unconnected: HashMap<BlockHash, (u64, u64)>,
     /// Rules that could not be checked, and what they would have taken.
     unchecked: Vec<(&'static str, &'static str)>,
 }
@@ -247,15 +272,22 @@ impl Report {
             transactions: 0,
             inputs: 0,
             tip: None,
+            unconnected: HashMap::new(),
             unchecked: Vec::new(),
         }
     }
 
-    fn count_block(&mut self, (transactions, inputs): (u64, u64), height: u32, tip: BlockHash) {
+    fn connected(&mut self, hash: BlockHash) {
+        // A block that was connected before, on a branch that has come back, counts once.
+        if let Some(counts) = self.unconnected.remove(&hash) {
+            self.add_block(counts);
+        }
+    }
+
+    fn add_block(&mut self, (transactions, inputs): (u64, u64)) {
         self.blocks += 1;
         self.transactions += transactions;
         self.inputs += inputs;
-        self.tip = Some((height, tip));
     }
 
     fn count_header(&mut self, height: u32, hash: BlockHash) {
@@ -276,12 +308,15 @@ impl Report {
                 }
                 Ok(())
             }
-            Err(Refusal::Rule { place, height, hash, error }) => {
+            Err(Refusal::Rule { file, byte, height, hash, error }) => {
                 if as_json {
-                    output::line(self.bad(took, height, hash, &error))?;
+                    let mut object = self.bad(took, height, hash, &error);
+                    object["file"] = file.clone().into();
+                    object["byte"] = byte.into();
+                    output::line(object)?;
                 }
-                let at = height.map_or_else(|| "height unknown".to_owned(), |height| format!("height {height}"));
-                Err(Exit::new(Failure::Invalid, anyhow!("{place}: {at}, block {hash}: {error}")))
+                let error = anyhow!("{file}: byte {byte}: height {height}, block {hash}: {error}");
+                Err(Exit::new(Failure::Invalid, error))
             }
             Err(Refusal::Other(exit)) => Err(exit),
         }
@@ -296,7 +331,7 @@ impl Report {
         object
     }
 
-    fn bad(&self, took: Duration, height: Option<u32>, hash: BlockHash, error: &RuleError) -> Value {
+    fn bad(&self, took: Duration, height: u32, hash: BlockHash, error: &RuleError) -> Value {
         let mut object = self.counts(took);
         object["valid"] = false.into();
         object["height"] = height.into();
@@ -312,6 +347,7 @@ impl Report {
             "chain": self.chain,
             "headers": self.headers,
             "blocks": self.blocks,
+            "blocks_not_connected": self.unconnected.len(),
             "transactions": self.transactions,
             "inputs": self.inputs,
             "tip": self.tip.map(|(height, hash)| json!({ "height": height, "hash": hash.to_string() })),
@@ -331,6 +367,12 @@ impl Report {
         let took = took.as_secs_f64();
         let mut lines = vec![format!("chain {}: {} good in {took:.2} s ({rates})", self.chain, counted(count, what))];
         lines.extend(self.tip.map(|(height, hash)| format!("tip {hash} at height {height}")));
+        if !self.unconnected.is_empty() {
+            let count = counted(self.unconnected.len() as u64, "block");
+            lines.push(format!(
+                "not connected: {count} on branches with less work, whose coins and scripts were not checked"
+            ));
+        }
         lines.extend(self.unchecked.iter().map(|(rule, needs)| format!("not checked: {rule}, which needs {needs}")));
         lines.join("\n")
     }

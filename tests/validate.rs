@@ -3,8 +3,9 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use adit_testchain::{ChainGenerator, ChainShape, assemble, blk};
 use bitcoin::Network;
 use bitcoin::constants::genesis_block;
 use support::{run, vector};
@@ -138,4 +139,66 @@ fn a_file_of_another_chain_is_refused() {
 fn an_unknown_chain_is_wrong_usage() {
     let run = run(["validate", "--chain", "dogecoin", "--headers", "x"]);
     run.refused(2, &["dogecoin", "regtest"]);
+}
+
+/// Writes `blocks` to a file in the regression-test chain's framing.
+fn block_file(folder: &Path, name: &str, blocks: &[Vec<u8>]) -> PathBuf {
+    let file = folder.join(name);
+    blk::write(&file, assemble::Network::Regtest.magic(), blocks.iter().cloned()).expect("writable");
+    file
+}
+
+/// A good block of `chain`, which then goes on from it, with a coinbase that takes a satoshi too much.
+fn greedy_block(chain: &mut ChainGenerator) -> Vec<u8> {
+    let mut draft = chain.empty_draft();
+    draft.block.txdata[0].output[0].value += bitcoin::Amount::ONE_SAT;
+    assemble::seal(&assemble::Network::Regtest, &mut draft.block);
+    let bytes = bitcoin::consensus::serialize(&draft.block);
+    chain.accept(draft);
+    bytes
+}
+
+#[test]
+fn a_bad_block_is_refused_wherever_it_stands() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut chain = ChainGenerator::new(ChainShape::small(5)).expect("a shape");
+    let mut blocks: Vec<Vec<u8>> = (0..9).map(|_| chain.next_block()).collect();
+    let mut side = chain.fork(1);
+    blocks.push(greedy_block(&mut chain));
+    blocks.extend((0..3).map(|_| chain.next_block()));
+
+    for order in [[9, 8, 10, 11, 12], [12, 11, 10, 9, 8], [8, 11, 10, 9, 12]] {
+        let shuffled: Vec<_> = (0..8).chain(order).map(|i| blocks[i].clone()).collect();
+        let file = block_file(folder.path(), "blocks", &shuffled);
+        validate(&["--chain", "regtest", "--blocks"], &file).refused(1, &["height 10", "bad-cb-amount"]);
+    }
+
+    // Below the chain with most work it is never connected, which is said.
+    let rival: Vec<_> = (0..5).map(|_| side.next_block()).collect();
+    let file = block_file(folder.path(), "rival", &[&blocks[..9], &rival[..], &blocks[9..10]].concat());
+    let json = validate(&["--chain", "regtest", "--json", "--blocks"], &file).json();
+    assert_eq!((&json["valid"], &json["blocks"], &json["blocks_not_connected"]), (&true.into(), &14.into(), &1.into()));
+}
+
+#[test]
+fn branches_of_any_length_end_on_the_heavier_in_any_order() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut trunk = ChainGenerator::new(ChainShape::small(6)).expect("a shape");
+    let below: Vec<_> = (0..3).map(|_| trunk.next_block()).collect();
+    let (mut light, mut heavy) = (trunk.fork(1), trunk.fork(2));
+    let light: Vec<_> = (0..310).map(|_| light.next_block()).collect();
+    let heavy_blocks: Vec<_> = (0..311).map(|_| heavy.next_block()).collect();
+    let tip = heavy.tip().hash.to_string();
+    let reversed: Vec<_> = heavy_blocks.iter().rev().cloned().collect();
+    for (name, parts) in [
+        ("light first", [&below, &light, &heavy_blocks]),
+        ("heavy first", [&below, &heavy_blocks, &light]),
+        ("backwards", [&reversed, &light, &below]),
+    ] {
+        let files: Vec<_> = (0..3).map(|i| block_file(folder.path(), &format!("part{i}"), parts[i])).collect();
+        let run =
+            run(["validate", "--chain", "regtest", "--json", "--blocks"].map(PathBuf::from).into_iter().chain(files));
+        assert_eq!(run.code(), 0, "{name}: {}", run.stderr());
+        assert_eq!(run.json()["tip"], serde_json::json!({ "height": 314, "hash": tip }), "{name}");
+    }
 }

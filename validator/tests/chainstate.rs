@@ -133,10 +133,10 @@ fn an_invalid_block_in_a_heavier_branch_leaves_the_best_valid_chain() {
     assert_eq!((state.tip().hash, state.coin_statistics().unwrap()), (short.tip_hash(), before));
     let events: Vec<Event> = events.try_iter().collect();
     let invalid = events.iter().find_map(|event| match event {
-        Event::Invalid { hash, height, error } => Some((*hash, *height, error.reject_reason().into_owned())),
+        Event::Invalid(invalid) => Some((invalid.hash, invalid.height, invalid.error.reject_reason().into_owned())),
         _ => None,
     });
-    assert_eq!(invalid, Some((greedy, 108, "bad-cb-amount".to_owned())));
+    assert_eq!(invalid, Some((greedy, Some(108), "bad-cb-amount".to_owned())));
 
     // It is remembered, and so is everything above it.
     for block in &bad.blocks[107..] {

@@ -218,6 +218,11 @@ impl Kernel {
                 Some((&found, nonces)) if found <= self.capacity => {
                     Outcome::Candidates(nonces[..found as usize].to_vec())
                 }
+                // Splitting would never end.
+                Some((&found, _)) if u64::from(found) > dispatch.work.range.count => {
+                    let count = dispatch.work.range.count;
+                    return Err(DeviceError::Refused(format!("it reports {found} candidates among {count} nonces")));
+                }
                 _ => Outcome::Overflow,
             }
         };

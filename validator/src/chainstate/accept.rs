@@ -3,7 +3,7 @@
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
 
-use super::{ChainState, CommitPolicy};
+use super::{ChainState, CommitPolicy, Event};
 use crate::block::DecodedBlock;
 use crate::headers::tree::EntryId;
 use crate::rules::{self, RuleError};
@@ -118,6 +118,8 @@ impl ChainState {
     /// Takes a block, and with it every orphan that waited for it, and makes the best chain active. `now` is the
     /// network's time in seconds since 1970.
     ///
+    /// The outcome is that of `block`. What became of others, an orphan that breaks a rule among them, is told in events.
+    ///
     /// # Errors
     /// The store failed. The coins are then still those of a whole block, and nothing durable was lost.
     pub fn accept_block(&mut self, block: DecodedBlock, now: u64) -> Result<BlockOutcome, StoreError> {
@@ -130,8 +132,10 @@ impl ChainState {
         while let Some(parent) = parents.pop() {
             for orphan in self.orphans.take_children(&parent) {
                 let hash = orphan.hash();
-                if let Step::Kept(_) = self.keep_block(orphan, now)? {
-                    parents.push(hash);
+                match self.keep_block(orphan, now)? {
+                    Step::Kept(_) => parents.push(hash),
+                    Step::Ended(BlockOutcome::Invalid(invalid)) => self.events.push(Event::Invalid(invalid)),
+                    Step::Ended(_) => {}
                 }
             }
         }

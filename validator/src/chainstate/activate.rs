@@ -45,9 +45,10 @@ impl ChainState {
     fn fail(&mut self, id: EntryId, error: RuleError) -> InvalidBlock {
         self.condemn(id);
         let Entry { hash, height, .. } = *self.tree.entry(id);
-        tracing::warn!(%hash, height, %error, "a block breaks a rule");
-        self.events.push(Event::Invalid { hash, height, error: error.clone() });
-        InvalidBlock { hash, height: Some(height), error }
+        tracing::debug!(%hash, height, %error, "a block breaks a rule");
+        let invalid = InvalidBlock { hash, height: Some(height), error };
+        self.events.push(Event::Invalid(invalid.clone()));
+        invalid
     }
 
     /// Connects a child of the tip. `Some`: it breaks this rule, and nothing changed.

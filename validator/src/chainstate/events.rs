@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use bitcoin::BlockHash;
 
-use crate::rules::RuleError;
+use super::InvalidBlock;
 
 /// A change of the chain. Under [`super::CommitPolicy::EveryBlock`] it is durable before it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,15 +31,8 @@ pub enum Event {
         /// Its height.
         height: u32,
     },
-    /// A block that was on the way to become active breaks a rule. It and its descendants are out for good.
-    Invalid {
-        /// The block.
-        hash: BlockHash,
-        /// Its height.
-        height: u32,
-        /// The rule.
-        error: RuleError,
-    },
+    /// A block that had been taken in, as an orphan or on a branch, breaks a rule.
+    Invalid(InvalidBlock),
 }
 
 /// Events not yet told, and whom to tell.

@@ -64,7 +64,7 @@ pub enum StoreError {
         holds: String,
     },
     /// The operating system refused, or the disk is full.
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     Io {
         /// File or folder.
         path: PathBuf,
@@ -92,7 +92,7 @@ pub enum StoreError {
         what: String,
     },
     /// The database refused.
-    #[error("database {path}: {source}")]
+    #[error("database {path}")]
     Database {
         /// The database's folder.
         path: PathBuf,
