@@ -83,8 +83,8 @@ impl Backend {
 
     /// The fastest scan kernel on this CPU: measured at the first call, in about two milliseconds, then remembered.
     ///
-    /// No fixed order is right everywhere. On Zen 4 SHA-NI is ahead of AVX-512 by a few per cent; where `sha256rnds2` starts
-    /// only every other cycle, as on Intel's cores, AVX-512 is far ahead. See docs/performance.md.
+    /// No fixed order is right everywhere: on Zen 4 SHA-NI is ahead of AVX-512 by a few per cent, but only because
+    /// `sha256rnds2` starts there every cycle. See docs/performance.md.
     #[must_use]
     pub fn fastest() -> Backend {
         static FASTEST: OnceLock<Backend> = OnceLock::new();
