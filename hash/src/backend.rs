@@ -81,10 +81,10 @@ impl Backend {
         Self::ALL.iter().copied().filter(|backend| backend.is_supported())
     }
 
-    /// The fastest scan kernel on this CPU: measured at the first call, in about two milliseconds, then remembered.
+    /// The fastest scan kernel on this CPU: measured at the first call, in a few milliseconds, then remembered.
     ///
-    /// No fixed order is right everywhere. On Zen 4 SHA-NI is ahead of AVX-512 by a few per cent; where `sha256rnds2` starts
-    /// only every other cycle, as on Intel's cores, AVX-512 is far ahead. See docs/performance.md.
+    /// No fixed order is right everywhere: on Zen 4 SHA-NI is ahead of AVX-512 by a few per cent, but only because
+    /// `sha256rnds2` starts there every cycle. See docs/performance.md.
     #[must_use]
     pub fn fastest() -> Backend {
         static FASTEST: OnceLock<Backend> = OnceLock::new();
@@ -101,8 +101,8 @@ impl Backend {
     pub fn fastest_headers() -> Backend {
         static FASTEST: OnceLock<Backend> = OnceLock::new();
         *FASTEST.get_or_init(|| {
-            let mut out = vec![[0; 32]; 1024];
-            fastest_at(|backend| backend.hash_headers(&[[0x5c; 80]; 1024], &mut out))
+            let (headers, mut out) = (vec![[0x5c; 80]; 1024], vec![[0; 32]; 1024]);
+            fastest_at(|backend| backend.hash_headers(&headers, &mut out))
         })
     }
 
@@ -111,8 +111,8 @@ impl Backend {
     pub fn fastest_pairs() -> Backend {
         static FASTEST: OnceLock<Backend> = OnceLock::new();
         *FASTEST.get_or_init(|| {
-            let mut out = vec![[0; 32]; 1024];
-            fastest_at(|backend| backend.hash_pairs(&[[0x5c; 64]; 1024], &mut out))
+            let (pairs, mut out) = (vec![[0x5c; 64]; 1024], vec![[0; 32]; 1024]);
+            fastest_at(|backend| backend.hash_pairs(&pairs, &mut out))
         })
     }
 

@@ -130,14 +130,7 @@ pub fn known_answers(group: u32) -> Vec<KnownAnswer> {
 /// # Panics
 /// If the CPU lacks the backend's instructions.
 pub fn self_test(backend: Backend) -> Result<(), SelfTestError> {
-    for answer in [1, 4, 8, 16, 32].into_iter().flat_map(known_answers) {
-        let mut seen = Vec::new();
-        backend.scan(&answer.job, answer.range, &answer.target, &mut seen);
-        if seen != answer.hits {
-            let NonceRange { first, count } = answer.range;
-            return Err(SelfTestError::Scan { backend, first, count, seen, wanted: answer.hits });
-        }
-    }
+    check_scan(backend, |job, range, target, hits| backend.scan(job, range, target, hits))?;
 
     let headers: Vec<Header> = (0..67).map(seeded_header).collect();
     let pairs: Vec<[u8; 64]> = headers.iter().map(|header| header[..64].try_into().expect("64 of 80 bytes")).collect();
@@ -152,6 +145,22 @@ pub fn self_test(backend: Backend) -> Result<(), SelfTestError> {
             if let Some(index) = (0..count).find(|&i| seen[i] != wanted[i]) {
                 return Err(SelfTestError::Digest { backend, of, index, count });
             }
+        }
+    }
+    Ok(())
+}
+
+/// Puts the known answers to `scan`, for groups of every number of lanes that a kernel has.
+fn check_scan(
+    backend: Backend,
+    mut scan: impl FnMut(&ScanJob, NonceRange, &Target, &mut Vec<u32>),
+) -> Result<(), SelfTestError> {
+    for answer in [1, 4, 8, 16, 32].into_iter().flat_map(known_answers) {
+        let mut seen = Vec::new();
+        scan(&answer.job, answer.range, &answer.target, &mut seen);
+        if seen != answer.hits {
+            let NonceRange { first, count } = answer.range;
+            return Err(SelfTestError::Scan { backend, first, count, seen, wanted: answer.hits });
         }
     }
     Ok(())
@@ -176,4 +185,38 @@ fn seeded_header(seed: u32) -> Header {
         *byte = x as u8;
     }
     header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kernels with the faults that known answers are there to find.
+    #[test]
+    fn faults_are_found() {
+        type Fault = fn(nonce: u32, range: NonceRange) -> bool;
+        let faults: [(&str, Fault); 4] = [
+            ("the range's first nonce is missed", |nonce, range| nonce == range.first),
+            ("the range's last nonce is missed", |nonce, range| {
+                u64::from(nonce.wrapping_sub(range.first)) + 1 == range.count
+            }),
+            ("lane 0 of 16 is dead", |nonce, range| nonce.wrapping_sub(range.first) % 16 == 0),
+            ("lane 7 of 8 is dead", |nonce, range| nonce.wrapping_sub(range.first) % 8 == 7),
+        ];
+        let scan = Backend::Sha2Crate;
+        for (fault, misses) in faults {
+            let verdict = check_scan(scan, |job, range, target, hits| {
+                scan.scan(job, range, target, hits);
+                hits.retain(|&nonce| !misses(nonce, range));
+            });
+            assert!(matches!(verdict, Err(SelfTestError::Scan { .. })), "{fault}");
+        }
+        let only_easy = check_scan(scan, |job, range, target, hits| {
+            if target.top() != 0 {
+                scan.scan(job, range, target, hits);
+            }
+        });
+        assert!(only_easy.is_err_and(|error| error.to_string().starts_with("sha2: ")));
+        assert_eq!(check_scan(scan, |job, range, target, hits| scan.scan(job, range, target, hits)), Ok(()));
+    }
 }

@@ -82,7 +82,7 @@ macro_rules! constant_rounds {
 /// before them.
 ///
 /// A round alone is bound by latency, words are not: spread evenly, three words to four rounds, the ones fill the other's
-/// gaps. That is 5 % faster than each word right before its round.
+/// gaps. That is 4 % faster than each word right before its round.
 macro_rules! rounds {
     ($l:ident, $s:ident, $w:ident, $k:ident, $($i:literal $([$new:literal])?)*) => {
         $(

@@ -7,12 +7,11 @@ use crate::{Digest, Header};
 /// Appends to `hits` every nonce of `range` whose double hash meets `target`, in the order of the range.
 pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
     let [w0, w1, w2] = job.tail();
-    for i in 0..range.count {
-        let nonce = range.first.wrapping_add(i as u32);
+    for (nonce, _) in range.groups(1) {
         let block = [w0, w1, w2, nonce.swap_bytes(), PADDING_BIT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, HEADER_BITS];
         let digest = second_hash(compress(job.midstate(), block));
-        if digest[7].swap_bytes() <= target.top() && target.is_met_by(&bytes(digest)) {
-            hits.push(nonce);
+        if digest[7].swap_bytes() <= target.top() {
+            job.confirm(nonce, 1, target, hits);
         }
     }
 }
