@@ -96,8 +96,10 @@ impl LocalWork {
     }
 
     /// Ends the work and makes the chain durable. Solutions that come later are stale.
+    ///
+    /// After a panic in the middle of a block what is in memory is not to be trusted: the chain stays as it was committed.
     pub fn close(&self) -> Result<(), StoreError> {
-        let mut state = self.lock();
+        let Ok(mut state) = self.state.lock() else { return Err(StoreError::Stopped) };
         state.current = None;
         let chain = state.chain.take();
         self.publish(&state);

@@ -88,6 +88,9 @@ fn watch(
             break;
         }
         let snapshot = engine.snapshot();
+        if let Some(failure) = &snapshot.failure {
+            return Err(Exit::new(Failure::Running, anyhow!("the miner stopped: {failure}")));
+        }
         if snapshot.all_failed() {
             return Err(Exit::new(Failure::Running, anyhow!("no device is left: {}", failures(&snapshot))));
         }

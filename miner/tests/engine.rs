@@ -410,3 +410,29 @@ fn stopping_does_not_wait_for_a_device_that_is_stuck() {
     assert_eq!(snapshot.devices[1].state, DeviceState::Stopped);
     drop(free);
 }
+
+/// A source that breaks when something is found.
+struct Broken(Arc<Desk>);
+
+impl WorkSource for Broken {
+    fn wait_newer(&self, seen: Option<TemplateId>, timeout: Duration) -> Option<Arc<Template>> {
+        self.0.wait_newer(seen, timeout)
+    }
+
+    fn newest(&self) -> Option<TemplateId> {
+        self.0.newest()
+    }
+
+    fn submit(&self, _solution: &Solution) -> Submission {
+        panic!("the disk is on fire")
+    }
+}
+
+#[test]
+fn a_source_that_panics_ends_the_engine_which_says_so() {
+    let source = Arc::new(Broken(Desk::new(template(1, moderate()), Submission::Accepted, false)));
+    let engine = Engine::start(source, vec![Box::new(one_thread())]).unwrap();
+    let snapshot = wait_for(&engine, |snapshot| snapshot.failure.is_some());
+    assert_eq!(snapshot.failure.as_deref(), Some("the disk is on fire"));
+    wait_for(&engine, |snapshot| snapshot.devices[0].state == DeviceState::Stopped);
+}

@@ -9,7 +9,7 @@ mod stats;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ struct Shared {
     /// Notified when `job` changes or `stopping` is set.
     changed: Condvar,
     devices: Vec<DeviceStats>,
+    /// Why the engine stopped by itself.
+    failure: OnceLock<String>,
 }
 
 impl Engine {
@@ -69,6 +71,7 @@ impl Engine {
             job: Mutex::new(None),
             changed: Condvar::new(),
             devices: devices.iter().map(|device| DeviceStats::new(device.info().clone())).collect(),
+            failure: OnceLock::new(),
         });
         let (alive, ended) = bounded(0);
         let (found, finds) = bounded(FOUND_QUEUE);
@@ -90,6 +93,7 @@ impl Engine {
         Snapshot {
             template: job.as_ref().map(|job| (job.template().id, job.template().height)),
             exhausted: job.is_some_and(|job| job.is_exhausted()),
+            failure: self.shared.failure.get().cloned(),
             devices: self.shared.devices.iter().map(DeviceStats::snapshot).collect(),
         }
     }
@@ -109,7 +113,11 @@ impl Engine {
     ) -> std::io::Result<()> {
         let (shared, alive) = (Arc::clone(&self.shared), alive.clone());
         let run = move || {
-            body(&shared);
+            // Only code that is not ours can panic here, the source's above all. Without one of these threads nothing can be
+            // found any more, so the engine ends and says why.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&shared))) {
+                shared.fail(panic_text(panic.as_ref()));
+            }
             drop(alive);
         };
         self.threads.push(thread::Builder::new().name(name.to_owned()).spawn(run)?);
@@ -159,6 +167,13 @@ impl Shared {
         let _job = self.lock_job();
         self.stopping.store(true, Ordering::Release);
         self.changed.notify_all();
+    }
+
+    /// Stops for a reason; the first one is kept.
+    fn fail(&self, reason: String) {
+        tracing::error!("the miner stops: {reason}");
+        let _ = self.failure.set(reason);
+        self.stop();
     }
 
     fn replace_job(&self, job: Option<Arc<Job>>) {
@@ -257,7 +272,7 @@ impl Feed for DeviceFeed<'_> {
         self.shared.devices[self.index].add_hashes(work.range.count);
         if !candidates.is_empty() {
             let found = Found { device: self.index, work: work.clone(), candidates: candidates.to_vec() };
-            // The judge outlives every sender, so this cannot fail.
+            // The judge outlives every sender, unless it panicked: then the engine is stopping, and says so.
             let _ = self.found.send(found);
         }
     }

@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub template: Option<(TemplateId, u32)>,
     /// Whether all that the template lets roll has been searched, so that the devices wait for a new one.
     pub exhausted: bool,
+    /// Why the engine stopped by itself; `None` while it has not.
+    pub failure: Option<String>,
     /// Each device, in the order in which the engine was given them.
     pub devices: Vec<DeviceSnapshot>,
 }

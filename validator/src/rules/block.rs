@@ -31,7 +31,8 @@ pub fn validate_block_in_isolation(params: &ChainParams, block: &DecodedBlock) -
 
 /// The root over `leaves`; zeros over none, which is how Bitcoin Core has it.
 pub(super) fn merkle_root(mut leaves: Vec<Digest>) -> MerkleRoot {
-    adit_hash::merkle_root(Backend::fastest(), &mut leaves).unwrap_or(MerkleRoot { root: [0; 32], mutated: false })
+    adit_hash::merkle_root(Backend::fastest_pairs(), &mut leaves)
+        .unwrap_or(MerkleRoot { root: [0; 32], mutated: false })
 }
 
 /// The header commits to the transactions, and to no other list of them (CVE-2012-2459).
