@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use adit_validator::coins::MAX_SCRIPT_SIZE;
 use bitcoin::ScriptBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -14,9 +15,6 @@ Exit codes:
   3  something failed while running: a disk, a store, every device
 
 Set ADIT_LOG=debug (or trace, warn, …) to see more on standard error.";
-
-/// The longest script that Bitcoin runs, in bytes (Bitcoin Core, `script/script.h`, `MAX_SCRIPT_SIZE`).
-const MAX_SCRIPT_LEN: usize = 10_000;
 
 /// Finds, checks and chains proof-of-work blocks in Bitcoin's formats.
 #[derive(Debug, Parser)]
@@ -180,8 +178,8 @@ pub struct BenchArgs {
 
 fn script(text: &str) -> Result<ScriptBuf, String> {
     match ScriptBuf::from_hex(text) {
-        Ok(script) if script.len() <= MAX_SCRIPT_LEN => Ok(script),
-        Ok(script) => Err(format!("{} bytes; an output that can be spent has at most {MAX_SCRIPT_LEN}", script.len())),
+        Ok(script) if script.len() <= MAX_SCRIPT_SIZE => Ok(script),
+        Ok(script) => Err(format!("{} bytes; an output that can be spent has at most {MAX_SCRIPT_SIZE}", script.len())),
         Err(error) => Err(format!("wanted a script in hexadecimal: {error}")),
     }
 }

@@ -11,6 +11,7 @@ use adit_miner::{DeviceInfo, DeviceSnapshot, DeviceState, Engine, Snapshot};
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, Options};
 use adit_validator::headers::tree::Entry;
+use adit_validator::store::StoreError;
 use anyhow::{Context, anyhow};
 use bitcoin::{CompactTarget, ScriptBuf, Target};
 use etcetera::BaseStrategy;
@@ -43,9 +44,16 @@ pub fn run(args: &UpArgs) -> Result {
         None => default_datadir()?,
     };
     let folder = folder.join(args.chain.name());
-    let chain = ChainState::open(&folder, params, Options::default())
-        .with_context(|| format!("--datadir: cannot use {}", folder.display()))
-        .or_usage()?;
+    let chain = ChainState::open(&folder, params, Options::default()).map_err(|error| {
+        // Another folder, or the same one later, would do; a store that is broken is another matter.
+        let failure = match error {
+            StoreError::Damaged { .. } | StoreError::DamagedRecord { .. } | StoreError::Database { .. } => {
+                Failure::Running
+            }
+            _ => Failure::Usage,
+        };
+        Exit::new(failure, anyhow!(error).context(format!("--datadir: cannot use {}", folder.display())))
+    })?;
 
     let tip = chain.tip();
     let mut display = Display::new(args.json, tip);

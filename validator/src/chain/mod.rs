@@ -52,9 +52,11 @@ pub struct ChainParams {
     pub script_flag_exceptions: Vec<(BlockHash, ScriptFlags)>,
     /// The script that every block must satisfy (BIP325); `None`: anybody's proof of work will do.
     pub signet_challenge: Option<ScriptBuf>,
-    /// The least work that the best chain is known to have: a chain below it is not the one meant.
+    /// The least work that the best chain is known to have: a chain below it is not the one meant. For whoever chooses among
+    /// strangers' chains; the chain state itself takes any.
     pub minimum_chain_work: Work,
-    /// A block whose ancestors' scripts are known to be good, so that a node may skip them. `None`: check all.
+    /// A block whose ancestors' scripts are known to be good, so that a node may skip them; the chain state skips none by
+    /// itself. `None`: check all.
     pub assume_valid: Option<BlockHash>,
 }
 

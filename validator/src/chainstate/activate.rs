@@ -9,8 +9,7 @@ use bitcoin::OutPoint;
 use super::{ChainState, Event, InvalidBlock};
 use crate::block::DecodedBlock;
 use crate::coins::cache::CachedCoins;
-use crate::coins::encoding::MAX_SCRIPT_SIZE;
-use crate::coins::{BlockUndo, Coin, CoinView};
+use crate::coins::{BlockUndo, Coin, CoinView, is_unspendable};
 use crate::headers::tree::{Entry, EntryId, Validity};
 use crate::rules::{self, ConnectError, RuleError};
 use crate::store::StoreError;
@@ -138,7 +137,7 @@ fn disconnect_block(
     for (at, (transaction, txid)) in transactions.iter().zip(block.txids()).enumerate().rev() {
         let is_coinbase = at == 0;
         for (vout, output) in transaction.output.iter().enumerate() {
-            if output.script_pubkey.is_op_return() || output.script_pubkey.len() > MAX_SCRIPT_SIZE {
+            if is_unspendable(&output.script_pubkey) {
                 continue;
             }
             let outpoint = OutPoint { txid: *txid, vout: vout as u32 };

@@ -9,7 +9,6 @@ use std::collections::HashMap;
 
 use bitcoin::OutPoint;
 
-use super::encoding::MAX_SCRIPT_SIZE;
 use super::{Coin, CoinView};
 use crate::store::StoreError;
 
@@ -213,12 +212,7 @@ impl CoinView for CachedCoins<'_> {
         Ok(Some(coin))
     }
 
-    /// An output that nothing can spend is not kept (Core's `IsUnspendable`).
     fn create(&mut self, outpoint: OutPoint, coin: Coin) -> Result<(), StoreError> {
-        let script = &coin.output.script_pubkey;
-        if script.is_op_return() || script.len() > MAX_SCRIPT_SIZE {
-            return Ok(());
-        }
         // Only a coinbase can repeat an earlier transaction that still has coins (BIP30's two exceptions), so only
         // there may the store hold a coin that the cache does not know.
         let absent_from_store = !coin.is_coinbase;
@@ -286,17 +280,6 @@ mod tests {
         view.spend(&outpoint(1)).unwrap();
         set.commit(&mut cache, usize::MAX);
         assert_eq!(set, Set::default());
-    }
-
-    #[test]
-    fn outputs_that_nothing_can_spend_are_not_kept() {
-        let (mut cache, set) = (CoinCache::default(), Set::default());
-        for script in [vec![0x6a, 1, 1], vec![0x51; MAX_SCRIPT_SIZE + 1]] {
-            let mut coin = coin(1, false);
-            coin.output.script_pubkey = ScriptBuf::from_bytes(script);
-            cache.view(&set).create(outpoint(1), coin).unwrap();
-        }
-        assert_eq!(cache.dirty(), 0);
     }
 
     #[test]

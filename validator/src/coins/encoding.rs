@@ -10,11 +10,7 @@ use bitcoin::secp256k1::PublicKey;
 use bitcoin::{Amount, OutPoint, PubkeyHash, ScriptBuf, ScriptHash, TxOut, Txid};
 use thiserror::Error;
 
-use super::Coin;
-
-/// Scripts above this many bytes fail whenever they run, so that outputs with one are never coins (Core's
-/// `MAX_SCRIPT_SIZE`).
-pub const MAX_SCRIPT_SIZE: usize = 10_000;
+use super::{Coin, MAX_SCRIPT_SIZE};
 
 /// Values below this in a script's length field stand for script templates (Core's `nSpecialScripts`).
 const SPECIAL_SCRIPTS: u64 = 6;

@@ -8,7 +8,7 @@ pub mod undo;
 
 use std::convert::Infallible;
 
-use bitcoin::{OutPoint, TxOut};
+use bitcoin::{OutPoint, Script, TxOut};
 
 pub use undo::BlockUndo;
 
@@ -21,6 +21,19 @@ pub struct Coin {
     pub height: u32,
     /// Whether a coinbase made it, so that it matures first.
     pub is_coinbase: bool,
+}
+
+/// The longest script that runs, in bytes.
+///
+/// Source: Bitcoin Core, `script/script.h`, `MAX_SCRIPT_SIZE`.
+pub const MAX_SCRIPT_SIZE: usize = 10_000;
+
+/// Whether no input can ever satisfy `script`, so that an output with it never becomes a coin.
+///
+/// Source: Bitcoin Core, `script/script.h`, `IsUnspendable`.
+#[must_use]
+pub fn is_unspendable(script: &Script) -> bool {
+    script.is_op_return() || script.len() > MAX_SCRIPT_SIZE
 }
 
 /// The coins as one block sees them while it connects: the only thing that the connect rules know of storage.

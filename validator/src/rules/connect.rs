@@ -14,16 +14,13 @@ use super::sigops::{check_sigop_cost, sigop_cost};
 use super::{COINBASE_MATURITY, MAX_MONEY, RuleError};
 use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
-use crate::coins::{BlockUndo, Coin, CoinView};
+use crate::coins::{BlockUndo, Coin, CoinView, is_unspendable};
 use crate::headers::Ancestry;
 
 /// From this height on coinbases from before BIP34 may collide with new ones, and BIP30 is checked again.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `BIP34_IMPLIES_BIP30_LIMIT`.
 const BIP34_IMPLIES_BIP30_LIMIT: u32 = 1_983_702;
-
-/// The longest script that the engine runs, in bytes. An output with a longer one can never be spent.
-const MAX_SCRIPT_SIZE: usize = 10_000;
 
 /// What of a block is checked as it connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,7 +266,7 @@ fn check_coinbase_amount(params: &ChainParams, height: u32, block: &DecodedBlock
 
 /// Puts a transaction's outputs among the coins, but for those that nobody can ever spend.
 ///
-/// Source: Bitcoin Core, `coins.cpp`, `AddCoins`, and `script/script.h`, `IsUnspendable`.
+/// Source: Bitcoin Core, `coins.cpp`, `AddCoins`.
 fn create_outputs<V: CoinView>(
     tx: usize,
     block: &DecodedBlock,
@@ -280,8 +277,7 @@ fn create_outputs<V: CoinView>(
     let txid = block.txids()[tx];
     let is_coinbase = transaction.is_coinbase();
     for (vout, output) in (0..).zip(&transaction.output) {
-        let script = &output.script_pubkey;
-        if script.is_op_return() || script.len() > MAX_SCRIPT_SIZE {
+        if is_unspendable(&output.script_pubkey) {
             continue;
         }
         let coin = Coin { output: output.clone(), height, is_coinbase };
