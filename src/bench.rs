@@ -3,7 +3,6 @@
 //! The machine may be busy with other things, so an absolute rate proves little. Everything is measured in rounds: each
 //! round takes one sample of the plain loop and of every device, and the ratio is the median over the rounds' ratios.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use adit_hash::{Header, NonceRange, Target};
@@ -12,13 +11,12 @@ use anyhow::{Context, anyhow};
 use bitcoin::Network;
 use bitcoin::blockdata::constants::genesis_block;
 use bitcoin::consensus::serialize;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::cli::{BenchArgs, Puzzle};
 use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::rate::hashrate;
-use crate::{devices, output};
+use crate::{devices, output, progress};
 
 /// Rounds, and so samples of each device.
 const ROUNDS: usize = 5;
@@ -51,7 +49,7 @@ fn measure_all(args: &BenchArgs) -> Result {
     let mut ruler = Row { device: devices::ruler(args.devices.threads)?, samples: Vec::new() };
     let mut rows: Vec<Row> =
         devices::to_measure(&args.devices)?.into_iter().map(|device| Row { device, samples: Vec::new() }).collect();
-    let progress = progress((ROUNDS * (rows.len() + 1)) as u64);
+    let progress = progress::steps((ROUNDS * (rows.len() + 1)) as u64);
     for round in 0..ROUNDS {
         let plan = MeasurePlan {
             warm_up: if round == 0 { FIRST_WARM_UP } else { WARM_UP },
@@ -165,7 +163,7 @@ fn solve_genesis(args: &BenchArgs) -> Result {
     let range = NonceRange::new(GENESIS_FROM, 1 << 32);
     for mut device in devices::open(&args.devices)? {
         let name = label(&*device);
-        let progress = progress(u64::from(GENESIS_NONCE - GENESIS_FROM));
+        let progress = progress::steps(u64::from(GENESIS_NONCE - GENESIS_FROM));
         progress.set_message(name.clone());
         let begun = std::time::Instant::now();
         let solved = solve(&mut *device, &bytes, range, &target, &|searched| progress.set_position(searched));
@@ -193,13 +191,6 @@ fn solve_genesis(args: &BenchArgs) -> Result {
         }
     }
     Ok(())
-}
-
-fn progress(length: u64) -> ProgressBar {
-    let target =
-        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let style = ProgressStyle::with_template("{bar:30} {percent}%  {msg}").expect("a valid template");
-    ProgressBar::with_draw_target(Some(length), target).with_style(style)
 }
 
 #[cfg(test)]

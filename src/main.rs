@@ -12,6 +12,7 @@ mod exit;
 mod interrupt;
 mod local_work;
 mod output;
+mod progress;
 mod rate;
 mod template;
 mod up;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{IsTerminal, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,13 @@ use adit_validator::prevouts::{CheckError, Prevouts, check_block_with_prevouts};
 use adit_validator::rules::{ConnectOptions, RuleError};
 use anyhow::{Context, anyhow};
 use bitcoin::BlockHash;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::cli::ValidateArgs;
 use crate::clock::unix_time;
 use crate::exit::{Exit, Failure, OrExit, Result};
-use crate::output;
 use crate::rate::counted;
+use crate::{output, progress};
 
 pub fn run(args: &ValidateArgs) -> Result {
     let params = ChainParams::by_name(&args.chain).context("--chain").or_usage()?;
@@ -52,7 +51,7 @@ fn validate_block_files(params: ChainParams, files: &[PathBuf], report: &mut Rep
     let mut early = HashMap::new();
     for path in files {
         let (file, length) = open(path)?;
-        let progress = progress(length);
+        let progress = progress::bytes(length);
         let mut empty = true;
         for record in BlockFile::new(file, magic) {
             let record = record.with_context(|| path.display().to_string()).or_usage()?;
@@ -107,7 +106,7 @@ fn validate_block_files(params: ChainParams, files: &[PathBuf], report: &mut Rep
 
 fn validate_headers(params: &ChainParams, path: &Path, report: &mut Report) -> Verdict {
     let (file, length) = open(path)?;
-    let progress = progress(length);
+    let progress = progress::bytes(length);
     let mut chain = ChainState::in_memory(params.clone(), None, Options::default()).or_running()?;
     for (header, byte) in HeaderFile::new(file).zip((0..).step_by(80)) {
         let header = header.with_context(|| path.display().to_string()).or_usage()?;
@@ -144,7 +143,7 @@ fn validate_block(params: &ChainParams, block: &Path, prevouts: &Path, report: &
         .with_context(|| block.display().to_string())
         .or_usage()?;
     let decoded = decode(block, 0, bytes)?;
-    let waiting = spinner(&format!("checking {} inputs", input_count(&decoded)));
+    let waiting = progress::spinner(format!("checking {} inputs", input_count(&decoded)));
     report.started = Instant::now();
     let checked = check_block_with_prevouts(params, &decoded, &spent, unix_time(), ConnectOptions::default());
     waiting.finish_and_clear();
@@ -190,24 +189,6 @@ fn decode(path: &Path, offset: u64, bytes: Vec<u8>) -> Result<DecodedBlock> {
 
 fn input_count(block: &DecodedBlock) -> u64 {
     block.transactions().iter().skip(1).map(|transaction| transaction.input.len() as u64).sum()
-}
-
-fn progress(length: u64) -> ProgressBar {
-    let target =
-        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let style = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left")
-        .expect("a valid template");
-    ProgressBar::with_draw_target(Some(length), target).with_style(style)
-}
-
-/// For work that cannot say how far it is.
-fn spinner(message: &str) -> ProgressBar {
-    let target =
-        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}").expect("a valid template");
-    let bar = ProgressBar::with_draw_target(None, target).with_style(style).with_message(message.to_owned());
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
 }
 
 /// Whether the input is good.
