@@ -5,9 +5,10 @@
 
 use crate::keys::Key;
 use crate::spend::push;
+use adit_hash::{Backend, NonceRange, ScanJob};
 use bitcoin::block::{Header, Version};
 use bitcoin::consensus::Encodable;
-use bitcoin::hashes::{Hash, HashEngine, sha256, sha256d};
+use bitcoin::hashes::{Hash, sha256, sha256d};
 use bitcoin::opcodes::all::{OP_CHECKMULTISIG, OP_RETURN};
 use bitcoin::script::Builder;
 use bitcoin::{
@@ -166,23 +167,28 @@ pub fn set_merkle_root(block: &mut Block) {
 
 /// Sets the first nonce from zero whose hash meets `target`, whatever the header itself claims; none leaves it as it is.
 pub fn mine(header: &mut Header, target: Target) {
-    let mut bytes = Vec::with_capacity(80);
-    header.consensus_encode(&mut bytes).expect("a vector takes every byte");
-    let mut engine = sha256::Hash::engine();
-    engine.input(&bytes[..64]);
+    let mut bytes = [0; adit_hash::HEADER_LEN];
+    header.consensus_encode(&mut &mut bytes[..]).expect("a header has 80 bytes");
     let meets = |nonce: u32| {
-        let mut engine = engine.clone();
-        engine.input(&bytes[64..76]);
-        engine.input(&nonce.to_le_bytes());
-        let digest = sha256::Hash::hash(sha256::Hash::from_engine(engine).as_byte_array());
-        Target::from_le_bytes(digest.to_byte_array()) <= target
+        let mut header = bytes;
+        header[76..].copy_from_slice(&nonce.to_le_bytes());
+        Target::from_le_bytes(sha256d::Hash::hash(&header).to_byte_array()) <= target
     };
-    // The first few nonces settle regtest; only a signet is worth the threads. The lowest hit wins on any count of them.
+    // The first few nonces settle regtest; only a signet is worth a kernel and the threads. The lowest hit wins on any
+    // count of them.
     const FEW: u32 = 64;
+    const STRETCH: u32 = 1 << 19;
     let first = (0..FEW).find(|&nonce| meets(nonce));
-    let found =
-        first.or_else(|| (FEW..u32::MAX).into_par_iter().by_exponential_blocks().find_first(|&nonce| meets(nonce)));
-    if let Some(nonce) = found {
+    let search = || {
+        let (job, target) = (ScanJob::new(&bytes), adit_hash::Target::from_le_bytes(target.to_le_bytes()));
+        (0..1_u32 << 13).into_par_iter().by_exponential_blocks().find_map_first(|stretch| {
+            let mut hits = Vec::new();
+            let range = NonceRange::new(stretch * STRETCH, STRETCH.into());
+            Backend::fastest().scan(&job, range, &target, &mut hits);
+            hits.first().copied()
+        })
+    };
+    if let Some(nonce) = first.or_else(search) {
         header.nonce = nonce;
     }
 }

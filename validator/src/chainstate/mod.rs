@@ -21,9 +21,9 @@ use bitcoin::{BlockHash, OutPoint};
 
 use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
-use crate::coins::Coin;
 use crate::coins::cache::CoinCache;
 use crate::coins::statistics::{CoinCounter, CoinStatistics};
+use crate::coins::{BlockUndo, Coin};
 use crate::headers::tree::{Entry, EntryId, HeaderTree, Validity};
 use crate::rules::ConnectOptions;
 use crate::store::folder::{Contents, FolderStore};
@@ -247,6 +247,22 @@ impl ChainState {
         match self.tree.lookup(hash).map(|id| self.tree.entry(id)) {
             Some(entry) if entry.location.is_some() => self.read_block(entry).map(Some),
             _ => Ok(None),
+        }
+    }
+
+    /// What a block of the store spent; `None`: it is not there, or was never connected. Genesis spends nothing.
+    ///
+    /// # Errors
+    /// The record cannot be read, is damaged, or is no longer kept.
+    pub fn undo(&self, hash: &BlockHash) -> Result<Option<BlockUndo>, StoreError> {
+        match self.tree.lookup(hash) {
+            Some(EntryId::GENESIS) => Ok(Some(BlockUndo::default())),
+            Some(id) => {
+                let entry = self.tree.entry(id);
+                let kept = entry.location.is_some_and(|location| location.undo.is_some());
+                kept.then(|| self.store.read_undo(entry)).transpose()
+            }
+            None => Ok(None),
         }
     }
 

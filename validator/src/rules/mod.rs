@@ -14,6 +14,8 @@ mod block;
 mod connect;
 mod context;
 #[cfg(test)]
+mod core_vectors;
+#[cfg(test)]
 mod differential;
 mod difficulty;
 mod error;

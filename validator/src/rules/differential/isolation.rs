@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use bitcoin::consensus::deserialize;
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, Witness};
 use bitcoinkernel::prelude::BlockValidationStateExt;
@@ -13,8 +12,8 @@ use proptest::sample::Index;
 use crate::block::{DecodeError, DecodedBlock};
 use crate::chain::ChainParams;
 use crate::rules::block::merkle_root;
-use crate::rules::testing::{block_of, coinbase, mine, outpoint, spend, vectors};
-use crate::rules::{MAX_MONEY, RuleError, validate_block_in_isolation, validate_transaction_in_isolation};
+use crate::rules::testing::{block_of, coinbase, mine, outpoint, spend};
+use crate::rules::{MAX_MONEY, RuleError, validate_block_in_isolation};
 
 /// The kinds of verdict that Core's interface tells apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -200,30 +199,4 @@ fn mine_bytes(mut raw: Vec<u8>) -> Vec<u8> {
         }
     }
     raw
-}
-
-/// Bitcoin Core's `tx_valid.json` and `tx_invalid.json`, as far as a transaction shows its validity by itself: those
-/// marked `BADTX` do not pass, all others do.
-#[test]
-fn cores_transaction_vectors() {
-    let Some(vectors) = vectors() else { return };
-    let mut counts = [0, 0];
-    for name in ["tx_valid", "tx_invalid"] {
-        let json: serde_json::Value = serde_json::from_slice(&vectors.read(&format!("core/{name}.json"))).unwrap();
-        for case in json.as_array().unwrap() {
-            // Comments are arrays of one string.
-            let Some([_, hex, flags]) = case.as_array().and_then(|case| case.as_array::<3>()) else { continue };
-            let raw = hex::decode(hex.as_str().unwrap()).unwrap();
-            let bad = flags.as_str().unwrap() == "BADTX";
-            let Ok(transaction) = deserialize::<Transaction>(&raw) else {
-                assert!(bad, "{name}: {case}");
-                continue;
-            };
-            let size = transaction.base_size();
-            let verdict = validate_transaction_in_isolation(0, &transaction, size);
-            assert_eq!(verdict.is_err(), bad, "{name}: {case}: {verdict:?}");
-            counts[usize::from(bad)] += 1;
-        }
-    }
-    assert!(counts[0] > 150 && counts[1] >= 8, "{counts:?}");
 }

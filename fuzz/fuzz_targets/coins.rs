@@ -1,0 +1,21 @@
+//! Bytes as what the store holds in Bitcoin Core's compact encodings: a coin, its key, an undo record.
+
+#![no_main]
+
+use adit_validator::coins::BlockUndo;
+use adit_validator::coins::encoding::{decode_coin, decode_outpoint, encode_coin, encode_outpoint};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    // What can be read means the same when it is written again; not always in the same bytes, since a script has a long
+    // form besides its short one.
+    if let Ok(coin) = decode_coin(bytes) {
+        assert_eq!(decode_coin(&encode_coin(&coin)), Ok(coin));
+    }
+    if let Ok(outpoint) = decode_outpoint(bytes) {
+        assert_eq!(decode_outpoint(&encode_outpoint(&outpoint)), Ok(outpoint));
+    }
+    if let Ok(undo) = BlockUndo::decode(bytes) {
+        assert_eq!(BlockUndo::decode(&undo.encode()), Ok(undo));
+    }
+});

@@ -1,0 +1,27 @@
+//! Bytes as a proof of transactions: one encoding each, and nothing proven that `bitcoin` does not prove.
+
+#![no_main]
+
+use adit_validator::txoutproof::TxOutProof;
+use bitcoin::MerkleBlock;
+use bitcoin::consensus::deserialize;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(mut proof) = TxOutProof::decode(bytes) else { return };
+    assert_eq!(proof.encode(), bytes);
+    let theirs: MerkleBlock = deserialize(bytes).expect("`bitcoin` reads it");
+    let (mut txids, mut positions) = (Vec::new(), Vec::new());
+    let root = theirs.txn.extract_matches(&mut txids, &mut positions);
+    // The fuzzer finds trees and no roots: the header is given the tree's own.
+    let mut fitted = bytes.to_vec();
+    if let Ok(root) = root {
+        fitted[36..68].copy_from_slice(&bitcoin::consensus::serialize(&root));
+        proof = TxOutProof::decode(&fitted).expect("only the root changed");
+    }
+    if let Ok(proven) = proof.check() {
+        assert!(root.is_ok(), "ours proves where theirs does not");
+        assert!(proven.iter().map(|proven| proven.txid).eq(txids));
+        assert!(proven.iter().map(|proven| proven.position).eq(positions));
+    }
+});

@@ -1,0 +1,434 @@
+//! The filter index: the basic filter of every block of the active chain, in a database of its own.
+//!
+//! It follows the chain from outside, from the block where it stopped last ("position"), so that connecting a block does
+//! not wait for it, and an index that is switched on late catches up in the same way in which it keeps up. Each step
+//! writes filters and position in one atomic batch: after a crash it goes on from an earlier position.
+//!
+//! Nothing is ever removed. A filter depends on its block and that block's ancestors alone, so the entries of a branch
+//! that was left stay true: they are found by block hash, and are not made again when the branch comes back.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bitcoin::BlockHash;
+use bitcoin::hashes::Hash;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+use rayon::prelude::*;
+
+use super::record::{Record, decode_key, key};
+use super::{BlockFilter, CHECKPOINT_INTERVAL, FilterHash, FilterHeader, basic_filter, header_before_genesis};
+use crate::block::DecodedBlock;
+use crate::chainstate::ChainState;
+use crate::coins::BlockUndo;
+use crate::headers::tree::{Entry, EntryId, HeaderTree};
+use crate::store::StoreError;
+
+/// The newest format that this version reads, and the one that it writes.
+const FORMAT: u32 = 1;
+
+const FORMAT_KEY: &[u8] = b"format";
+const POSITION_KEY: &[u8] = b"position";
+
+/// What fjall may keep of its tables in memory.
+const TABLE_CACHE_BYTES: u64 = 8 << 20;
+
+/// When fjall writes its tables so that old journals can go.
+const JOURNAL_BYTES: u64 = 64 << 20;
+
+/// A step ends with the block that brings it over this: some twice to ten times as much memory is its peak.
+const STEP_BYTES: usize = 8 << 20;
+
+/// A step ends after so many blocks, however small.
+const STEP_BLOCKS: usize = 1_000;
+
+/// The most filters that one question may ask for (BIP157, `getcfilters`).
+pub const MAX_FILTERS: u32 = 1_000;
+
+/// The most filter hashes that one question may ask for (BIP157, `getcfheaders`).
+pub const MAX_HASHES: u32 = 2_000;
+
+/// Why the filter index cannot answer or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FilterError {
+    /// The index or the chain's store cannot be read or written, or is damaged. A damaged index can be deleted: the next
+    /// start makes it anew.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The index belongs to another chain.
+    #[error("the filter index {folder} starts with another block than {genesis}")]
+    OtherChain {
+        /// The index's folder.
+        folder: PathBuf,
+        /// The first block of the chain that was to be followed.
+        genesis: BlockHash,
+    },
+    /// A later version wrote the index.
+    #[error("the filter index {folder} has format {found}; this version reads formats up to {FORMAT}")]
+    NewerFormat {
+        /// The index's folder.
+        folder: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// The header tree has no such block.
+    #[error("no block {hash} is known")]
+    UnknownBlock {
+        /// The block asked for.
+        hash: BlockHash,
+    },
+    /// The block was never in the active chain while the index followed it, or has yet to be reached.
+    #[error("the filter index does not have block {hash} at height {height}")]
+    NotIndexed {
+        /// The block.
+        hash: BlockHash,
+        /// Its height.
+        height: u32,
+    },
+    /// A question asks for more than BIP157 allows, or for the wrong way round.
+    #[error("heights {start} to {stop}: a range has 1 to {limit} blocks")]
+    Range {
+        /// The first height.
+        start: u32,
+        /// The last.
+        stop: u32,
+        /// The most blocks of this kind of question.
+        limit: u32,
+    },
+}
+
+/// A block that the index has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Its height.
+    pub height: u32,
+    /// Its hash.
+    pub hash: BlockHash,
+}
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Filters that were made.
+    pub built: usize,
+    /// Blocks between the position and the chain's tip.
+    pub behind: u32,
+}
+
+/// What a light client checks a peer's filters with (BIP157, `cfheaders`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterHashes {
+    /// The filter header before the range.
+    pub previous: FilterHeader,
+    /// The hashes of the range's filters.
+    pub hashes: Vec<FilterHash>,
+}
+
+/// The index, open. Questions take the header tree, whose branches they may be about.
+pub struct FilterIndex {
+    folder: PathBuf,
+    records: Keyspace,
+    filters: Keyspace,
+    meta: Keyspace,
+    database: Database,
+    position: Option<Position>,
+    stopped: bool,
+}
+
+impl FilterIndex {
+    /// Opens the index in `folder`, or makes one if there is none. Who opens it holds the lock of the data folder that it
+    /// lies in: the index has none of its own.
+    ///
+    /// # Errors
+    /// It cannot be read, is damaged, of a newer format, or of a chain that does not begin with `genesis`.
+    pub fn open(folder: &Path, genesis: &BlockHash) -> Result<Self, FilterError> {
+        if !folder.exists() {
+            create(folder)?;
+        }
+        let database_error = |source| StoreError::Database { path: folder.to_owned(), source };
+        let (database, [records, filters, meta]) = open_keyspaces(folder)?;
+        let found = meta.get(FORMAT_KEY).map_err(database_error)?;
+        let found = found.and_then(|bytes| bytes.first_chunk().map(|bytes| u32::from_le_bytes(*bytes)));
+        let found = found.ok_or_else(|| damaged("meta", FORMAT_KEY, "no format".to_owned()))?;
+        if found > FORMAT {
+            return Err(FilterError::NewerFormat { folder: folder.to_owned(), found });
+        }
+        let position = meta.get(POSITION_KEY).map_err(database_error)?;
+        let position = position.map(|bytes| match decode_key(&bytes) {
+            Ok((height, hash)) => Ok(Position { height, hash }),
+            Err(error) => Err(damaged("meta", POSITION_KEY, error.to_string())),
+        });
+        let position = position.transpose()?;
+        let index = Self { folder: folder.to_owned(), records, filters, meta, database, position, stopped: false };
+        if position.is_some() && index.record(0, genesis)?.is_none() {
+            return Err(FilterError::OtherChain { folder: folder.to_owned(), genesis: *genesis });
+        }
+        Ok(index)
+    }
+
+    /// The last block whose filter was made; `None`: there is none.
+    #[must_use]
+    pub const fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// Follows `chain` to its tip.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub fn catch_up(&mut self, chain: &ChainState) -> Result<(), FilterError> {
+        while self.step(chain)?.behind > 0 {}
+        Ok(())
+    }
+
+    /// Follows `chain` by one batch of blocks, from the last block of its active chain that the index has. With one step
+    /// after each block that the chain accepts the index keeps up.
+    ///
+    /// # Errors
+    /// A block or its undo record is no longer kept or is damaged; or the index cannot be written, which stops it until
+    /// it is opened anew.
+    pub fn step(&mut self, chain: &ChainState) -> Result<Progress, FilterError> {
+        if self.stopped {
+            return Err(StoreError::Stopped.into());
+        }
+        let (first, mut header) = self.next_on(chain)?;
+        let tip = chain.tip().height;
+        let (pieces, at) = self.gather(chain, first)?;
+        let (Some(at), false) = (at, pieces.is_empty()) else { return Ok(Progress { built: 0, behind: 0 }) };
+        let contents: Vec<Option<BlockFilter>> = pieces.par_iter().map(Piece::filter).collect();
+
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        let mut built = 0;
+        for (piece, filter) in pieces.iter().zip(contents) {
+            let (Piece::New { height, block, .. }, Some(filter)) = (piece, filter) else {
+                header = piece.known_header().unwrap_or(header);
+                continue;
+            };
+            let hash = FilterHash::hash(&filter.content);
+            header = hash.filter_header(&header);
+            let key = key(*height, &block.hash());
+            let record = Record { previous: block.header().prev_blockhash, hash, header };
+            batch.insert(&self.records, key, record.encode());
+            batch.insert(&self.filters, key, filter.content);
+            built += 1;
+        }
+        batch.insert(&self.meta, POSITION_KEY, key(at.height, &at.hash));
+        if let Err(source) = batch.commit() {
+            self.stopped = true;
+            return Err(self.database_error(source).into());
+        }
+        self.position = Some(at);
+        Ok(Progress { built, behind: tip - at.height })
+    }
+
+    /// The first height of the active chain after the blocks that the index has, and the filter header before it.
+    ///
+    /// The way back from a branch that was left leads along the index's own records: a chain state that lost its last
+    /// blocks in a crash need not know where the index is.
+    fn next_on(&self, chain: &ChainState) -> Result<(u32, FilterHeader), FilterError> {
+        let mut at = self.position;
+        while let Some(Position { height, hash }) = at {
+            let record = self.record(height, &hash)?;
+            let record = record.ok_or_else(|| damaged("records", &key(height, &hash), "it is missing".to_owned()))?;
+            if chain.active_at(height).is_some_and(|entry| entry.hash == hash) {
+                return Ok((height + 1, record.header));
+            }
+            at = height.checked_sub(1).map(|height| Position { height, hash: record.previous });
+        }
+        Ok((0, header_before_genesis()))
+    }
+
+    /// Reads what the next step needs, and says which block it leads to.
+    fn gather(&self, chain: &ChainState, first: u32) -> Result<(Vec<Piece>, Option<Position>), FilterError> {
+        let (mut pieces, mut at, mut bytes) = (Vec::new(), None, 0);
+        for height in first..=chain.tip().height {
+            let Some(Entry { hash, .. }) = chain.active_at(height) else { break };
+            let piece = match self.record(height, hash)? {
+                Some(record) => Piece::Known(record.header),
+                None => {
+                    let block = chain.block(hash)?.ok_or(StoreError::NotKept { hash: *hash })?;
+                    let undo = chain.undo(hash)?.ok_or(StoreError::NotKept { hash: *hash })?;
+                    bytes += block.raw().len();
+                    Piece::New { height, block, undo }
+                }
+            };
+            pieces.push(piece);
+            at = Some(Position { height, hash: *hash });
+            if bytes >= STEP_BYTES || pieces.len() >= STEP_BLOCKS {
+                break;
+            }
+        }
+        Ok((pieces, at))
+    }
+
+    /// The filter of a block of any branch that the index has followed.
+    ///
+    /// # Errors
+    /// The block is unknown or not indexed, or the index is damaged.
+    pub fn filter(&self, tree: &HeaderTree, hash: &BlockHash) -> Result<BlockFilter, FilterError> {
+        self.filter_of(tree.entry(lookup(tree, hash)?))
+    }
+
+    /// The filter header of a block of any branch that the index has followed.
+    ///
+    /// # Errors
+    /// As [`Self::filter`].
+    pub fn header(&self, tree: &HeaderTree, hash: &BlockHash) -> Result<FilterHeader, FilterError> {
+        Ok(self.record_of(tree.entry(lookup(tree, hash)?))?.header)
+    }
+
+    /// The filters of the chain that ends in `stop`, from height `start`: at most [`MAX_FILTERS`], lowest first
+    /// (BIP157, `getcfilters`).
+    ///
+    /// # Errors
+    /// As [`Self::filter`], or the range is wrong.
+    pub fn filters(
+        &self,
+        tree: &HeaderTree,
+        start: u32,
+        stop: &BlockHash,
+    ) -> Result<Vec<(BlockHash, BlockFilter)>, FilterError> {
+        let path = range(tree, start, stop, MAX_FILTERS)?;
+        path.into_iter().map(|id| tree.entry(id)).map(|entry| Ok((entry.hash, self.filter_of(entry)?))).collect()
+    }
+
+    /// The filter hashes of the chain that ends in `stop`, from height `start`: at most [`MAX_HASHES`], lowest first
+    /// (BIP157, `getcfheaders`).
+    ///
+    /// # Errors
+    /// As [`Self::filters`].
+    pub fn hashes(&self, tree: &HeaderTree, start: u32, stop: &BlockHash) -> Result<FilterHashes, FilterError> {
+        let path = range(tree, start, stop, MAX_HASHES)?;
+        let before = path.first().and_then(|id| tree.entry(*id).parent);
+        let previous = match before {
+            Some(parent) => self.record_of(tree.entry(parent))?.header,
+            None => header_before_genesis(),
+        };
+        let hashes = path.into_iter().map(|id| Ok(self.record_of(tree.entry(id))?.hash));
+        Ok(FilterHashes { previous, hashes: hashes.collect::<Result<_, FilterError>>()? })
+    }
+
+    /// The filter headers at heights 1,000, 2,000 and so on of the chain that ends in `stop` (BIP157, `getcfcheckpt`).
+    ///
+    /// # Errors
+    /// As [`Self::filter`].
+    pub fn checkpoints(&self, tree: &HeaderTree, stop: &BlockHash) -> Result<Vec<FilterHeader>, FilterError> {
+        let stop = lookup(tree, stop)?;
+        let mut at = stop;
+        // From the top down, so that each walk to an ancestor starts at the last one.
+        let heights = (1..=tree.entry(stop).height / CHECKPOINT_INTERVAL).rev();
+        let headers = heights.map(|checkpoint| {
+            at = tree.ancestor(at, checkpoint * CHECKPOINT_INTERVAL);
+            Ok(self.record_of(tree.entry(at))?.header)
+        });
+        let mut headers = headers.collect::<Result<Vec<_>, FilterError>>()?;
+        headers.reverse();
+        Ok(headers)
+    }
+
+    fn filter_of(&self, entry: &Entry) -> Result<BlockFilter, FilterError> {
+        let (record, key) = (self.record_of(entry)?, key(entry.height, &entry.hash));
+        let content = self.filters.get(key).map_err(|source| self.database_error(source))?;
+        let content = content.ok_or_else(|| damaged("filters", &key, "it is missing".to_owned()))?;
+        let seen = FilterHash::hash(&content);
+        if seen != record.hash {
+            return Err(damaged("filters", &key, format!("a filter {seen}, wanted {}", record.hash)).into());
+        }
+        Ok(BlockFilter { content: content.to_vec() })
+    }
+
+    fn record_of(&self, entry: &Entry) -> Result<Record, FilterError> {
+        let (height, hash) = (entry.height, entry.hash);
+        self.record(height, &hash)?.ok_or(FilterError::NotIndexed { hash, height })
+    }
+
+    fn record(&self, height: u32, hash: &BlockHash) -> Result<Option<Record>, StoreError> {
+        let key = key(height, hash);
+        let bytes = self.records.get(key).map_err(|source| self.database_error(source))?;
+        let record = bytes.map(|bytes| Record::decode(&bytes));
+        record.transpose().map_err(|error| damaged("records", &key, error.to_string()))
+    }
+
+    fn database_error(&self, source: fjall::Error) -> StoreError {
+        StoreError::Database { path: self.folder.clone(), source }
+    }
+}
+
+/// A block on the way to the tip.
+enum Piece {
+    /// Its filter was made when its branch was active before.
+    Known(FilterHeader),
+    /// Its filter is to be made.
+    New { height: u32, block: DecodedBlock, undo: BlockUndo },
+}
+
+impl Piece {
+    fn filter(&self) -> Option<BlockFilter> {
+        match self {
+            Piece::Known(_) => None,
+            Piece::New { block, undo, .. } => Some(basic_filter(block, undo)),
+        }
+    }
+
+    fn known_header(&self) -> Option<FilterHeader> {
+        match self {
+            Piece::Known(header) => Some(*header),
+            Piece::New { .. } => None,
+        }
+    }
+}
+
+fn lookup(tree: &HeaderTree, hash: &BlockHash) -> Result<EntryId, FilterError> {
+    tree.lookup(hash).ok_or(FilterError::UnknownBlock { hash: *hash })
+}
+
+/// The blocks from height `start` to `stop`, lowest first.
+fn range(tree: &HeaderTree, start: u32, stop: &BlockHash, limit: u32) -> Result<Vec<EntryId>, FilterError> {
+    let last = lookup(tree, stop)?;
+    let stop = tree.entry(last).height;
+    if start > stop || stop - start >= limit {
+        return Err(FilterError::Range { start, stop, limit });
+    }
+    let first = tree.ancestor(last, start);
+    Ok([&[first], &tree.path(first, last)[..]].concat())
+}
+
+fn damaged(keyspace: &'static str, key: &[u8], what: String) -> StoreError {
+    StoreError::DamagedRecord { keyspace, key: key.iter().map(|byte| format!("{byte:02x}")).collect(), what }
+}
+
+/// Makes an empty index aside and renames it: fjall's own creation cannot be taken up after a crash in its middle.
+fn create(folder: &Path) -> Result<(), StoreError> {
+    let mut name = folder.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    let io_error = |source: io::Error| StoreError::Io { path: new.clone(), source };
+    if new.exists() {
+        fs::remove_dir_all(&new).map_err(io_error)?;
+    }
+    let (database, [_, _, meta]) = open_keyspaces(&new)?;
+    let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
+    batch.insert(&meta, FORMAT_KEY, FORMAT.to_le_bytes());
+    batch.commit().map_err(|source| StoreError::Database { path: new.clone(), source })?;
+    drop((meta, database));
+    fs::rename(&new, folder).map_err(io_error)
+}
+
+fn open_keyspaces(path: &Path) -> Result<(Database, [Keyspace; 3]), StoreError> {
+    let database_error = |source| StoreError::Database { path: path.to_owned(), source };
+    let database = Database::builder(path)
+        .cache_size(TABLE_CACHE_BYTES)
+        .max_journaling_size(JOURNAL_BYTES)
+        .manual_journal_persist(true)
+        .open()
+        .map_err(database_error)?;
+    // Filters are tens of kilobytes and never change: apart from the keys they are not written again at each compaction.
+    let apart = || KeyspaceCreateOptions::default().with_kv_separation(Some(KvSeparationOptions::default()));
+    let keyspaces = [
+        database.keyspace("records", KeyspaceCreateOptions::default).map_err(database_error)?,
+        database.keyspace("filters", apart).map_err(database_error)?,
+        database.keyspace("meta", KeyspaceCreateOptions::default).map_err(database_error)?,
+    ];
+    Ok((database, keyspaces))
+}

@@ -1,0 +1,98 @@
+//! BIP158 basic filters, and their index: what a light client asks for to learn which blocks concern it.
+//!
+//! A filter is a set of hashes of every script that a block pays to or spends from. `bitcoin` codes the set (Golomb-Rice);
+//! what goes into it, the headers that chain filters (BIP157) and where both are kept is here. A filter needs what the
+//! block spent, so it is made from the undo record, and can be made from nothing less.
+
+mod index;
+mod record;
+
+use bitcoin::bip158::BlockFilterWriter;
+pub use bitcoin::bip158::{BlockFilter, FilterHash, FilterHeader};
+use bitcoin::hashes::Hash;
+
+pub use index::{FilterError, FilterHashes, FilterIndex, MAX_FILTERS, MAX_HASHES, Position, Progress};
+
+use crate::block::DecodedBlock;
+use crate::coins::BlockUndo;
+
+/// Every how many blocks a light client asks for a filter header first (BIP157).
+pub const CHECKPOINT_INTERVAL: u32 = 1_000;
+
+/// The basic filter of `block`, which spent `undo`. Empty scripts are not in it, nor are outputs that begin with
+/// OP_RETURN.
+///
+/// Source: BIP158, "Contents"; Bitcoin Core, `blockfilter.cpp`, `BasicFilterElements`.
+#[must_use]
+pub fn basic_filter(block: &DecodedBlock, undo: &BlockUndo) -> BlockFilter {
+    let mut content = Vec::new();
+    let mut writer = BlockFilterWriter::new(&mut content, block.block());
+    writer.add_output_scripts();
+    for coin in undo.spent.iter().flatten() {
+        writer.add_element(coin.output.script_pubkey.as_bytes());
+    }
+    writer.finish().expect("a vector takes every byte");
+    BlockFilter { content }
+}
+
+/// What stands for the filter header before genesis: zeros (BIP157).
+#[must_use]
+pub fn header_before_genesis() -> FilterHeader {
+    FilterHeader::all_zeros()
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::{Amount, ScriptBuf, TxOut};
+
+    use super::*;
+    use crate::coins::Coin;
+    use crate::rules::testing::{block_of, coinbase, outpoint, spend, vectors};
+
+    fn undo_of(scripts: Vec<ScriptBuf>) -> BlockUndo {
+        let coin = |script_pubkey| Coin {
+            output: TxOut { value: Amount::ZERO, script_pubkey },
+            height: 1,
+            is_coinbase: false,
+        };
+        BlockUndo { spent: vec![scripts.into_iter().map(coin).collect()] }
+    }
+
+    /// All of Bitcoin Core's `blockfilters.json`: filter and filter header of ten blocks of testnet3.
+    #[test]
+    fn cores_filters() {
+        let Some(vectors) = vectors() else { return };
+        let cases: Vec<serde_json::Value> = serde_json::from_slice(&vectors.read("core/blockfilters.json")).unwrap();
+        // The first is a heading of one string.
+        for case in &cases[1..] {
+            let text = |column: usize| case[column].as_str().unwrap();
+            let block = DecodedBlock::decode(hex::decode(text(2)).unwrap()).unwrap();
+            assert_eq!(block.hash().to_string(), text(1));
+            let scripts = case[3].as_array().unwrap().iter();
+            let scripts = scripts.map(|script| ScriptBuf::from_hex(script.as_str().unwrap()).unwrap()).collect();
+            let filter = basic_filter(&block, &undo_of(scripts));
+            assert_eq!(hex::encode(&filter.content), text(5), "height {}", case[0]);
+            let previous: FilterHeader = text(4).parse().unwrap();
+            assert_eq!(filter.filter_header(&previous).to_string(), text(6), "height {}", case[0]);
+        }
+        assert_eq!(cases.len(), 11, "ten filters and a heading");
+    }
+
+    #[test]
+    fn a_filter_matches_what_its_block_pays_to_and_spends_from() {
+        let script = |byte| ScriptBuf::from_bytes(vec![byte; 22]);
+        let mut transaction = spend(&[outpoint(1)], &[1, 2, 3]);
+        let unspendable = ScriptBuf::from_bytes(vec![0x6a, 1, 7]);
+        let scripts = [script(0x51), ScriptBuf::new(), unspendable.clone()];
+        for (output, script) in transaction.output.iter_mut().zip(scripts) {
+            output.script_pubkey = script;
+        }
+        let block = block_of(vec![coinbase(1, 50), transaction]);
+        let filter = basic_filter(&block, &undo_of(vec![script(0x52), ScriptBuf::new()]));
+        let matches = |script: &ScriptBuf| filter.match_any(&block.hash(), std::iter::once(script.as_bytes())).unwrap();
+        assert!(matches(&script(0x51)) && matches(&script(0x52)));
+        assert!(matches(&ScriptBuf::from_bytes(vec![0x51])), "the coinbase's output");
+        assert!(!matches(&script(0x53)) && !matches(&unspendable));
+        assert_eq!(filter.content[0], 3, "elements: two of 22 bytes, and the coinbase's");
+    }
+}

@@ -1,0 +1,232 @@
+//! Proofs of transactions in real blocks: the same bytes as from an independent writer of Bitcoin Core's format, and no
+//! proof that was tampered with passes for what it was.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[expect(dead_code, reason = "some of it is for other tests")]
+mod support;
+
+use adit_validator::block::DecodedBlock;
+use adit_validator::block_file::BlockFile;
+use adit_validator::txoutproof::{ProofError, Proven, TxOutProof};
+use bitcoin::consensus::serialize;
+use bitcoin::hashes::{Hash, HashEngine, sha256d};
+use bitcoin::{MerkleBlock, TxMerkleNode, Txid};
+use support::{Branch, NOW, Numbers, connect_all, in_memory, vectors};
+
+/// The `merkleblock` of the Bitcoin developer reference: one transaction of seven.
+const PUBLISHED: &str = "0100000082bb869cf3a793432a66e826e05a6fc37469f8efb7421dc880670100000000007f16c5962e8bd963659c793ce37\
+    0d95f093bc7e367117b3c30c1f8fdd0d9728776381b4d4c86041b554b852907000000043612262624047ee87660be1a707519a443b1c1ce3d248cb\
+    fc6c15870f6c5daa2019f5b01d4195ecbc9398fbf3c3b1fa9bb3183301d7a1fb3bd174fcfa40a2b6541ed70551dd7e841883ab8f0b16bf04176b7d\
+    1480e4f0af9f3d4c3595768d06820d2a7bc994987302e5b1ac80fc425fe25f8b63169ea78e68fbaaefa59379bbf011d";
+
+#[test]
+fn a_published_proof_is_read_and_written() {
+    let bytes = hex::decode(PUBLISHED).unwrap();
+    let proof = TxOutProof::decode(&bytes).unwrap();
+    assert_eq!(proof.encode(), bytes);
+    let txid = "652b0aa4cf4f17bdb31f7a1d308331bba91f3b3cbf8f39c9cb5e19d4015b9f01".parse().unwrap();
+    assert_eq!(proof.check(), Ok(vec![Proven { txid, position: 4 }]));
+    assert_eq!(proof.transactions(), 7);
+}
+
+/// A block with its transactions' places in it.
+fn sets(block: &DecodedBlock, numbers: &mut Numbers) -> Vec<Vec<Txid>> {
+    let ids = block.txids();
+    let mut sets = vec![vec![ids[0]], vec![ids[ids.len() - 1]], ids.to_vec()];
+    for count in 1..=5 {
+        sets.push((0..count).map(|_| ids[numbers.below(ids.len())]).collect());
+    }
+    sets
+}
+
+fn check_proofs_of(block: &DecodedBlock, numbers: &mut Numbers) {
+    for set in sets(block, numbers) {
+        let proof = TxOutProof::make(block, &set).unwrap();
+        let theirs =
+            MerkleBlock::from_header_txids_with_predicate(block.header(), block.txids(), |id| set.contains(id));
+        assert_eq!(proof.encode(), serialize(&theirs), "block {}", block.hash());
+        assert_eq!(TxOutProof::decode(&proof.encode()), Ok(proof.clone()));
+        let proven = proof.check_against_block(block).unwrap();
+        for Proven { txid, position } in &proven {
+            assert_eq!(block.txids()[*position as usize], *txid);
+        }
+        let mut wanted: Vec<Txid> = set;
+        let mut seen: Vec<Txid> = proven.iter().map(|proven| proven.txid).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        seen.sort_unstable();
+        assert_eq!(seen, wanted);
+    }
+}
+
+#[test]
+fn proofs_of_real_blocks_are_those_of_an_independent_writer() {
+    let Some(vectors) = vectors() else { return };
+    let mut numbers = Numbers(1);
+    for name in ["866342", "481824", "481823", "367891", "91842"] {
+        let block = std::fs::read(vectors.join(format!("mainnet/block-{name}.bin"))).unwrap();
+        check_proofs_of(&DecodedBlock::decode(block).unwrap(), &mut numbers);
+    }
+    let file = std::fs::File::open(vectors.join("mainnet/blocks-1-255.dat")).unwrap();
+    for block in BlockFile::new(file, [0xf9, 0xbe, 0xb4, 0xd9]) {
+        check_proofs_of(&DecodedBlock::decode(block.unwrap().bytes).unwrap(), &mut numbers);
+    }
+}
+
+/// One bit flipped in every byte and every bit of the tree's bits: refused, but where a bit now marks another
+/// transaction of the block whose id the proof held anyway; then it is a true proof of other transactions.
+#[test]
+fn no_flipped_bit_leaves_a_proof_what_it_was() {
+    let Some(vectors) = vectors() else { return };
+    let block = std::fs::read(vectors.join("mainnet/block-481824.bin")).unwrap();
+    let block = DecodedBlock::decode(block).unwrap();
+    let mut numbers = Numbers(2);
+    let (mut refused, mut others) = (0, 0);
+    for set in sets(&block, &mut numbers).into_iter().filter(|set| set.len() <= 5) {
+        let proof = TxOutProof::make(&block, &set).unwrap();
+        let (bytes, proven) = (proof.encode(), proof.check().unwrap());
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            match TxOutProof::decode(&flipped).and_then(|proof| proof.check_against_block(&block)) {
+                Err(_) => refused += 1,
+                Ok(other) => {
+                    assert_ne!(other, proven, "bit {bit}");
+                    assert!(other.iter().all(|other| block.txids()[other.position as usize] == other.txid));
+                    others += 1;
+                }
+            }
+        }
+        for length in 0..bytes.len() {
+            assert!(TxOutProof::decode(&bytes[..length]).is_err(), "{length} bytes");
+        }
+        assert!(TxOutProof::decode(&[&bytes[..], &[0]].concat()).is_err(), "a byte more");
+    }
+    assert!(others < refused / 100, "{others} other proofs, {refused} refused");
+}
+
+/// A proof written by hand: header, count, hashes, bits.
+fn forge(block: &DecodedBlock, transactions: u32, hashes: &[[u8; 32]], bits: &[u8]) -> TxOutProof {
+    let mut bytes = serialize(block.header());
+    bytes.extend(transactions.to_le_bytes());
+    bytes.push(hashes.len() as u8);
+    bytes.extend(hashes.as_flattened());
+    bytes.push(bits.len() as u8);
+    bytes.extend(bits);
+    TxOutProof::decode(&bytes).unwrap()
+}
+
+fn parent(left: [u8; 32], right: [u8; 32]) -> [u8; 32] {
+    let mut engine = sha256d::Hash::engine();
+    engine.input(&left);
+    engine.input(&right);
+    sha256d::Hash::from_engine(engine).to_byte_array()
+}
+
+/// CVE-2017-12842, from below: a transaction of 64 bytes is a node, so its second half is the id of a transaction that
+/// the block does not hold.
+#[test]
+fn a_transaction_cannot_pass_for_a_node() {
+    let mut chain = Branch::from_genesis();
+    chain.mine(1, 0, 0);
+    let mut block = chain.blocks[0].block().clone();
+    let mut short = block.txdata[0].clone();
+    short.input[0].script_sig = bitcoin::ScriptBuf::from_bytes(vec![7, 7]);
+    short.input[0].previous_output.txid = Txid::from_byte_array([9; 32]);
+    short.output.truncate(1);
+    short.output[0].script_pubkey = bitcoin::ScriptBuf::from_bytes(vec![0x51, 0x51]);
+    let bytes = serialize(&short);
+    assert_eq!(bytes.len(), 64);
+    block.txdata.push(short);
+    let block = DecodedBlock::decode(serialize(&support::solve(block))).unwrap();
+    let (left, right) = (bytes[..32].try_into().unwrap(), bytes[32..].try_into().unwrap());
+    // Root, coinbase, the transaction as a node, its halves: bits 1, 0, 1, 0, 1.
+    let forged = forge(&block, 4, &[block.txids()[0].to_byte_array(), left, right], &[0b1_0101]);
+    let hash = TxMerkleNode::from_byte_array(block.txids()[1].to_byte_array());
+    assert_eq!(forged.check(), Err(ProofError::NodeIsTransaction { hash }));
+    let error = forged.check_against_block(&block).unwrap_err();
+    assert_eq!(error, ProofError::OtherCount { seen: 4, wanted: 2, block: block.hash() });
+}
+
+/// The same from above: a node passes for a transaction of 64 bytes. Only the number of transactions shows it.
+#[test]
+fn a_node_cannot_pass_for_a_transaction_of_a_known_block() {
+    let mut chain = Branch::from_genesis();
+    chain.mine(103, 0, 0).mine(1, 0, 3);
+    let block = chain.blocks[103].clone();
+    let ids: Vec<[u8; 32]> = block.txids().iter().map(|id| id.to_byte_array()).collect();
+    assert!((4..=8).contains(&ids.len()), "{}", ids.len());
+    let mut level = ids;
+    while level.len() > 2 {
+        level = level.chunks(2).map(|pair| parent(pair[0], pair[pair.len() - 1])).collect();
+    }
+    let forged = forge(&block, 2, &level, &[0b101]);
+    let proven = Proven { txid: Txid::from_byte_array(level[1]), position: 1 };
+    assert_eq!(forged.check(), Ok(vec![proven]), "all that a header shows");
+    let wanted = block.txids().len() as u32;
+    let refused = ProofError::OtherCount { seen: 2, wanted, block: block.hash() };
+    assert_eq!(forged.check_against_block(&block), Err(refused));
+}
+
+/// CVE-2012-2459: the last of three transactions again in the place of a fourth.
+#[test]
+fn a_repeated_hash_is_refused() {
+    let mut chain = Branch::from_genesis();
+    chain.mine(103, 0, 0).mine(20, 0, 1);
+    let block = chain.blocks.iter().find(|block| block.txids().len() == 3).unwrap();
+    let ids: Vec<[u8; 32]> = block.txids().iter().map(|id| id.to_byte_array()).collect();
+    let bits = [0b110_0101];
+    let forged = forge(block, 4, &[parent(ids[0], ids[1]), ids[2], ids[2]], &[0b1_1101]);
+    let hash = TxMerkleNode::from_byte_array(ids[2]);
+    assert_eq!(forged.check(), Err(ProofError::Repetition { hash }));
+    assert!(forge(block, 3, &[parent(ids[0], ids[1]), ids[2]], &bits).check().is_err(), "bits left over");
+}
+
+#[test]
+fn false_counts_and_empty_proofs_are_refused() {
+    let mut chain = Branch::from_genesis();
+    chain.mine(1, 0, 0);
+    let block = &chain.blocks[0];
+    let id = block.txids()[0].to_byte_array();
+    for count in [0, 16_667, u32::MAX] {
+        assert_eq!(forge(block, count, &[id], &[1]).check(), Err(ProofError::TransactionCount { seen: count }));
+    }
+    assert_eq!(forge(block, 1, &[id], &[0]).check(), Err(ProofError::Empty));
+    assert!(matches!(forge(block, 1, &[id], &[3]).check(), Err(ProofError::Shape { .. })), "a bit in the padding");
+    assert!(matches!(forge(block, 1, &[id], &[1, 0]).check(), Err(ProofError::Shape { .. })));
+    assert!(matches!(forge(block, 1, &[id, id], &[1]).check(), Err(ProofError::Shape { .. })));
+    assert_eq!(forge(block, 2, &[id, [1; 32]], &[1]).check(), Err(ProofError::NotMinimal));
+    assert_eq!(TxOutProof::make(block, &[]), Err(ProofError::Empty));
+    let txid = Txid::from_byte_array([5; 32]);
+    assert_eq!(TxOutProof::make(block, &[txid]), Err(ProofError::NotInBlock { txid, block: block.hash() }));
+}
+
+#[test]
+fn a_proof_is_held_against_the_active_chain() {
+    let mut trunk = Branch::from_genesis();
+    trunk.mine(105, 0, 2);
+    let mut state = in_memory();
+    let side = trunk.clone().mine(1, 1, 2).blocks[105].clone();
+    let mut winner = trunk.clone();
+    winner.mine(2, 2, 2);
+    connect_all(&mut state, &trunk.blocks);
+    let proof = |block: &DecodedBlock| TxOutProof::make(block, &[block.txids()[0]]).unwrap();
+    for block in &trunk.blocks {
+        let (height, proven) = proof(block).check_against_chain(&state).unwrap();
+        assert_eq!(state.active_at(height).unwrap().hash, block.hash());
+        assert_eq!(proven, [Proven { txid: block.txids()[0], position: 0 }]);
+    }
+    let unknown = ProofError::UnknownBlock { block: side.hash() };
+    assert_eq!(proof(&side).check_against_chain(&state), Err(unknown));
+    state.accept_block(side.clone(), NOW).unwrap();
+    assert_eq!(proof(&side).check_against_chain(&state).unwrap().0, 106);
+    for block in &winner.blocks[105..] {
+        state.accept_block(block.clone(), NOW).unwrap();
+    }
+    let left = ProofError::NotActive { block: side.hash(), height: 106 };
+    assert_eq!(proof(&side).check_against_chain(&state), Err(left));
+    let header_only = winner.clone().mine(1, 3, 0).blocks[107].clone();
+    state.accept_header(header_only.header(), NOW);
+    assert!(matches!(proof(&header_only).check_against_chain(&state), Err(ProofError::NotActive { .. })));
+}
