@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use adit_validator::coins::MAX_SCRIPT_SIZE;
-use bitcoin::ScriptBuf;
+use bitcoin::{ScriptBuf, Txid};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// What `adit --help` ends with: the exit codes hold for every subcommand.
 const EXIT_CODES: &str = "\
 Exit codes:
   0  all went well
-  1  the chain is invalid: a rule is broken (validate), or a known answer was not found (bench --solve)
+  1  the chain is invalid: a rule is broken (validate), a proof proves nothing (proof verify), or a known answer was not
+     found (bench --solve)
   2  wrong usage, or input that cannot be read
   3  something failed while running: a disk, a store, every device
 
@@ -32,6 +33,8 @@ pub enum Command {
     Up(UpArgs),
     /// Check blocks or headers from files; needs no data folder and no GPU
     Validate(ValidateArgs),
+    /// Make and verify proofs that a block holds a transaction, in the bytes of Bitcoin Core's gettxoutproof
+    Proof(ProofArgs),
     /// List the CPU and every GPU adapter, with the name that --device takes
     Devices(DevicesArgs),
     /// Measure the hashrate of devices and kernels against a plain loop over the sha2 crate
@@ -136,6 +139,89 @@ pub struct ValidateArgs {
     /// Threads that check scripts [default: one a logical CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `adit proof`.
+#[derive(Args, Debug)]
+pub struct ProofArgs {
+    /// What to do with a proof.
+    #[command(subcommand)]
+    pub command: ProofCommand,
+}
+
+/// The subcommands of `adit proof`.
+#[derive(Debug, Subcommand)]
+pub enum ProofCommand {
+    /// Print a proof in hexadecimal
+    Make(ProofMakeArgs),
+    /// Say what a proof proves
+    Verify(ProofVerifyArgs),
+}
+
+/// `adit proof make`.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("source").required(true).multiple(false))]
+pub struct ProofMakeArgs {
+    /// The transactions, all of one block, by their ids
+    #[arg(value_name = "TXID", required = true)]
+    pub txids: Vec<Txid>,
+
+    /// The serialized block that holds them
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub block: Option<PathBuf>,
+
+    /// Folder for chains, as `adit up` takes it
+    #[arg(long, value_name = "DIR", group = "source")]
+    pub datadir: Option<PathBuf>,
+
+    /// The block of the active chain that holds them, by its height [default: each is searched, from the tip down]
+    #[arg(long, value_name = "HEIGHT", requires = "datadir")]
+    pub at: Option<u32>,
+
+    /// Whose rules: main, testnet3, testnet4, signet, regtest or dev
+    #[arg(long, default_value = "main", value_name = "CHAIN")]
+    pub chain: String,
+}
+
+/// `adit proof verify`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Headers alone do not show how many transactions a block has. Then do not take an id for proven whose transaction has 64
+bytes.
+
+Exit codes:
+  0  the proof holds
+  1  it does not: the line says why
+  2  wrong usage or unreadable input: the line names the file and the byte")]
+#[command(group = clap::ArgGroup::new("known").required(true).multiple(false))]
+pub struct ProofVerifyArgs {
+    /// The proof in hexadecimal, in a file; - is standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub proof: PathBuf,
+
+    /// Hold it against this serialized block
+    #[arg(long, value_name = "FILE", group = "known")]
+    pub block: Option<PathBuf>,
+
+    /// Hold it against the chain with most work in this file of 80-byte headers, from genesis or from the one after it
+    #[arg(long, value_name = "FILE", group = "known")]
+    pub headers: Option<PathBuf>,
+
+    /// Hold it against the active chain in this folder for chains, as `adit up` takes it
+    #[arg(long, value_name = "DIR", group = "known")]
+    pub datadir: Option<PathBuf>,
+
+    /// A transaction that it must prove; if any is given, it must prove these and no others
+    #[arg(long, value_name = "TXID")]
+    pub txid: Vec<Txid>,
+
+    /// Whose rules: main, testnet3, testnet4, signet, regtest or dev
+    #[arg(long, default_value = "main", value_name = "CHAIN")]
+    pub chain: String,
 
     /// Print one JSON object instead of lines
     #[arg(long)]

@@ -13,6 +13,7 @@ mod interrupt;
 mod local_work;
 mod output;
 mod progress;
+mod proof;
 mod rate;
 mod template;
 mod up;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Up(args) => up::run(args),
         Command::Validate(args) => validate::run(args),
+        Command::Proof(args) => proof::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Bench(args) => bench::run(args),
     };

@@ -1,0 +1,233 @@
+//! `adit proof`: proofs that a block holds a transaction, made from a block or a data folder, and verified without either
+//! by whoever has the headers.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use adit_validator::block::{DecodedBlock, MAX_BLOCK_SERIALIZED_SIZE};
+use adit_validator::block_file::HeaderFile;
+use adit_validator::chain::ChainParams;
+use adit_validator::chainstate::{ChainState, HeaderOutcome, Options};
+use adit_validator::rules::validate_block_in_isolation;
+use adit_validator::store::StoreError;
+use adit_validator::txoutproof::{ProofError, Proven, TxOutProof};
+use anyhow::{Context, anyhow};
+use bitcoin::Txid;
+use bitcoin::hex::{DisplayHex, FromHex};
+use serde_json::json;
+
+use crate::cli::{ProofArgs, ProofCommand, ProofMakeArgs, ProofVerifyArgs};
+use crate::clock::unix_time;
+use crate::exit::{Exit, Failure, OrExit, Result};
+use crate::output;
+
+/// The longest text that is read for a proof: one of every transaction of the fullest block, and room to spare.
+const MAX_PROOF_TEXT: u64 = 4 << 20;
+
+pub fn run(args: &ProofArgs) -> Result {
+    match &args.command {
+        ProofCommand::Make(args) => make(args),
+        ProofCommand::Verify(args) => verify(args),
+    }
+}
+
+fn make(args: &ProofMakeArgs) -> Result {
+    let params = ChainParams::by_name(&args.chain).context("--chain").or_usage()?;
+    let block = match (&args.block, &args.datadir) {
+        (Some(path), _) => read_block(&params, path)?,
+        (None, Some(datadir)) => stored_block(&open_chain(datadir, params)?, args)?,
+        (None, None) => return Err(usage("give --block or --datadir")),
+    };
+    let proof = TxOutProof::make(&block, &args.txids).or_usage()?;
+    output::line(proof.encode().to_lower_hex_string())?;
+    Ok(())
+}
+
+/// The block of the active chain that holds the first of the transactions.
+fn stored_block(chain: &ChainState, args: &ProofMakeArgs) -> Result<DecodedBlock> {
+    let tip = chain.tip().height;
+    let heights = match args.at {
+        Some(height) if height > tip => return Err(usage(&format!("--at {height}: the chain ends at height {tip}"))),
+        Some(height) => height..=height,
+        None => 0..=tip,
+    };
+    for entry in heights.rev().filter_map(|height| chain.active_at(height)) {
+        if let Some(block) = chain.block(&entry.hash).or_running()?
+            && (args.at.is_some() || block.txids().contains(&args.txids[0]))
+        {
+            return Ok(block);
+        }
+    }
+    Err(usage(&format!("no block of the active chain has transaction {}", args.txids[0])))
+}
+
+/// What a proof was held against, and what it then proves.
+struct Verdict {
+    proven: Vec<Proven>,
+    height: Option<u32>,
+    /// Whether the block's own number of transactions is known, and not only what the proof says.
+    count_is_known: bool,
+}
+
+fn verify(args: &ProofVerifyArgs) -> Result {
+    let params = ChainParams::by_name(&args.chain).context("--chain").or_usage()?;
+    let proof = read_proof(&args.proof)?;
+    let verdict = match proof {
+        Ok(proof) => judge(args, params, &proof)?.map(|verdict| (proof, verdict)),
+        Err(error) => Err(error.into()),
+    };
+    match verdict {
+        Ok((proof, verdict)) if args.json => output::line(as_json(&proof, &verdict)).map(drop),
+        Ok((proof, verdict)) => output::line(as_text(&proof, &verdict)).map(drop),
+        Err(error) => {
+            if args.json {
+                output::line(json!({ "valid": false, "reason": error.to_string() }))?;
+            }
+            Err(Exit::new(Failure::Invalid, error.context(args.proof.display().to_string())))
+        }
+    }
+}
+
+/// Whether the proof holds. The outer error is about everything else.
+fn judge(
+    args: &ProofVerifyArgs,
+    params: ChainParams,
+    proof: &TxOutProof,
+) -> Result<std::result::Result<Verdict, anyhow::Error>> {
+    let held = if let Some(path) = &args.block {
+        let block = read_block(&params, path)?;
+        let proven = proof.check_against_block(&block);
+        proven.map(|proven| Verdict { proven, height: None, count_is_known: true })
+    } else if let Some(path) = &args.headers {
+        check_against_headers(proof, &read_headers(params, path)?)
+    } else if let Some(datadir) = &args.datadir {
+        let checked = proof.check_against_chain(&open_chain(datadir, params)?);
+        checked.map(|(height, proven)| Verdict { proven, height: Some(height), count_is_known: true })
+    } else {
+        return Err(usage("give --block, --headers or --datadir"));
+    };
+    Ok(held.map_err(anyhow::Error::new).and_then(|verdict| {
+        let mut seen: Vec<Txid> = verdict.proven.iter().map(|proven| proven.txid).collect();
+        let mut wanted = args.txid.clone();
+        seen.sort_unstable();
+        wanted.sort_unstable();
+        wanted.dedup();
+        match wanted.is_empty() || wanted == seen {
+            true => Ok(verdict),
+            false => Err(anyhow!("a proof of {}; wanted {}", listed(&seen), listed(&wanted))),
+        }
+    }))
+}
+
+fn listed(txids: &[Txid]) -> String {
+    txids.iter().map(Txid::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Holds a proof against headers alone, of which the best chain is the one that counts.
+fn check_against_headers(proof: &TxOutProof, chain: &ChainState) -> std::result::Result<Verdict, ProofError> {
+    let (tree, block) = (chain.headers(), proof.header().block_hash());
+    let id = tree.lookup(&block).ok_or(ProofError::UnknownBlock { block })?;
+    let (height, best) = (tree.entry(id).height, tree.best_header());
+    if height > tree.entry(best).height || tree.ancestor(best, height) != id {
+        return Err(ProofError::NotActive { block, height });
+    }
+    Ok(Verdict { proven: proof.check()?, height: Some(height), count_is_known: false })
+}
+
+fn as_json(proof: &TxOutProof, verdict: &Verdict) -> serde_json::Value {
+    let proven = verdict.proven.iter();
+    json!({
+        "valid": true,
+        "block": proof.header().block_hash().to_string(),
+        "height": verdict.height,
+        "transactions": proof.transactions(),
+        "transactions_checked": verdict.count_is_known,
+        "proven": proven.map(|proven| json!({ "txid": proven.txid.to_string(), "position": proven.position }))
+            .collect::<Vec<_>>(),
+    })
+}
+
+fn as_text(proof: &TxOutProof, verdict: &Verdict) -> String {
+    let height = verdict.height.map_or(String::new(), |height| format!(" at height {height}"));
+    let (block, count) = (proof.header().block_hash(), proof.transactions());
+    let mut lines: Vec<String> = verdict
+        .proven
+        .iter()
+        .map(|Proven { txid, position }| {
+            format!("{txid} is transaction {position} of {count} in block {block}{height}")
+        })
+        .collect();
+    if !verdict.count_is_known {
+        lines.push("not checked: the number of transactions, which needs the block".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn usage(what: &str) -> Exit {
+    Exit::new(Failure::Usage, anyhow!("{what}"))
+}
+
+/// A proof's text, whitespace around it left out, and then the proof.
+fn read_proof(path: &Path) -> Result<std::result::Result<TxOutProof, ProofError>> {
+    let mut text = String::new();
+    let read = match path.to_str() {
+        Some("-") => io::stdin().take(MAX_PROOF_TEXT + 1).read_to_string(&mut text),
+        _ => File::open(path).and_then(|file| file.take(MAX_PROOF_TEXT + 1).read_to_string(&mut text)),
+    };
+    let name = || path.display().to_string();
+    read.with_context(name).or_usage()?;
+    if text.len() as u64 > MAX_PROOF_TEXT {
+        return Err(usage(&format!("{}: more than {MAX_PROOF_TEXT} bytes", name())));
+    }
+    let bytes = Vec::<u8>::from_hex(text.trim()).context("wanted a proof in hexadecimal").with_context(name);
+    Ok(TxOutProof::decode(&bytes.or_usage()?))
+}
+
+/// Reads a block and checks all that it shows by itself.
+fn read_block(params: &ChainParams, path: &Path) -> Result<DecodedBlock> {
+    let name = || path.display().to_string();
+    let mut bytes = Vec::new();
+    let file = File::open(path).with_context(name).or_usage()?;
+    file.take(MAX_BLOCK_SERIALIZED_SIZE as u64 + 1).read_to_end(&mut bytes).with_context(name).or_usage()?;
+    let block = DecodedBlock::decode(bytes).with_context(name).or_usage()?;
+    match validate_block_in_isolation(params, &block) {
+        Ok(()) => Ok(block),
+        Err(error) => Err(Exit::new(Failure::Invalid, anyhow!("{}: block {}: {error}", name(), block.hash()))),
+    }
+}
+
+/// Reads headers into a tree, each checked in its place.
+fn read_headers(params: ChainParams, path: &Path) -> Result<ChainState> {
+    let name = || path.display().to_string();
+    let mut chain = ChainState::in_memory(params, None, Options::default()).or_running()?;
+    let file = File::open(path).with_context(name).or_usage()?;
+    for (header, byte) in HeaderFile::new(file).zip((0..).step_by(80)) {
+        let header = header.with_context(name).or_usage()?;
+        let reason = match chain.accept_header(&header, unix_time()) {
+            HeaderOutcome::Accepted { .. } | HeaderOutcome::Known { .. } => continue,
+            HeaderOutcome::Invalid(error) => error.to_string(),
+            outcome => format!("{outcome:?}"),
+        };
+        let error = anyhow!("{}: byte {byte}: header {}: {reason}", name(), header.block_hash());
+        return Err(Exit::new(Failure::Invalid, error));
+    }
+    Ok(chain)
+}
+
+/// Opens the chain in a folder for chains; makes none.
+fn open_chain(datadir: &Path, params: ChainParams) -> Result<ChainState> {
+    let folder = datadir.join(&params.name);
+    if !folder.is_dir() {
+        return Err(usage(&format!("--datadir: no chain {} in {}", params.name, datadir.display())));
+    }
+    ChainState::open(&folder, params, Options::default()).map_err(|error| {
+        let failure = match error {
+            StoreError::Damaged { .. } | StoreError::DamagedRecord { .. } | StoreError::Database { .. } => {
+                Failure::Running
+            }
+            _ => Failure::Usage,
+        };
+        Exit::new(failure, anyhow!(error).context(format!("--datadir: cannot use {}", folder.display())))
+    })
+}
