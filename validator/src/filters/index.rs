@@ -194,8 +194,7 @@ impl FilterIndex {
         }
         let (first, mut header) = self.next_on(chain)?;
         let tip = chain.tip().height;
-        let (pieces, at) = self.gather(chain, first)?;
-        let (Some(at), false) = (at, pieces.is_empty()) else { return Ok(Progress { built: 0, behind: 0 }) };
+        let (pieces, Some(at)) = self.gather(chain, first)? else { return Ok(Progress { built: 0, behind: 0 }) };
         let contents: Vec<Option<BlockFilter>> = pieces.par_iter().map(Piece::filter).collect();
 
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
@@ -239,7 +238,7 @@ impl FilterIndex {
         Ok((0, header_before_genesis()))
     }
 
-    /// Reads what the next step needs, and says which block it leads to.
+    /// Reads what the next step needs, and says which block it leads to; `None`: there is no step to take.
     fn gather(&self, chain: &ChainState, first: u32) -> Result<(Vec<Piece>, Option<Position>), FilterError> {
         let (mut pieces, mut at, mut bytes) = (Vec::new(), None, 0);
         for height in first..=chain.tip().height {
