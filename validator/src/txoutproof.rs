@@ -255,7 +255,8 @@ impl TxOutProof {
         let mut walk = Walk { proof: self, bits: 0, hashes: 0, proven: Vec::new() };
         let height = self.transactions.next_power_of_two().ilog2();
         let root = TxMerkleNode::from_byte_array(walk.node(height, 0)?);
-        let spare_bits = self.flags.last().is_some_and(|last| walk.bits % 8 != 0 && last >> (walk.bits % 8) != 0);
+        let spare_bits =
+            self.flags.last().is_some_and(|last| !walk.bits.is_multiple_of(8) && last >> (walk.bits % 8) != 0);
         if walk.hashes != self.hashes.len() || walk.bits.div_ceil(8) != self.flags.len() || spare_bits {
             return Err(self.shape());
         }

@@ -28,10 +28,15 @@ use bitcoin::{Amount, Block, ScriptBuf, Witness};
 /// A chain is left before signet's first retarget, which would make its blocks harder.
 const MAX_HEIGHT: u32 = 1_900;
 
-/// How many blocks to judge on each network: `ADIT_DIFFERENTIAL_BLOCKS`, or two hundred.
-fn blocks_to_judge() -> usize {
+/// How many blocks to judge on a network: `ADIT_DIFFERENTIAL_BLOCKS`, or a few hundred; fewer where each takes five million
+/// hashes.
+fn blocks_to_judge(network: &Network) -> usize {
+    let few = match network {
+        Network::Regtest => 300,
+        Network::Signet(_) => 100,
+    };
     let blocks = std::env::var("ADIT_DIFFERENTIAL_BLOCKS");
-    blocks.map_or(200, |blocks| blocks.parse().expect("ADIT_DIFFERENTIAL_BLOCKS is a number"))
+    blocks.map_or(few, |blocks| blocks.parse().expect("ADIT_DIFFERENTIAL_BLOCKS is a number"))
 }
 
 /// The same chain twice, and where new blocks for it come from.
@@ -293,7 +298,7 @@ fn commitment_of(block: &mut Block) -> &mut ScriptBuf {
 
 /// Judges blocks until there are enough, on as many chains as that takes.
 fn campaign(network: &Network, first_seed: u64) -> BTreeMap<String, usize> {
-    let (wanted, mut reasons) = (blocks_to_judge(), BTreeMap::new());
+    let (wanted, mut reasons) = (blocks_to_judge(network), BTreeMap::new());
     let judged = |reasons: &BTreeMap<String, usize>| reasons.values().sum::<usize>();
     for seed in first_seed.. {
         let missing = wanted.saturating_sub(judged(&reasons));

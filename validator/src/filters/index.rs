@@ -192,25 +192,20 @@ impl FilterIndex {
         if self.stopped {
             return Err(StoreError::Stopped.into());
         }
-        let (first, mut header) = self.next_on(chain)?;
-        let tip = chain.tip().height;
-        let (pieces, Some(at)) = self.gather(chain, first)? else { return Ok(Progress { built: 0, behind: 0 }) };
-        let contents: Vec<Option<BlockFilter>> = pieces.par_iter().map(Piece::filter).collect();
+        let (from, mut header) = self.last_indexed(chain)?;
+        let blocks = read_blocks(chain, from.map_or(0, |from| from.height + 1))?;
+        let at = blocks.last().map(|last| Position { height: last.height, hash: last.block.hash() }).or(from);
+        let Some(at) = at.filter(|at| self.position != Some(*at)) else { return Ok(Progress { built: 0, behind: 0 }) };
+        let filters: Vec<BlockFilter> = blocks.par_iter().map(|read| basic_filter(&read.block, &read.undo)).collect();
 
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
-        let mut built = 0;
-        for (piece, filter) in pieces.iter().zip(contents) {
-            let (Piece::New { height, block, .. }, Some(filter)) = (piece, filter) else {
-                header = piece.known_header().unwrap_or(header);
-                continue;
-            };
+        for (Read { height, block, .. }, filter) in blocks.iter().zip(filters) {
             let hash = FilterHash::hash(&filter.content);
             header = hash.filter_header(&header);
             let key = key(*height, &block.hash());
             let record = Record { previous: block.header().prev_blockhash, hash, header };
             batch.insert(&self.records, key, record.encode());
             batch.insert(&self.filters, key, filter.content);
-            built += 1;
         }
         batch.insert(&self.meta, POSITION_KEY, key(at.height, &at.hash));
         if let Err(source) = batch.commit() {
@@ -218,47 +213,32 @@ impl FilterIndex {
             return Err(self.database_error(source).into());
         }
         self.position = Some(at);
-        Ok(Progress { built, behind: tip - at.height })
+        Ok(Progress { built: blocks.len(), behind: chain.tip().height - at.height })
     }
 
-    /// The first height of the active chain after the blocks that the index has, and the filter header before it.
+    /// The last block of the active chain that the index has, with its filter header; before genesis there is none.
     ///
     /// The way back from a branch that was left leads along the index's own records: a chain state that lost its last
-    /// blocks in a crash need not know where the index is.
-    fn next_on(&self, chain: &ChainState) -> Result<(u32, FilterHeader), FilterError> {
-        let mut at = self.position;
+    /// blocks in a crash need not know where the index is. The index has every ancestor of what it has, so what it knows
+    /// of a branch that came back are the first blocks above the fork.
+    fn last_indexed(&self, chain: &ChainState) -> Result<(Option<Position>, FilterHeader), FilterError> {
+        let (mut at, mut header) = (self.position, header_before_genesis());
         while let Some(Position { height, hash }) = at {
             let record = self.record(height, &hash)?;
             let record = record.ok_or_else(|| damaged("records", &key(height, &hash), "it is missing".to_owned()))?;
             if chain.active_at(height).is_some_and(|entry| entry.hash == hash) {
-                return Ok((height + 1, record.header));
+                header = record.header;
+                break;
             }
             at = height.checked_sub(1).map(|height| Position { height, hash: record.previous });
         }
-        Ok((0, header_before_genesis()))
-    }
-
-    /// Reads what the next step needs, and says which block it leads to; `None`: there is no step to take.
-    fn gather(&self, chain: &ChainState, first: u32) -> Result<(Vec<Piece>, Option<Position>), FilterError> {
-        let (mut pieces, mut at, mut bytes) = (Vec::new(), None, 0);
-        for height in first..=chain.tip().height {
-            let Some(Entry { hash, .. }) = chain.active_at(height) else { break };
-            let piece = match self.record(height, hash)? {
-                Some(record) => Piece::Known(record.header),
-                None => {
-                    let block = chain.block(hash)?.ok_or(StoreError::NotKept { hash: *hash })?;
-                    let undo = chain.undo(hash)?.ok_or(StoreError::NotKept { hash: *hash })?;
-                    bytes += block.raw().len();
-                    Piece::New { height, block, undo }
-                }
-            };
-            pieces.push(piece);
-            at = Some(Position { height, hash: *hash });
-            if bytes >= STEP_BYTES || pieces.len() >= STEP_BLOCKS {
-                break;
-            }
+        while let Some(next) = chain.active_at(at.map_or(0, |at| at.height + 1))
+            && let Some(record) = self.record(next.height, &next.hash)?
+        {
+            at = Some(Position { height: next.height, hash: next.hash });
+            header = record.header;
         }
-        Ok((pieces, at))
+        Ok((at, header))
     }
 
     /// The filter of a block of any branch that the index has followed.
@@ -354,28 +334,27 @@ impl FilterIndex {
     }
 }
 
-/// A block on the way to the tip.
-enum Piece {
-    /// Its filter was made when its branch was active before.
-    Known(FilterHeader),
-    /// Its filter is to be made.
-    New { height: u32, block: DecodedBlock, undo: BlockUndo },
+/// A block and what it spent.
+struct Read {
+    height: u32,
+    block: DecodedBlock,
+    undo: BlockUndo,
 }
 
-impl Piece {
-    fn filter(&self) -> Option<BlockFilter> {
-        match self {
-            Piece::Known(_) => None,
-            Piece::New { block, undo, .. } => Some(basic_filter(block, undo)),
+/// Reads the blocks of one step from the active chain, from height `first`.
+fn read_blocks(chain: &ChainState, first: u32) -> Result<Vec<Read>, StoreError> {
+    let (mut blocks, mut bytes) = (Vec::new(), 0);
+    for height in first..=chain.tip().height {
+        let Some(Entry { hash, .. }) = chain.active_at(height) else { break };
+        let block = chain.block(hash)?.ok_or(StoreError::NotKept { hash: *hash })?;
+        let undo = chain.undo(hash)?.ok_or(StoreError::NotKept { hash: *hash })?;
+        bytes += block.raw().len();
+        blocks.push(Read { height, block, undo });
+        if bytes >= STEP_BYTES || blocks.len() >= STEP_BLOCKS {
+            break;
         }
     }
-
-    fn known_header(&self) -> Option<FilterHeader> {
-        match self {
-            Piece::Known(header) => Some(*header),
-            Piece::New { .. } => None,
-        }
-    }
+    Ok(blocks)
 }
 
 fn lookup(tree: &HeaderTree, hash: &BlockHash) -> Result<EntryId, FilterError> {
