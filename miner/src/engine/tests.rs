@@ -643,7 +643,7 @@ fn a_hot_device_slows_down_pauses_and_comes_back() {
     assert_eq!(snapshot.devices[1].reading.and_then(|reading| reading.temperature_celsius), Some(70.0));
     assert_eq!(snapshot.devices[0].reading, None);
 
-    sensor.temperature.store(95, Ordering::Release);
+    sensor.temperature.store(83, Ordering::Release);
     let down = paces(Pace::Paused);
     assert!(down.ends_with(&[Pace::ThreeQuarters, Pace::Half, Pace::Quarter, Pace::Paused]), "{down:?}");
     let paused = rig.engine.snapshot();
