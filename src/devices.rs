@@ -5,9 +5,13 @@ use std::env;
 use std::num::NonZeroUsize;
 #[cfg(target_os = "linux")]
 use std::process::Command;
+use std::sync::Arc;
 
 use adit_hash::Backend;
-use adit_miner::{CpuDevice, CpuSettings, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, Devices, Selection};
+use adit_miner::{
+    CpuDevice, CpuSettings, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, DeviceOpener, Devices, Reading,
+    Selection, sensor_of,
+};
 use anyhow::Context;
 use serde_json::{Value, json};
 
@@ -22,20 +26,35 @@ const NO_DEVICE_SELECT: &str = "NODEVICE_SELECT";
 
 pub fn run(args: &DevicesArgs) -> Result {
     let devices = list(CpuSettings::default(), &Selection::All).or_running()?;
+    let read = |info| sensor_of(info).map(|sensor| sensor.read()).unwrap_or_default();
+    let looked_at = devices.infos().iter().map(|info| (info, read(info)));
     if args.json {
-        output::line(json!({ "devices": devices.infos().iter().map(as_json).collect::<Vec<_>>() }))?;
+        let objects: Vec<_> = looked_at.map(|(info, reading)| as_json(info, &reading)).collect();
+        output::line(json!({ "devices": objects }))?;
     } else {
-        output::line(devices.infos().iter().map(as_text).collect::<Vec<_>>().join("\n"))?;
+        output::line(looked_at.map(|(info, reading)| as_text(info, &reading)).collect::<Vec<_>>().join("\n"))?;
     }
     Ok(())
 }
 
 /// The devices that the flags name, ready to run; at least one. Called before anything is printed or opened.
 pub fn open(args: &DeviceArgs) -> Result<Vec<Box<dyn Device>>> {
+    open_by(args, Devices::open)
+}
+
+/// The same, each in a way that can be repeated when it fails.
+pub fn openers(args: &DeviceArgs) -> Result<Vec<Arc<dyn DeviceOpener>>> {
+    open_by(args, Devices::opener)
+}
+
+fn open_by<D>(
+    args: &DeviceArgs,
+    open: impl Fn(&Devices, DeviceId) -> std::result::Result<D, DeviceError>,
+) -> Result<Vec<D>> {
     let selection = selection(args)?.unwrap_or_default();
     let devices = list(cpu_settings(args)?, &selection).context("--backend").or_usage()?;
     let ids = devices.select(&selection).context("--device").or_usage()?;
-    open_each(&selection, ids, |id| devices.open(id))
+    open_each(&selection, ids, |id| open(&devices, id))
 }
 
 /// Opens each of `ids`. One that fails is an error where the user named it; otherwise it is left out with a warning, as
@@ -127,9 +146,9 @@ fn kernels() -> Vec<&'static str> {
     Backend::supported().map(Backend::name).collect()
 }
 
-fn as_text(info: &DeviceInfo) -> String {
+fn as_text(info: &DeviceInfo, reading: &Reading) -> String {
     let name = format!("{}  {}", info.id, info.name);
-    match &info.kind {
+    let mut lines = match &info.kind {
         DeviceKind::Cpu(cpu) => {
             let (threads, sets) = (counted(cpu.threads as u64, "thread"), cpu.instruction_sets.join(" "));
             let kernels = kernels().join(", ");
@@ -142,11 +161,46 @@ fn as_text(info: &DeviceInfo) -> String {
             format!("{name}\n      {sort}, {interface}\n      driver {}", gpu.driver)
         }
         _ => name,
+    };
+    let sensors = sensors(reading);
+    if !sensors.is_empty() {
+        lines += &format!("\n      {}", sensors.join(", "));
     }
+    lines
 }
 
-fn as_json(info: &DeviceInfo) -> Value {
-    let mut object = json!({ "id": info.id.to_string(), "name": info.name });
+/// What a device's sensors say, as far as they say anything.
+fn sensors(reading: &Reading) -> Vec<String> {
+    [
+        reading.temperature_celsius.map(|degrees| format!("{degrees:.0} °C")),
+        reading.power_watts.map(|watts| format!("{watts:.0} W")),
+        reading.fan_percent.map(|percent| format!("fan {percent:.0} %")),
+        reading.fan_rpm.map(|turns| format!("fan {turns:.0} rpm")),
+        reading.core_clock_mhz.map(|clock| format!("core {clock:.0} MHz")),
+        reading.memory_clock_mhz.map(|clock| format!("memory {clock:.0} MHz")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The same by the names of [`Reading`]'s fields.
+fn sensors_as_json(reading: &Reading) -> Value {
+    let fields = [
+        ("temperature_celsius", reading.temperature_celsius),
+        ("power_watts", reading.power_watts),
+        ("fan_percent", reading.fan_percent),
+        ("fan_rpm", reading.fan_rpm),
+        ("core_clock_mhz", reading.core_clock_mhz),
+        ("memory_clock_mhz", reading.memory_clock_mhz),
+    ];
+    let known = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?))));
+    Value::Object(known.collect())
+}
+
+fn as_json(info: &DeviceInfo, reading: &Reading) -> Value {
+    let sensors = sensors_as_json(reading);
+    let mut object = json!({ "id": info.id.to_string(), "name": info.name, "sensors": sensors });
     match &info.kind {
         DeviceKind::Cpu(cpu) => {
             object["kind"] = "cpu".into();
@@ -180,6 +234,16 @@ mod tests {
             _ => Ok(id),
         };
         open_each(selection, ids.to_vec(), broken).ok()
+    }
+
+    #[test]
+    fn sensors_are_shown_as_far_as_they_are_known() {
+        let mut reading = Reading::default();
+        assert_eq!((sensors(&reading), sensors_as_json(&reading)), (vec![], json!({})));
+        reading.temperature_celsius = Some(61.4);
+        reading.fan_rpm = Some(1_234.0);
+        assert_eq!(sensors(&reading), ["61 °C", "fan 1234 rpm"]);
+        assert_eq!(sensors_as_json(&reading), json!({ "temperature_celsius": 61.4, "fan_rpm": 1234.0 }));
     }
 
     #[test]

@@ -353,32 +353,31 @@ mod tests {
         assert_eq!(throttle.observe(at(2_100.0), None), Pace::Paused);
     }
 
-    /// Runs a device for a minute whose batches take `batch` on each of `threads` threads, `lag` apart at first, and returns
-    /// the share of time in which any was busy.
+    /// Runs a device whose threads take `batches` each, over and over, for four minutes, and returns the share of time in
+    /// which any of them was busy.
     fn busy_share(pace: Pace, batches: &[Duration]) -> f64 {
-        let start = Instant::now();
-        let end = start + seconds(240.0);
-        let (mut pulse, mut now, mut busy) = (Pulse::default(), start, Duration::ZERO);
-        let mut ends: Vec<Option<Instant>> = vec![None; batches.len()];
-        while now < end {
-            for thread in 0..batches.len() {
-                if ends[thread].is_some_and(|end| end <= now) {
-                    ends[thread] = None;
+        const TICK: Duration = Duration::from_millis(1);
+        const TICKS: u32 = 240_000;
+        let (mut pulse, mut now, mut busy) = (Pulse::default(), Instant::now(), 0);
+        let mut threads: Vec<(Duration, Option<Instant>)> = batches.iter().map(|batch| (*batch, None)).collect();
+        for _ in 0..TICKS {
+            for (_, end) in &mut threads {
+                if end.is_some_and(|end| end <= now) {
+                    *end = None;
                     pulse.batch_ended(pace, now);
                 }
             }
-            for thread in 0..batches.len() {
-                let in_flight = ends.iter().any(Option::is_some);
-                if ends[thread].is_none() && pulse.may_begin(pace, in_flight, now) {
-                    ends[thread] = Some(now + batches[thread]);
+            let mut in_flight = threads.iter().any(|(_, end)| end.is_some());
+            for (batch, end) in &mut threads {
+                if end.is_none() && pulse.may_begin(pace, in_flight, now) {
+                    *end = Some(now + *batch);
+                    in_flight = true;
                 }
             }
-            if ends.iter().any(Option::is_some) {
-                busy += Duration::from_millis(1);
-            }
-            now += Duration::from_millis(1);
+            busy += u32::from(in_flight);
+            now += TICK;
         }
-        busy.as_secs_f64() / 240.0
+        f64::from(busy) / f64::from(TICKS)
     }
 
     #[test]

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use adit_hash::{Backend, Target};
 use adit_miner::{
-    Coinbase, CpuDevice, CpuSettings, Device, DeviceError, DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState, Devices,
-    Draw, Engine, EngineOptions, Feed, Selection, Snapshot, Solution, Submission, Template, TemplateId, WatchdogPolicy, Work, WorkSource, sha256d,
+    Coinbase, CpuDevice, CpuSettings, Device, DeviceError, DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState,
+    Devices, Draw, Engine, EngineOptions, Feed, Selection, Snapshot, Solution, Submission, Template, TemplateId,
+    WatchdogPolicy, Work, WorkSource, sha256d,
 };
 use crossbeam::channel::{Receiver, Sender, unbounded};
 

@@ -267,9 +267,7 @@ fn serve(shared: &Shared, tenure: &Arc<Tenure>, opener: &dyn DeviceOpener, tell:
         drop(opened.take());
         Ok(())
     }));
-    say(What::Ended(
-        outcome.unwrap_or_else(|panic| Err(DeviceError::Panicked(panic_text(panic.as_ref())))),
-    ));
+    say(What::Ended(outcome.unwrap_or_else(|panic| Err(DeviceError::Panicked(panic_text(panic.as_ref()))))));
     // One that failed is closed after: its driver may hang or panic once more.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(opened)));
 }

@@ -537,8 +537,7 @@ fn devices_without_work_and_devices_that_wait_for_the_judge_are_not_sick() {
     source.withdrawn.store(true, Ordering::Release);
     let openers = [canary, finder, idler].map(|opener| Arc::new(opener) as Arc<dyn DeviceOpener>);
     let reader = clock.clone();
-    let engine =
-        Engine::start_by(Box::new(move || reader.now()), source.clone(), openers.to_vec(), quick()).unwrap();
+    let engine = Engine::start_by(Box::new(move || reader.now()), source.clone(), openers.to_vec(), quick()).unwrap();
     let rig = Rig { engine, clock };
     rig.wait(|snapshot| snapshot.devices.iter().all(|device| device.state == DeviceState::Mining));
     source.withdrawn.store(false, Ordering::Release);
