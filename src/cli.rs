@@ -98,7 +98,7 @@ pub struct UpArgs {
     pub max_temp: Option<u16>,
 
     /// Open a device again that has work and makes no progress for this long, in seconds. A slow device is given ten times what
-    /// its slowest batch took
+    /// its slowest batch took of late
     #[arg(long, default_value_t = 45, value_name = "S", value_parser = clap::value_parser!(u64).range(5..=3600))]
     pub stall: u64,
 

@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use adit_hash::Backend;
 use adit_miner::{
-    CpuDevice, CpuSettings, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, DeviceOpener, Devices, Reading,
-    Selection, sensor_of,
+    CpuDevice, CpuSettings, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, DeviceOpener, Devices, Selection,
 };
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -26,13 +25,10 @@ const NO_DEVICE_SELECT: &str = "NODEVICE_SELECT";
 
 pub fn run(args: &DevicesArgs) -> Result {
     let devices = list(CpuSettings::default(), &Selection::All).or_running()?;
-    let read = |info| sensor_of(info).map(|sensor| sensor.read()).unwrap_or_default();
-    let looked_at = devices.infos().iter().map(|info| (info, read(info)));
     if args.json {
-        let objects: Vec<_> = looked_at.map(|(info, reading)| as_json(info, &reading)).collect();
-        output::line(json!({ "devices": objects }))?;
+        output::line(json!({ "devices": devices.infos().iter().map(as_json).collect::<Vec<_>>() }))?;
     } else {
-        output::line(looked_at.map(|(info, reading)| as_text(info, &reading)).collect::<Vec<_>>().join("\n"))?;
+        output::line(devices.infos().iter().map(as_text).collect::<Vec<_>>().join("\n"))?;
     }
     Ok(())
 }
@@ -146,9 +142,9 @@ fn kernels() -> Vec<&'static str> {
     Backend::supported().map(Backend::name).collect()
 }
 
-fn as_text(info: &DeviceInfo, reading: &Reading) -> String {
+fn as_text(info: &DeviceInfo) -> String {
     let name = format!("{}  {}", info.id, info.name);
-    let mut lines = match &info.kind {
+    match &info.kind {
         DeviceKind::Cpu(cpu) => {
             let (threads, sets) = (counted(cpu.threads as u64, "thread"), cpu.instruction_sets.join(" "));
             let kernels = kernels().join(", ");
@@ -161,46 +157,11 @@ fn as_text(info: &DeviceInfo, reading: &Reading) -> String {
             format!("{name}\n      {sort}, {interface}\n      driver {}", gpu.driver)
         }
         _ => name,
-    };
-    let sensors = sensors(reading);
-    if !sensors.is_empty() {
-        lines += &format!("\n      {}", sensors.join(", "));
     }
-    lines
 }
 
-/// What a device's sensors say, as far as they say anything.
-fn sensors(reading: &Reading) -> Vec<String> {
-    [
-        reading.temperature_celsius.map(|degrees| format!("{degrees:.0} °C")),
-        reading.power_watts.map(|watts| format!("{watts:.0} W")),
-        reading.fan_percent.map(|percent| format!("fan {percent:.0} %")),
-        reading.fan_rpm.map(|turns| format!("fan {turns:.0} rpm")),
-        reading.core_clock_mhz.map(|clock| format!("core {clock:.0} MHz")),
-        reading.memory_clock_mhz.map(|clock| format!("memory {clock:.0} MHz")),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
-/// The same by the names of [`Reading`]'s fields.
-fn sensors_as_json(reading: &Reading) -> Value {
-    let fields = [
-        ("temperature_celsius", reading.temperature_celsius),
-        ("power_watts", reading.power_watts),
-        ("fan_percent", reading.fan_percent),
-        ("fan_rpm", reading.fan_rpm),
-        ("core_clock_mhz", reading.core_clock_mhz),
-        ("memory_clock_mhz", reading.memory_clock_mhz),
-    ];
-    let known = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?))));
-    Value::Object(known.collect())
-}
-
-fn as_json(info: &DeviceInfo, reading: &Reading) -> Value {
-    let sensors = sensors_as_json(reading);
-    let mut object = json!({ "id": info.id.to_string(), "name": info.name, "sensors": sensors });
+fn as_json(info: &DeviceInfo) -> Value {
+    let mut object = json!({ "id": info.id.to_string(), "name": info.name });
     match &info.kind {
         DeviceKind::Cpu(cpu) => {
             object["kind"] = "cpu".into();
@@ -234,16 +195,6 @@ mod tests {
             _ => Ok(id),
         };
         open_each(selection, ids.to_vec(), broken).ok()
-    }
-
-    #[test]
-    fn sensors_are_shown_as_far_as_they_are_known() {
-        let mut reading = Reading::default();
-        assert_eq!((sensors(&reading), sensors_as_json(&reading)), (vec![], json!({})));
-        reading.temperature_celsius = Some(61.4);
-        reading.fan_rpm = Some(1_234.0);
-        assert_eq!(sensors(&reading), ["61 °C", "fan 1234 rpm"]);
-        assert_eq!(sensors_as_json(&reading), json!({ "temperature_celsius": 61.4, "fan_rpm": 1234.0 }));
     }
 
     #[test]

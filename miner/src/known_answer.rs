@@ -110,7 +110,8 @@ fn check(question: &KnownAnswer, work: &Work, searched: u64, mut candidates: Vec
         return Err(format!("nonce {hit} missed"));
     }
     // A device compares the most significant word only, so there may be more candidates than hits.
-    match candidates.iter().find(|nonce| work.judge(**nonce) == Verdict::Wrong) {
+    let is_hit = |nonce: &u32| question.hits.binary_search_by_key(&place(nonce), place).is_ok();
+    match candidates.iter().find(|nonce| !is_hit(nonce) && work.judge(**nonce) == Verdict::Wrong) {
         Some(nonce) if u64::from(place(nonce)) < question.range.count => {
             Err(format!("nonce {nonce} reported, and is no hit"))
         }

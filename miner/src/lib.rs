@@ -30,5 +30,5 @@ pub use job::{Extranonce, Job, JobError, MAX_BRANCH_LEN, MAX_EXTRANONCE_LEN, Ver
 pub use known_answer::test as test_known_answers;
 pub use measure::{MeasurePlan, Solved, measure, solve};
 pub use telemetry::{Reading, Sensor, sensor_of};
-pub use throttle::{Pace, Throttle, ThrottlePolicy};
+pub use throttle::{Pace, ThrottlePolicy};
 pub use work::{Coinbase, Solution, Submission, Template, TemplateId, WorkSource};

@@ -79,7 +79,7 @@ impl Tenure {
 
     /// The device gave an answer of the known-answer test.
     pub(super) fn answered(&self, now: Instant) {
-        self.lock().life.beat(now);
+        self.lock().life.answers(now);
     }
 
     /// The device passed the known-answer test.
@@ -192,7 +192,7 @@ impl Feed for TenureFeed<'_> {
             if ledger.template == Some(work.template) {
                 ledger.in_flight = ledger.in_flight.saturating_sub(work.range.count);
             }
-            ledger.life.beat(now);
+            ledger.life.reports(now);
             ledger.pulse.batch_ended(pace, now);
             // Under the lock, so that a tenure's nonces are either counted or unsearched.
             stats.add_hashes(work.range.count);

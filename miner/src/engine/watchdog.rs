@@ -15,8 +15,8 @@ pub struct WatchdogPolicy {
     /// and it is longer than the half minute after which a GPU gives a dispatch up by itself, since that ends in order,
     /// whereas a thread that does not return can only be left behind.
     pub stall: Duration,
-    /// The times that a device may be slower than it ever was since its opening before it hangs. A slow device is not sick:
-    /// one that takes 10 s a batch has 100 s for the next, however short `stall` is. Ten, as batches grow by less at a time.
+    /// The times that a device may be slower than it has been of late before it hangs. A slow device is not sick: one that takes
+    /// 10 s a batch has 100 s for the next, however short `stall` is. Ten, as batches grow by less at a time.
     pub slack: u32,
     /// The same as `stall` for the opening and the known-answer test, in which drivers compile the kernel.
     pub opening: Duration,
@@ -117,7 +117,8 @@ impl Health {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SignsOfLife {
     last: Instant,
-    /// The longest time from one sign of life to the next, the opening left out.
+    /// The longest time from one report to the next, the opening left out; an eighth fades with every report of mining, so
+    /// that a kernel's compilation or one bad moment is not the measure for good.
     longest: Duration,
     /// Calls to the feed that have not returned. A device that waits in there, for a judge that has its hands full, waits
     /// for us.
@@ -129,10 +130,16 @@ impl SignsOfLife {
         Self { last: now, longest: Duration::ZERO, in_feed: 0 }
     }
 
-    /// A sign of life that tells how long such a sign takes: a report.
-    pub(super) fn beat(&mut self, now: Instant) {
+    /// A report of the known-answer test. Its batches are small and tell less than those of mining, so none fades.
+    pub(super) fn answers(&mut self, now: Instant) {
         self.longest = self.longest.max(now.saturating_duration_since(self.last));
         self.last = now;
+    }
+
+    /// A report of mining.
+    pub(super) fn reports(&mut self, now: Instant) {
+        self.longest -= self.longest / 8;
+        self.answers(now);
     }
 
     /// A sign of life that tells nothing of the device's speed.
@@ -150,7 +157,7 @@ impl SignsOfLife {
     }
 
     /// How long the device has given no sign of life, if that is too long: longer than `patience`, and longer than
-    /// [`WatchdogPolicy::slack`] times what it ever took.
+    /// [`WatchdogPolicy::slack`] times what it took of late.
     pub(super) fn stalled(&self, patience: Duration, slack: u32, now: Instant) -> Option<Duration> {
         let silence = now.saturating_duration_since(self.last);
         let allowed = patience.max(self.longest.saturating_mul(slack));
@@ -215,13 +222,20 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let stalled = |life: &SignsOfLife, now| life.stalled(Duration::from_secs(5), 10, now);
         let mut slow = SignsOfLife::new(start);
-        slow.beat(at(10));
-        assert_eq!(stalled(&slow, at(110)), None, "10 s a batch and 5 s of patience: not sick");
-        assert_eq!(stalled(&slow, at(111)), Some(Duration::from_secs(101)));
+        (1..=10).for_each(|i| slow.reports(at(10 * i)));
+        assert_eq!(stalled(&slow, at(200)), None, "10 s a batch and 5 s of patience: not sick");
+        assert_eq!(stalled(&slow, at(201)), Some(Duration::from_secs(101)));
         let mut quick = SignsOfLife::new(start);
-        (1..=10).for_each(|i| quick.beat(start + Duration::from_millis(50 * i)));
+        (1..=10).for_each(|i| quick.reports(start + Duration::from_millis(50 * i)));
         assert_eq!(stalled(&quick, at(5)), None);
         assert!(stalled(&quick, at(6)).is_some());
+        // What the test took is kept through the test, and fades in mining.
+        let mut compiles = SignsOfLife::new(start);
+        compiles.answers(at(20));
+        (0..500).for_each(|_| compiles.answers(at(20)));
+        assert_eq!(stalled(&compiles, at(220)), None);
+        (0..100).for_each(|_| compiles.reports(at(20)));
+        assert!(stalled(&compiles, at(26)).is_some());
         // Time without work is no measure of speed.
         quick.reset(at(1_000));
         assert!(stalled(&quick, at(1_006)).is_some());
