@@ -94,8 +94,9 @@ fn draw(svg: &mut String, top: f64, name: &str, colour: &str, row: &Row, most: f
 
 /// One line of text at the left margin, cut where it has more than `most` letters; pointing at it shows the whole.
 fn text(svg: &mut String, baseline: f64, line: &str, most: usize) {
-    let shown = cut(line, most);
-    let title = if shown == line { String::new() } else { format!("<title>{}</title>", escaped(line)) };
+    let line = printable(line);
+    let shown = cut(&line, most);
+    let title = if shown == line { String::new() } else { format!("<title>{}</title>", escaped(&line)) };
     write(svg, format_args!("<text x=\"{MARGIN}\" y=\"{baseline}\">{title}{}</text>\n", escaped(&shown)));
 }
 
@@ -108,9 +109,9 @@ fn letters(pixels: f64) -> usize {
     (pixels / (FONT * LETTER)) as usize
 }
 
-/// The first `most` columns. A letter outside of Latin, Greek and Cyrillic may be two wide, and counts so.
+/// The first `most` columns. The letters of Chinese, Japanese and Korean are two wide.
 fn cut(line: &str, most: usize) -> String {
-    const WIDE: char = '\u{1100}';
+    const WIDE: char = '\u{2e80}';
     let columns = |letter: char| if letter < WIDE { 1 } else { 2 };
     if line.chars().map(columns).sum::<usize>() <= most {
         return line.to_owned();
@@ -123,21 +124,19 @@ fn cut(line: &str, most: usize) -> String {
     kept.chain(['…']).collect()
 }
 
-/// Text as XML has it. Characters that XML 1.0 cannot hold in any spelling become U+FFFD.
+/// Text without the characters that XML 1.0 cannot hold in any spelling, and on one line.
+fn printable(text: &str) -> String {
+    let printable = |letter| match letter {
+        '\t' | '\n' | '\r' => ' ',
+        '\0'..' ' | '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
+        letter => letter,
+    };
+    text.chars().map(printable).collect()
+}
+
+/// Text as XML spells it.
 fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\t' | '\n' | '\r' => escaped.push(' '),
-            '\0'..' ' | '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -196,7 +195,7 @@ mod tests {
         let names: Vec<_> = document.descendants().filter(|node| node.has_tag_name("text")).collect();
         for node in names {
             let text = shown(node);
-            let columns: usize = text.chars().map(|letter| if letter < '\u{1100}' { 1 } else { 2 }).sum();
+            let columns: usize = text.chars().map(|letter| if letter < '\u{2e80}' { 1 } else { 2 }).sum();
             let is_row = number(node, "y") > MARGIN + LINE * 3.0;
             let room = if is_row { letters(WIDTH - 2.0 * MARGIN) - FIGURES } else { letters(WIDTH - 2.0 * MARGIN) };
             assert!(columns <= room, "{columns} columns in {room}: {text}");
