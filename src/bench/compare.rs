@@ -14,8 +14,9 @@ use serde_json::Value;
 use super::report::{Kind, RULER, Report, Row};
 use super::statistics::{interval, median};
 
-/// The least relative difference of medians that is called one. Two runs of the same program on the same machine differ by
-/// more than the samples within a run show: each start places code and data anew.
+/// The least relative difference of medians that is called one: a convention. What changes from one start to the next, such
+/// as where code and data come to lie, is in no sample of a single run, and is worth about as much (Mytkowicz et al.,
+/// "Producing wrong data without doing anything obviously wrong!", ASPLOS 2009).
 pub const LEAST_DIFFERENCE: f64 = 0.01;
 
 /// Values that differ between any two runs and mean nothing.

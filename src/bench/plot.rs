@@ -66,7 +66,7 @@ fn draw(svg: &mut String, top: f64, name: &str, colour: &str, row: &Row, most: f
     let baseline = top + FONT;
     text(svg, baseline, name, letters(room) - FIGURES);
     let figures = format!(
-        "{} ± {:.1} %  {:.2} ×",
+        "{} ± {:.1} %, {:.2} ×",
         hashrate(rates.median),
         100.0 * rates.mad / rates.median,
         row.ratio_to_ruler.median
@@ -169,7 +169,7 @@ mod tests {
         let height = number(document.root_element(), "height");
         assert!(bars.iter().all(|bar| number(*bar, "y") + number(*bar, "height") <= height));
         let texts: Vec<_> = document.descendants().filter(|node| node.has_tag_name("text")).map(shown).collect();
-        for words in ["plain loop over sha2", "cpu sha_ni ×1", "30.0 MH/s ± 0.0 %  3.00 ×"] {
+        for words in ["plain loop over sha2", "cpu sha_ni ×1", "30.0 MH/s ± 0.0 %, 3.00 ×"] {
             assert!(texts.iter().any(|text| text == words), "{words} in {texts:?}");
         }
     }
