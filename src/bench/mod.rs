@@ -42,6 +42,8 @@ pub fn run(args: &BenchArgs) -> Result {
 }
 
 fn measure_and_report(args: &BenchArgs) -> Result {
+    // First, since listing GPUs may start the program anew, and a pipe can be read only once.
+    let to_measure = devices::to_measure(&args.devices)?;
     // What would make the measurement worthless is looked at before it.
     let plot = args.plot.as_deref().map(Destination::check).transpose().context("--plot").or_usage()?;
     let earlier = args.compare.as_deref().map(|file| {
@@ -49,7 +51,7 @@ fn measure_and_report(args: &BenchArgs) -> Result {
         report.context("--compare").or_usage().map(|report| (file, report))
     });
     let earlier = earlier.transpose()?;
-    let mut report = measure_all(args)?;
+    let mut report = measure_all(args, to_measure)?;
     report.comparison = earlier.map(|(file, earlier)| compared(file, &earlier, &report)).transpose().or_running()?;
     if args.json {
         output::line(serde_json::to_string_pretty(&report).or_running()?)?;
@@ -92,9 +94,8 @@ impl Subject {
     }
 }
 
-fn measure_all(args: &BenchArgs) -> Result<Report> {
+fn measure_all(args: &BenchArgs, ToMeasure { devices, gpus_listed, rows }: ToMeasure) -> Result<Report> {
     let began = now();
-    let ToMeasure { devices, gpus_listed, rows } = devices::to_measure(&args.devices)?;
     let machine = Machine::this(&devices, gpus_listed);
     let ruler = devices::ruler(args.devices.threads)?;
     let mut subjects = vec![Subject::new(ruler.kernel, ruler.device)];
