@@ -210,7 +210,8 @@ fn connect(subject: Subject, size: Size) -> anyhow::Result<Value> {
     let mut timing = Timing { untimed, blocks: 0, spent: Duration::ZERO };
     for block in BlkReader::open(&path, Network::Regtest.magic())? {
         let block = block?;
-        let outcome = timing.block(|| anyhow::Ok(chain.accept_block(DecodedBlock::decode(block.as_slice())?, u64::MAX / 2)?))?;
+        let outcome =
+            timing.block(|| anyhow::Ok(chain.accept_block(DecodedBlock::decode(block.as_slice())?, u64::MAX / 2)?))?;
         ensure!(matches!(outcome, BlockOutcome::Connected { .. }), "{outcome:?}");
     }
     timing.end(|| Ok(chain.close()?))

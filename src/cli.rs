@@ -177,11 +177,23 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 5.0, value_name = "S", value_parser = seconds)]
     pub seconds: f64,
 
+    /// Rounds to spread the seconds over: each takes one sample of every device and kernel, and one of the plain loop
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(5..=1000))]
+    pub rounds: u16,
+
     /// Search a header whose answer is known instead of measuring
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, conflicts_with_all = ["rounds", "seconds", "compare", "plot"])]
     pub solve: Option<Puzzle>,
 
-    /// Print JSON instead of lines: one object, or with --solve one for each device
+    /// Compare with an earlier run: a file with the output of `adit bench --json`
+    #[arg(long, value_name = "FILE")]
+    pub compare: Option<PathBuf>,
+
+    /// Draw the rates as bars into FILE, an SVG; one that is there is replaced
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+
+    /// Print JSON instead of lines: one object (docs/bench-schema.md), or with --solve one for each device
     #[arg(long)]
     pub json: bool,
 }

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod atomic_file;
 mod bench;
 mod cli;
 mod clock;
