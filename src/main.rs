@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod chain;
 mod cli;
 mod clock;
 mod devices;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Up(args) => up::run(args),
         Command::Validate(args) => validate::run(args),
+        Command::Chain(args) => chain::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Bench(args) => bench::run(args),
     };
