@@ -139,6 +139,7 @@ fn difficulty(args: &ChainNewArgs) -> Result<DifficultyRule> {
 fn mine_genesis(file: &mut ChainFile, interrupted: &AtomicBool) -> Result {
     let mut cpu = CpuDevice::new(None, None).context("cannot mine the genesis block").or_running()?;
     let target = HashTarget::from_le_bytes(Target::from_compact(file.genesis.bits).to_le_bytes());
+    tracing::info!("mining the genesis block of {}", file.name);
     let progress = progress::spinner(format!("mining the genesis block of {}", file.name));
     loop {
         let header: Header =
