@@ -46,12 +46,13 @@ fn read(path: &Path) -> Result<ChainFile> {
     let read = File::open(path).and_then(|file| file.take(MAX_CHAIN_FILE_SIZE as u64 + 1).read_to_end(&mut bytes));
     read.with_context(name).or_usage()?;
     let checked = match std::str::from_utf8(&bytes) {
-        // What is cut off in the middle of a character is too long before it is anything else.
-        Err(error) if bytes.len() <= MAX_CHAIN_FILE_SIZE => {
-            Err(anyhow!("byte {} is not UTF-8 text; wanted a chain file", error.valid_up_to()))
+        // Only so much of it was read, and what is cut off in the middle of a character is no fault of the file's.
+        _ if bytes.len() > MAX_CHAIN_FILE_SIZE => {
+            Err(anyhow!("more than {MAX_CHAIN_FILE_SIZE} bytes; wanted a chain file, which has at most as many"))
         }
+        Err(error) => Err(anyhow!("byte {} is not UTF-8 text; wanted a chain file", error.valid_up_to())),
         Ok(text) if text.trim().is_empty() => Err(anyhow!("is empty; wanted a chain file")),
-        _ => ChainFile::parse(&String::from_utf8_lossy(&bytes)).map_err(anyhow::Error::new),
+        Ok(text) => ChainFile::parse(text).map_err(anyhow::Error::new),
     };
     checked.with_context(name).or_usage()
 }
