@@ -168,11 +168,13 @@ impl Pairs {
     /// state change places with every pair.
     #[inline(always)]
     fn two_rounds(self, state: &mut State, kw: &Keyed, at: usize) {
-        for i in 0..STREAMS {
+        let [abef, cdgh] = state;
+        let (older, newer) = if at.is_multiple_of(2) { (cdgh, abef) } else { (abef, cdgh) };
+        for (i, (older, newer)) in older.iter_mut().zip(newer).enumerate() {
             let kw: *const u64 = std::ptr::from_ref(&kw.0[at]).cast();
             // SAFETY: a pair is four numbers of 64 bits, and there are four streams.
             let kw = unsafe { _mm_loadl_epi64(kw.add(i).cast()) };
-            state[(at + 1) % 2][i] = self.0.two_rounds(state[(at + 1) % 2][i], state[at % 2][i], kw);
+            *older = self.0.two_rounds(*older, *newer, kw);
         }
     }
 
