@@ -1,10 +1,14 @@
 //! The command line: every flag, its help and its bounds, and nothing that acts.
 
+mod chain;
+
 use std::path::PathBuf;
 
 use adit_validator::coins::MAX_SCRIPT_SIZE;
-use bitcoin::ScriptBuf;
+use bitcoin::{BlockHash, ScriptBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use chain::{ChainArgs, ChainCommand, ChainNewArgs, ChainShowArgs, DifficultyChoice};
 
 /// What `adit --help` ends with: the exit codes hold for every subcommand.
 const EXIT_CODES: &str = "\
@@ -32,6 +36,8 @@ pub enum Command {
     Up(UpArgs),
     /// Check blocks or headers from files; needs no data folder and no GPU
     Validate(ValidateArgs),
+    /// Describe a private chain in a file, or print a chain with its hashes
+    Chain(ChainArgs),
     /// List the CPU and every GPU adapter, with the name that --device takes
     Devices(DevicesArgs),
     /// Measure the hashrate of devices and kernels against a plain loop over the sha2 crate
@@ -55,21 +61,21 @@ pub struct DeviceArgs {
     pub backend: Option<String>,
 }
 
-/// The chains that a store can be started with here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PrivateChain {
-    /// Adit's own: 10-second blocks, difficulty by ASERT
-    Dev,
-    /// Bitcoin Core's regression test chain: the lowest difficulty, never adjusted
-    Regtest,
+/// What `--assume-valid` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AssumeValid {
+    /// All scripts are run.
+    None,
+    /// Those of this block's ancestors are not.
+    Block(BlockHash),
 }
 
-impl PrivateChain {
-    /// The chain's name, as its parameters have it.
-    pub fn name(self) -> &'static str {
+impl AssumeValid {
+    /// The block, if there is one.
+    pub const fn block(self) -> Option<BlockHash> {
         match self {
-            PrivateChain::Dev => "dev",
-            PrivateChain::Regtest => "regtest",
+            AssumeValid::None => None,
+            AssumeValid::Block(hash) => Some(hash),
         }
     }
 }
@@ -81,9 +87,9 @@ pub struct UpArgs {
     #[arg(long, value_name = "DIR")]
     pub datadir: Option<PathBuf>,
 
-    /// Which private chain
-    #[arg(long, value_enum, default_value_t = PrivateChain::Dev)]
-    pub chain: PrivateChain,
+    /// Which private chain: dev (Adit's own: 10-second blocks), regtest, or the path of a chain file (`adit chain new`)
+    #[arg(long, default_value = "dev", value_name = "NAME|FILE")]
+    pub chain: String,
 
     /// Stop after N more blocks [default: go on until Ctrl-C]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -106,6 +112,11 @@ pub struct UpArgs {
     #[arg(long, value_name = "SCRIPT", value_parser = script)]
     pub payout: Option<ScriptBuf>,
 
+    /// Do not run the scripts of this block's ancestors again, once two weeks of work lie on them; none: run all [default:
+    /// what the chain file says]
+    #[arg(long, value_name = "HASH|none", value_parser = assume_valid)]
+    pub assume_valid: Option<AssumeValid>,
+
     /// Print one JSON object a block to standard output, and nothing else there
     #[arg(long)]
     pub json: bool,
@@ -122,8 +133,8 @@ Exit codes:
   2  wrong usage or unreadable input: the line names the file and the byte")]
 #[command(group = clap::ArgGroup::new("input").required(true).multiple(false))]
 pub struct ValidateArgs {
-    /// Whose rules: main, testnet3, testnet4, signet, regtest or dev
-    #[arg(long, default_value = "main", value_name = "CHAIN")]
+    /// Whose rules: main, testnet3, testnet4, signet, regtest, dev, or the path of a chain file
+    #[arg(long, default_value = "main", value_name = "NAME|FILE")]
     pub chain: String,
 
     /// Block files (magic, length, block), from genesis or the block after it, in any order. The chain with most work is
@@ -142,6 +153,12 @@ pub struct ValidateArgs {
     /// The outputs that --block spends, as JSON
     #[arg(long, value_name = "FILE", requires = "block")]
     pub prevouts: Option<PathBuf>,
+
+    /// With --blocks: do not run the scripts of this block's ancestors, if the files show it with two weeks of work above them
+    /// and the chain's minimum work; every other rule is checked. `adit chain show` prints the block that is known for each
+    /// public chain
+    #[arg(long, value_name = "HASH|none", value_parser = assume_valid, default_value = "none", requires = "blocks")]
+    pub assume_valid: AssumeValid,
 
     /// Threads that check scripts [default: one a logical CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -203,6 +220,16 @@ fn script(text: &str) -> Result<ScriptBuf, String> {
         Ok(script) if script.len() <= MAX_SCRIPT_SIZE => Ok(script),
         Ok(script) => Err(format!("{} bytes; an output that can be spent has at most {MAX_SCRIPT_SIZE}", script.len())),
         Err(error) => Err(format!("wanted a script in hexadecimal: {error}")),
+    }
+}
+
+fn assume_valid(text: &str) -> Result<AssumeValid, String> {
+    match text {
+        "none" => Ok(AssumeValid::None),
+        hash => hash
+            .parse()
+            .map(AssumeValid::Block)
+            .map_err(|_| "wanted a block's hash, 64 hexadecimal digits, or none".to_owned()),
     }
 }
 

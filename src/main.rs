@@ -6,6 +6,7 @@
 
 mod atomic_file;
 mod bench;
+mod chain;
 mod cli;
 mod clock;
 mod devices;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Up(args) => up::run(args),
         Command::Validate(args) => validate::run(args),
+        Command::Chain(args) => chain::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Bench(args) => bench::run(args),
     };
