@@ -1,10 +1,16 @@
 //! The command line: every flag, its help and its bounds, and nothing that acts.
 
+mod chain;
+mod proof;
+
 use std::path::PathBuf;
 
 use adit_validator::coins::MAX_SCRIPT_SIZE;
-use bitcoin::{ScriptBuf, Txid};
+use bitcoin::{BlockHash, ScriptBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use chain::{ChainArgs, ChainCommand, ChainNewArgs, ChainShowArgs, DifficultyChoice};
+pub use proof::{ProofArgs, ProofCommand, ProofMakeArgs, ProofVerifyArgs};
 
 /// What `adit --help` ends with: the exit codes hold for every subcommand.
 const EXIT_CODES: &str = "\
@@ -33,6 +39,8 @@ pub enum Command {
     Up(UpArgs),
     /// Check blocks or headers from files; needs no data folder and no GPU
     Validate(ValidateArgs),
+    /// Describe a private chain in a file, or print a chain with its hashes
+    Chain(ChainArgs),
     /// Make and verify proofs that a block holds a transaction, in the bytes of Bitcoin Core's gettxoutproof
     Proof(ProofArgs),
     /// List the CPU and every GPU adapter, with the name that --device takes
@@ -58,21 +66,21 @@ pub struct DeviceArgs {
     pub backend: Option<String>,
 }
 
-/// The chains that a store can be started with here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PrivateChain {
-    /// Adit's own: 10-second blocks, difficulty by ASERT
-    Dev,
-    /// Bitcoin Core's regression test chain: the lowest difficulty, never adjusted
-    Regtest,
+/// What `--assume-valid` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AssumeValid {
+    /// All scripts are run.
+    None,
+    /// Those of this block's ancestors are not.
+    Block(BlockHash),
 }
 
-impl PrivateChain {
-    /// The chain's name, as its parameters have it.
-    pub fn name(self) -> &'static str {
+impl AssumeValid {
+    /// The block, if there is one.
+    pub const fn block(self) -> Option<BlockHash> {
         match self {
-            PrivateChain::Dev => "dev",
-            PrivateChain::Regtest => "regtest",
+            AssumeValid::None => None,
+            AssumeValid::Block(hash) => Some(hash),
         }
     }
 }
@@ -84,9 +92,9 @@ pub struct UpArgs {
     #[arg(long, value_name = "DIR")]
     pub datadir: Option<PathBuf>,
 
-    /// Which private chain
-    #[arg(long, value_enum, default_value_t = PrivateChain::Dev)]
-    pub chain: PrivateChain,
+    /// Which private chain: dev (Adit's own: 10-second blocks), regtest, or the path of a chain file (`adit chain new`)
+    #[arg(long, default_value = "dev", value_name = "NAME|FILE")]
+    pub chain: String,
 
     /// Stop after N more blocks [default: go on until Ctrl-C]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -95,9 +103,24 @@ pub struct UpArgs {
     #[command(flatten)]
     pub devices: DeviceArgs,
 
+    /// Slow a device down above this temperature in degrees Celsius, in steps (75, 50, 25 % of the time busy), and pause it where
+    /// that is not enough; 5 degrees below it comes back step by step [default: no limit]
+    #[arg(long, value_name = "CELSIUS", value_parser = clap::value_parser!(u16).range(30..=110))]
+    pub max_temp: Option<u16>,
+
+    /// Open a device again that has work and makes no progress for this long, in seconds. A slow device is given ten times what
+    /// its slowest batch took of late
+    #[arg(long, default_value_t = 45, value_name = "S", value_parser = clap::value_parser!(u64).range(5..=3600))]
+    pub stall: u64,
+
     /// Output script in hexadecimal that block rewards are paid to [default: 51, OP_TRUE, which anyone can spend]
     #[arg(long, value_name = "SCRIPT", value_parser = script)]
     pub payout: Option<ScriptBuf>,
+
+    /// Do not run the scripts of this block's ancestors again, once two weeks of work lie on them; none: run all [default:
+    /// what the chain file says]
+    #[arg(long, value_name = "HASH|none", value_parser = assume_valid)]
+    pub assume_valid: Option<AssumeValid>,
 
     /// Print one JSON object a block to standard output, and nothing else there
     #[arg(long)]
@@ -115,8 +138,8 @@ Exit codes:
   2  wrong usage or unreadable input: the line names the file and the byte")]
 #[command(group = clap::ArgGroup::new("input").required(true).multiple(false))]
 pub struct ValidateArgs {
-    /// Whose rules: main, testnet3, testnet4, signet, regtest or dev
-    #[arg(long, default_value = "main", value_name = "CHAIN")]
+    /// Whose rules: main, testnet3, testnet4, signet, regtest, dev, or the path of a chain file
+    #[arg(long, default_value = "main", value_name = "NAME|FILE")]
     pub chain: String,
 
     /// Block files (magic, length, block), from genesis or the block after it, in any order. The chain with most work is
@@ -136,92 +159,15 @@ pub struct ValidateArgs {
     #[arg(long, value_name = "FILE", requires = "block")]
     pub prevouts: Option<PathBuf>,
 
+    /// With --blocks: do not run the scripts of this block's ancestors, if the files show it with two weeks of work above them
+    /// and the chain's minimum work; every other rule is checked. `adit chain show` prints the block that is known for each
+    /// public chain
+    #[arg(long, value_name = "HASH|none", value_parser = assume_valid, default_value = "none", requires = "blocks")]
+    pub assume_valid: AssumeValid,
+
     /// Threads that check scripts [default: one a logical CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-
-    /// Print one JSON object instead of lines
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `adit proof`.
-#[derive(Args, Debug)]
-pub struct ProofArgs {
-    /// What to do with a proof.
-    #[command(subcommand)]
-    pub command: ProofCommand,
-}
-
-/// The subcommands of `adit proof`.
-#[derive(Debug, Subcommand)]
-pub enum ProofCommand {
-    /// Print a proof in hexadecimal
-    Make(ProofMakeArgs),
-    /// Say what a proof proves
-    Verify(ProofVerifyArgs),
-}
-
-/// `adit proof make`.
-#[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("source").required(true).multiple(false))]
-pub struct ProofMakeArgs {
-    /// The transactions, all of one block, by their ids
-    #[arg(value_name = "TXID", required = true)]
-    pub txids: Vec<Txid>,
-
-    /// The serialized block that holds them
-    #[arg(long, value_name = "FILE", group = "source")]
-    pub block: Option<PathBuf>,
-
-    /// Folder for chains, as `adit up` takes it
-    #[arg(long, value_name = "DIR", group = "source")]
-    pub datadir: Option<PathBuf>,
-
-    /// The block of the active chain that holds them, by its height [default: each is searched, from the tip down]
-    #[arg(long, value_name = "HEIGHT", requires = "datadir")]
-    pub at: Option<u32>,
-
-    /// Whose rules: main, testnet3, testnet4, signet, regtest or dev
-    #[arg(long, default_value = "main", value_name = "CHAIN")]
-    pub chain: String,
-}
-
-/// `adit proof verify`.
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Headers alone do not show how many transactions a block has. Then do not take an id for proven whose transaction has 64
-bytes.
-
-Exit codes:
-  0  the proof holds
-  1  it does not: the line says why
-  2  wrong usage or unreadable input: the line names the file and the byte")]
-#[command(group = clap::ArgGroup::new("known").required(true).multiple(false))]
-pub struct ProofVerifyArgs {
-    /// The proof in hexadecimal, in a file; - is standard input
-    #[arg(value_name = "FILE", default_value = "-")]
-    pub proof: PathBuf,
-
-    /// Hold it against this serialized block
-    #[arg(long, value_name = "FILE", group = "known")]
-    pub block: Option<PathBuf>,
-
-    /// Hold it against the chain with most work in this file of 80-byte headers, from genesis or from the one after it
-    #[arg(long, value_name = "FILE", group = "known")]
-    pub headers: Option<PathBuf>,
-
-    /// Hold it against the active chain in this folder for chains, as `adit up` takes it
-    #[arg(long, value_name = "DIR", group = "known")]
-    pub datadir: Option<PathBuf>,
-
-    /// A transaction that it must prove; if any is given, it must prove these and no others
-    #[arg(long, value_name = "TXID")]
-    pub txid: Vec<Txid>,
-
-    /// Whose rules: main, testnet3, testnet4, signet, regtest or dev
-    #[arg(long, default_value = "main", value_name = "CHAIN")]
-    pub chain: String,
 
     /// Print one JSON object instead of lines
     #[arg(long)]
@@ -253,11 +199,23 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 5.0, value_name = "S", value_parser = seconds)]
     pub seconds: f64,
 
+    /// Rounds to spread the seconds over: each takes one sample of every device and kernel, and one of the plain loop
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(5..=1000))]
+    pub rounds: u16,
+
     /// Search a header whose answer is known instead of measuring
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, conflicts_with_all = ["rounds", "seconds", "compare", "plot"])]
     pub solve: Option<Puzzle>,
 
-    /// Print JSON instead of lines: one object, or with --solve one for each device
+    /// Compare with an earlier run: a file with the output of `adit bench --json`
+    #[arg(long, value_name = "FILE")]
+    pub compare: Option<PathBuf>,
+
+    /// Draw the rates as bars into FILE, an SVG; one that is there is replaced
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+
+    /// Print JSON instead of lines: one object (docs/bench-schema.md), or with --solve one for each device
     #[arg(long)]
     pub json: bool,
 }
@@ -267,6 +225,16 @@ fn script(text: &str) -> Result<ScriptBuf, String> {
         Ok(script) if script.len() <= MAX_SCRIPT_SIZE => Ok(script),
         Ok(script) => Err(format!("{} bytes; an output that can be spent has at most {MAX_SCRIPT_SIZE}", script.len())),
         Err(error) => Err(format!("wanted a script in hexadecimal: {error}")),
+    }
+}
+
+fn assume_valid(text: &str) -> Result<AssumeValid, String> {
+    match text {
+        "none" => Ok(AssumeValid::None),
+        hash => hash
+            .parse()
+            .map(AssumeValid::Block)
+            .map_err(|_| "wanted a block's hash, 64 hexadecimal digits, or none".to_owned()),
     }
 }
 

@@ -4,7 +4,9 @@
 
 #![forbid(unsafe_code)]
 
+mod atomic_file;
 mod bench;
+mod chain;
 mod cli;
 mod clock;
 mod devices;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Up(args) => up::run(args),
         Command::Validate(args) => validate::run(args),
+        Command::Chain(args) => chain::run(args),
         Command::Proof(args) => proof::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Bench(args) => bench::run(args),

@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::cli::{ProofArgs, ProofCommand, ProofMakeArgs, ProofVerifyArgs};
 use crate::clock::unix_time;
 use crate::exit::{Exit, Failure, OrExit, Result};
-use crate::output;
+use crate::{chain, output};
 
 /// The longest text that is read for a proof: one of every transaction of the fullest block, and room to spare.
 const MAX_PROOF_TEXT: u64 = 4 << 20;
@@ -33,7 +33,7 @@ pub fn run(args: &ProofArgs) -> Result {
 }
 
 fn make(args: &ProofMakeArgs) -> Result {
-    let params = ChainParams::by_name(&args.chain).context("--chain").or_usage()?;
+    let params = chain::named(&args.chain)?;
     let block = match (&args.block, &args.datadir) {
         (Some(path), _) => read_block(&params, path)?,
         (None, Some(datadir)) => stored_block(&open_chain(datadir, params)?, args)?,
@@ -71,7 +71,7 @@ struct Verdict {
 }
 
 fn verify(args: &ProofVerifyArgs) -> Result {
-    let params = ChainParams::by_name(&args.chain).context("--chain").or_usage()?;
+    let params = chain::named(&args.chain)?;
     let proof = read_proof(&args.proof)?;
     let verdict = match proof {
         Ok(proof) => judge(args, params, &proof)?.map(|verdict| (proof, verdict)),

@@ -58,10 +58,12 @@ impl ChainState {
             Some(block) => block,
             None => self.read_block(self.tree.entry(id))?,
         };
+        let mut checks = self.options.connect;
+        checks.check_scripts &= !self.is_assumed_valid(id);
         self.coins.begin();
         let ancestry = self.tree.chain(parent);
         let mut view = self.coins.view(&*self.store);
-        let connected = rules::connect_block(&self.params, &ancestry, &block, &mut view, self.options.connect);
+        let connected = rules::connect_block(&self.params, &ancestry, &block, &mut view, checks);
         let kept = match connected {
             Ok(connected) => self.keep_undo(id, &connected.undo).map(|()| None),
             Err(ConnectError::Rule(error)) => Ok(Some(error)),

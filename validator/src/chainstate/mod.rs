@@ -7,6 +7,7 @@
 
 mod accept;
 mod activate;
+mod assume_valid;
 mod candidates;
 mod events;
 mod next_block;
@@ -17,7 +18,7 @@ use std::path::Path;
 use std::sync::mpsc::Receiver;
 
 use bitcoin::consensus::serialize;
-use bitcoin::{BlockHash, OutPoint};
+use bitcoin::{BlockHash, OutPoint, Work};
 
 use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
@@ -60,17 +61,32 @@ pub struct Options {
     pub orphan_bytes: usize,
     /// What is checked as a block connects.
     pub connect: ConnectOptions,
+    /// A block whose ancestors' scripts are taken to be good, once its header is known and deep enough under the best one.
+    /// `None`: all scripts are run.
+    pub assume_valid: Option<BlockHash>,
+    /// The least work that the chain is known to have. With less work among the headers nothing is assumed valid.
+    pub minimum_chain_work: Work,
 }
 
 impl Default for Options {
-    /// A commit every block, 450 MiB of coins (Core's `-dbcache`), 64 MiB of orphans.
+    /// A commit every block, 450 MiB of coins (Core's `-dbcache`), 64 MiB of orphans; everything is checked.
     fn default() -> Self {
         Self {
             commit: CommitPolicy::EveryBlock,
             coin_cache_bytes: 450 << 20,
             orphan_bytes: 64 << 20,
             connect: ConnectOptions::default(),
+            assume_valid: None,
+            minimum_chain_work: Work::from_be_bytes([0; 32]),
         }
+    }
+}
+
+impl Options {
+    /// The defaults, with what `params` know of their chain: its assumed-valid block and its minimum work.
+    #[must_use]
+    pub fn for_chain(params: &ChainParams) -> Self {
+        Self { assume_valid: params.assume_valid, minimum_chain_work: params.minimum_chain_work, ..Self::default() }
     }
 }
 

@@ -51,7 +51,7 @@ pub struct BlockLocation {
 pub enum Validity {
     /// No broken rule is known.
     Open,
-    /// Every rule was checked and kept.
+    /// Every rule was checked and kept; of an assumed-valid block every rule but its scripts.
     Connected,
     /// The block itself breaks a rule.
     Failed,

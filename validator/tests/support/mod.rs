@@ -62,7 +62,11 @@ impl Numbers {
 
 impl Branch {
     pub fn from_genesis() -> Self {
-        let params = ChainParams::regtest();
+        Self::on(ChainParams::regtest())
+    }
+
+    /// A branch of a chain whose blocks are as easy as regtest's.
+    pub fn on(params: ChainParams) -> Self {
         Self { tip: params.genesis.header, params, height: 0, unspent: Vec::new(), blocks: Vec::new() }
     }
 
