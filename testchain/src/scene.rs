@@ -53,7 +53,7 @@ pub(crate) struct Funded {
 ///
 /// On a signet, whose every block costs seconds, a scene is for few cases; and damage that takes the commitment away shows
 /// there as `bad-signet-blksig`, whose check comes first.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Scene {
     chain: ChainGenerator,
     rng: Rng,
