@@ -167,7 +167,7 @@ impl FilterIndex {
         Ok(index)
     }
 
-    /// The last block whose filter was made; `None`: there is none.
+    /// The block of the active chain that the last step came to; `None`: there was no step.
     #[must_use]
     pub const fn position(&self) -> Option<Position> {
         self.position
