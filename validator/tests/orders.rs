@@ -71,7 +71,10 @@ fn the_best_of_the_others_takes_over_and_gives_way_again() {
 
     // Any block of the line takes the mark back.
     assert_eq!(state.reconsider(&at(long, 110)).unwrap(), OrderOutcome::Done);
-    assert_eq!((state.tip().hash, state.headers().lookup(&long.tip_hash())), (long.tip_hash(), Some(state.headers().best_header())));
+    assert_eq!(
+        (state.tip().hash, state.headers().lookup(&long.tip_hash())),
+        (long.tip_hash(), Some(state.headers().best_header()))
+    );
     check_coins(&state, "after reconsider");
     assert_eq!(state.accept_block(child.clone(), NOW).unwrap(), BlockOutcome::Connected { height: 112 });
 
@@ -108,7 +111,10 @@ fn a_block_that_broke_a_rule_is_found_to_break_it_again() {
     assert_eq!(state.reconsider(&greedy.hash()).unwrap(), OrderOutcome::Done);
     assert_eq!(state.tip().hash, chain.tip_hash());
     let told: Vec<Event> = events.try_iter().collect();
-    assert!(matches!(&told[..], [Event::Invalid(invalid)] if invalid.error.reject_reason() == "bad-cb-amount"), "{told:?}");
+    assert!(
+        matches!(&told[..], [Event::Invalid(invalid)] if invalid.error.reject_reason() == "bad-cb-amount"),
+        "{told:?}"
+    );
     let again = state.accept_block(greedy.clone(), NOW).unwrap();
     assert_eq!(again, BlockOutcome::KnownInvalid { first: greedy.hash() });
 }
@@ -178,7 +184,13 @@ impl Backing for Cut {
     fn is_durable(&self) -> bool {
         true
     }
-    fn append_block(&mut self, hash: &BlockHash, height: u32, block: &[u8], transactions: u32) -> Result<BlockLocation, StoreError> {
+    fn append_block(
+        &mut self,
+        hash: &BlockHash,
+        height: u32,
+        block: &[u8],
+        transactions: u32,
+    ) -> Result<BlockLocation, StoreError> {
         self.store.append_block(hash, height, block, transactions)
     }
     fn append_undo(&mut self, entry: &Entry, location: &BlockLocation, undo: &BlockUndo) -> Result<Span, StoreError> {

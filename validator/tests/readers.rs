@@ -62,6 +62,15 @@ fn check(snapshot: &Snapshot, coins: &HashMap<BlockHash, CoinStatistics>) {
     assert!(everything.last().is_none_or(|last| last.block_hash() == tip.hash));
 }
 
+/// Tells readers that the writer is done, by a panic too.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Checks snapshots until the writer is done, then the last one. Returns how many different tips there were.
 fn read(reader: &Reader, done: &AtomicBool, coins: &HashMap<BlockHash, CoinStatistics>) -> usize {
     let (mut tips, mut last) = (0, BlockHash::all_zeros());
@@ -83,7 +92,7 @@ fn read(reader: &Reader, done: &AtomicBool, coins: &HashMap<BlockHash, CoinStati
 
 #[test]
 fn readers_see_whole_moments_through_connects_and_a_deep_reorganisation() {
-    // Reorganisations every few blocks, then one of 60 blocks, then an order that takes 80 back.
+    // Reorganisations every few blocks, then two of 60 blocks and more, then two more by order.
     let mut blocks = eventful(4);
     let mut one = Branch::from_genesis();
     one.mine(100, 0, 0);
@@ -91,14 +100,7 @@ fn readers_see_whole_moments_through_connects_and_a_deep_reorganisation() {
     one.mine(61, 70, 2);
     other.mine(122, 71, 2);
     blocks.extend(one.blocks[100..].iter().chain(&other.blocks[100..]).cloned());
-    let mut coins = coins_at_every_tip(&blocks);
-    let eightieth = other.blocks[141].hash();
-    {
-        let mut state = in_memory();
-        connect_all(&mut state, &other.blocks[..141]);
-        coins.insert(state.tip().hash, state.coin_statistics().unwrap());
-    }
-
+    let coins = coins_at_every_tip(&blocks);
     for commit in [CommitPolicy::EveryBlock, CommitPolicy::WhenFull] {
         let folder = tempfile::tempdir().unwrap();
         let mut state = on_disk(folder.path(), options(commit, 30_000));
@@ -115,15 +117,16 @@ fn readers_see_whole_moments_through_connects_and_a_deep_reorganisation() {
                 })
                 .collect();
             start.wait();
+            let end = End(&done);
             for block in &blocks {
                 state.accept_block(block.clone(), NOW).unwrap();
             }
             assert_eq!(state.tip().hash, other.tip_hash());
-            state.invalidate(&eightieth).unwrap();
-            assert_eq!(reader.snapshot().tip().hash, other.blocks[140].hash());
-            state.reconsider(&eightieth).unwrap();
+            state.invalidate(&other.blocks[130].hash()).unwrap();
+            assert_eq!(reader.snapshot().tip().hash, one.tip_hash());
+            state.reconsider(&other.blocks[150].hash()).unwrap();
             state.flush().unwrap();
-            done.store(true, Ordering::Release);
+            drop(end);
             for reader in readers {
                 assert!(reader.join().unwrap() > 0);
             }

@@ -29,9 +29,9 @@ use crate::coins::cache::CoinCache;
 use crate::coins::statistics::{CoinCounter, CoinStatistics};
 use crate::headers::tree::{Entry, EntryId, HeaderTree, Validity};
 use crate::rules::ConnectOptions;
+use crate::store::files::MAX_BLOCK_FILE_BYTES;
 use crate::store::folder::{Contents, FolderStore};
 use crate::store::memory::MemoryStore;
-use crate::store::files::MAX_BLOCK_FILE_BYTES;
 use crate::store::{Backing, Commit, Identity, StoreError, decode_stored};
 
 pub use accept::{BlockOutcome, HeaderOutcome, InvalidBlock};

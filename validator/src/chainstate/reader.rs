@@ -202,7 +202,9 @@ impl Snapshot {
     /// As [`Self::block`].
     pub fn undo(&self, hash: &BlockHash) -> Result<Option<BlockUndo>, StoreError> {
         match self.stored(hash)? {
-            Some(entry) if entry.location.is_some_and(|at| at.undo.is_some()) => self.0.store.read_undo(entry).map(Some),
+            Some(entry) if entry.location.is_some_and(|at| at.undo.is_some()) => {
+                self.0.store.read_undo(entry).map(Some)
+            }
             _ => Ok(None),
         }
     }

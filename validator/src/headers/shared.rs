@@ -113,7 +113,10 @@ mod tests {
         let before = map.clone();
         map.insert(hash(7), 1);
         map.insert(hash(5000), 2);
-        assert_eq!((before.get(&hash(7)), before.get(&hash(5000)), before.get(&hash(2999))), (Some(&7), None, Some(&2999)));
+        assert_eq!(
+            (before.get(&hash(7)), before.get(&hash(5000)), before.get(&hash(2999))),
+            (Some(&7), None, Some(&2999))
+        );
         assert_eq!((map.get(&hash(7)), map.get(&hash(5000)), map.get(&hash(2999))), (Some(&1), Some(&2), Some(&2999)));
     }
 }

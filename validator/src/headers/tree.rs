@@ -125,12 +125,7 @@ impl HeaderTree {
         };
         let mut by_hash = SharedMap::new();
         by_hash.insert(hash, EntryId::GENESIS);
-        Self {
-            entries: SharedList::of(entry),
-            by_hash,
-            best: EntryId::GENESIS,
-            last_work: (genesis.bits, work),
-        }
+        Self { entries: SharedList::of(entry), by_hash, best: EntryId::GENESIS, last_work: (genesis.bits, work) }
     }
 
     /// Puts a header under its parent and returns its entry, the one that is there if it was known. `None`: the parent
@@ -466,7 +461,10 @@ mod tests {
         // Along the left branch, up and down. The right one keeps its own mark.
         assert_eq!(tree.clear_failed(left_start), [base, left_start, left]);
         assert_eq!((tree.best_header(), tree.first_failed(left)), (left, None));
-        assert_eq!((tree.entry(right).validity, tree.first_failed(right)), (Validity::AncestorFailed, Some(right_start)));
+        assert_eq!(
+            (tree.entry(right).validity, tree.first_failed(right)),
+            (Validity::AncestorFailed, Some(right_start))
+        );
         assert_eq!(tree.clear_failed(right), [right_start]);
         assert_eq!(tree.best_header(), right);
         assert!(tree.ids().all(|id| tree.entry(id).validity == kept.entry(id).validity));

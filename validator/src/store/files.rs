@@ -217,7 +217,9 @@ impl BlockFiles {
     /// After a commit of [`Self::changed`] and [`Self::pruned`]. A file that cannot be deleted now goes at the next start.
     pub fn committed(&mut self) {
         self.changed.clear();
-        for name in std::mem::take(&mut self.pruned).into_iter().flat_map(|number| [block_file(number), undo_file(number)]) {
+        for name in
+            std::mem::take(&mut self.pruned).into_iter().flat_map(|number| [block_file(number), undo_file(number)])
+        {
             match self.disk.remove(&name) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     tracing::warn!(file = %self.disk.path(&name).display(), %error, "cannot delete a pruned file");
@@ -235,7 +237,9 @@ impl BlockFiles {
         let mut all: u64 = self.infos.values().map(size).sum();
         let last = self.infos.last_key_value().map(|(number, _)| *number);
         let mut files = Vec::new();
-        for (number, info) in self.infos.iter().filter(|(number, info)| Some(**number) != last && info.highest <= highest) {
+        for (number, info) in
+            self.infos.iter().filter(|(number, info)| Some(**number) != last && info.highest <= highest)
+        {
             if all <= bytes {
                 break;
             }

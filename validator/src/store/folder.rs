@@ -109,7 +109,8 @@ impl FolderStore {
         let path = folder.join(DATABASE);
         let database_error = |source| StoreError::Database { path: path.clone(), source };
         let (database, [coins, index, file_infos, meta]) = open_keyspaces(&path)?;
-        let infos: Result<BTreeMap<u32, FileInfo>, ScanError> = scan(file_infos.iter(), "files", decode_file_info).collect();
+        let infos: Result<BTreeMap<u32, FileInfo>, ScanError> =
+            scan(file_infos.iter(), "files", decode_file_info).collect();
         let infos = infos.map_err(|error| error.in_database(&path))?;
         let files = BlockFiles::open(disk(), identity.magic, infos)?;
         // Whatever recovery did to the journal is made to last before anything is built on it.
