@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use adit_miner::{DeviceInfo, DeviceSnapshot, DeviceState, Engine, Snapshot};
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, Options};
+use adit_validator::chainstate::ChainState;
 use adit_validator::headers::tree::Entry;
 use adit_validator::store::StoreError;
 use anyhow::{Context, anyhow};
@@ -44,12 +44,13 @@ pub fn run(args: &UpArgs) -> Result {
         None => default_datadir()?,
     };
     let folder = folder.join(args.chain.name());
-    let chain = ChainState::open(&folder, params, Options::default()).map_err(|error| {
+    let chain = ChainState::open(&folder, params, args.chain_options()).map_err(|error| {
         // Another folder, or the same one later, would do; a store that is broken is another matter.
         let failure = match error {
-            StoreError::Damaged { .. } | StoreError::DamagedRecord { .. } | StoreError::Database { .. } => {
-                Failure::Running
-            }
+            StoreError::Damaged { .. }
+            | StoreError::DamagedRecord { .. }
+            | StoreError::Database { .. }
+            | StoreError::TooDeep { .. } => Failure::Running,
             _ => Failure::Usage,
         };
         Exit::new(failure, anyhow!(error).context(format!("--datadir: cannot use {}", folder.display())))

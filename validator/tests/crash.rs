@@ -19,6 +19,8 @@ use adit_validator::block::DecodedBlock;
 use adit_validator::block_file::BlockFile;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, CommitPolicy, Options};
+use adit_validator::store::Identity;
+use adit_validator::store::folder::FolderStore;
 use bitcoin::BlockHash;
 use support::{Branch, NOW, Numbers, check_coins, connect_all, eventful, in_memory, on_disk};
 
@@ -64,6 +66,16 @@ impl Mode {
             prune_bytes: is_pruned.then_some(1),
             block_file_bytes: if is_pruned { 10_000 } else { 1 << 20 },
             ..Options::default()
+        }
+    }
+
+    /// How many of `all` blocks are there before anything is killed. Pruning begins some 300 blocks on; what the last mode
+    /// does begins when all is there.
+    fn head_start(self, all: usize, numbers: &mut Numbers) -> usize {
+        match self {
+            Self::EveryBlock | Self::WhenFull => numbers.below(all * 3 / 4),
+            Self::Pruned | Self::PrunedWhenFull => all / 2 + numbers.below(all / 3),
+            Self::Deep => all,
         }
     }
 
@@ -163,7 +175,7 @@ fn kill_again_and_again() {
 fn kill_in(mode: Mode, wanted: usize, numbers: &mut Numbers) {
     let (blocks, longest) = mode.plan();
     let by_hash: HashMap<BlockHash, DecodedBlock> = blocks.iter().map(|block| (block.hash(), block.clone())).collect();
-    let mut kills = 0;
+    let (mut kills, mut midway) = (0, 0);
     while kills < wanted {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
@@ -172,6 +184,14 @@ fn kill_in(mode: Mode, wanted: usize, numbers: &mut Numbers) {
             .iter()
             .flat_map(|block| [magic.as_slice(), &(block.raw().len() as u32).to_le_bytes(), block.raw()].concat());
         std::fs::write(folder.path().join(BLOCKS), framed.collect::<Vec<u8>>()).unwrap();
+        // What is to be killed is soon reached: the beginning is imported in peace.
+        let mut state =
+            on_disk(&data, Options { commit: CommitPolicy::WhenFull, coin_cache_bytes: 1 << 20, ..mode.options() });
+        for block in &blocks[..mode.head_start(blocks.len(), numbers)] {
+            state.accept_block(block.clone(), NOW).unwrap();
+        }
+        state.close().unwrap();
+
         let (mut finished, enough) = (false, kills + 5);
         while !finished && kills < wanted.min(enough) {
             let from_start = numbers.below(4) == 0;
@@ -179,13 +199,25 @@ fn kill_in(mode: Mode, wanted: usize, numbers: &mut Numbers) {
             let (reported, killed) = import_and_kill(folder.path(), mode, from_start, pause);
             kills += usize::from(killed);
             finished = !killed;
+            let cut_at = durable_tip(&data);
             let state = on_disk(&data, Options { coin_cache_bytes: 20_000, ..mode.options() });
+            midway += usize::from(cut_at != Some(state.tip().hash));
             let context = format!("{mode:?}, kill {kills}, after {pause:?}, at height {}", state.tip().height);
             check(&state, reported, mode, &by_hash, &context);
             println!("{context}: good");
         }
         finish(&data, mode, &blocks, &by_hash);
     }
+    println!(
+        "{mode:?}: {kills} kills, {midway} of them in the middle of a reorganisation that the next start finished"
+    );
+}
+
+/// The tip of the last commit, before a start goes on from there.
+fn durable_tip(data: &Path) -> Option<BlockHash> {
+    let params = ChainParams::regtest();
+    let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
+    FolderStore::open(data, &identity).unwrap().1.tip
 }
 
 /// Checks that nothing reported is lost, and that the coins are those of a fresh replay of the blocks that were made.

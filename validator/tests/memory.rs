@@ -40,6 +40,8 @@ fn the_coin_cache_occupies_what_it_says() {
     let mut cache = CoinCache::default();
     let mut outpoints = Vec::with_capacity(120_000);
     let own = ALLOCATED.current_usage() - before;
+    let mut most = 0;
+    ALLOCATED.reset_peak_usage();
     for made in 1..=120_000_usize {
         let txid = Txid::from_byte_array(std::array::from_fn(|_| numbers.next() as u8));
         let script_pubkey = ScriptBuf::from_bytes(vec![0x51; SCRIPTS[numbers.below(SCRIPTS.len())]]);
@@ -54,6 +56,7 @@ fn the_coin_cache_occupies_what_it_says() {
             let spent = outpoints.swap_remove(numbers.below(outpoints.len()));
             cache.view(&Nothing).spend(&spent).unwrap();
         }
+        most = most.max(cache.memory());
         // At all fillings of the table, right after it grew and right before.
         if made > 1_000 && made % 1_500 == 0 {
             let real = ALLOCATED.current_usage() - before - own;
@@ -62,6 +65,9 @@ fn the_coin_cache_occupies_what_it_says() {
         }
     }
     assert!(cache.memory() > 10_000_000);
+    // While a table grows, too.
+    let peak = ALLOCATED.peak_usage() - before - own;
+    assert!(peak < most + most / 8, "{most} bytes stated at most, {peak} allocated at the peak");
     cache.written(0);
     assert!(ALLOCATED.current_usage() < before + own + 10_000);
 }

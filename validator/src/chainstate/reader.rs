@@ -1,10 +1,7 @@
 //! Readers: what other threads see of the chain while the one writer goes on.
 //!
 //! A snapshot is the chain as one commit left it, at rest: tip, headers, coins and blocks of the same moment, none of
-//! which a crash can take back. That is what the database gives for nothing (a snapshot of its keyspaces) and what the
-//! header tree gives for a clone that shares its parts. Coins that are still in the write-back cache are not in it. The
-//! other way, layers of the cache shared with readers, would show imports between their commits; it would cost the
-//! writer at every coin, and would tell readers of blocks that a crash may take back. docs/adr/0001-snapshots.md.
+//! which a crash can take back. docs/architecture.md says why, and what lost.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
