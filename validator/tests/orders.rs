@@ -1,5 +1,7 @@
 //! `invalidate`, `reconsider` and `precious`: what becomes active, what is remembered, and what a cut in the middle leaves.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[expect(dead_code, reason = "some of it is for other tests")]
 mod support;
 

@@ -1,5 +1,7 @@
 //! Pruning: what goes, what stays, and what is said of what is gone.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[expect(dead_code, reason = "some of it is for other tests")]
 mod support;
 

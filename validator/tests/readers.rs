@@ -1,5 +1,7 @@
 //! Readers in other threads: whatever the writer does, what they see is one whole moment of the chain.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[expect(dead_code, reason = "some of it is for other tests")]
 mod support;
 
@@ -12,6 +14,7 @@ use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, CommitPolicy, Event, Options, Reader, Snapshot};
 use adit_validator::coins::statistics::CoinStatistics;
 use adit_validator::store::StoreError;
+use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, BlockHash, OutPoint};
 use support::{Branch, NOW, connect_all, eventful, in_memory, on_disk, options};
@@ -214,7 +217,7 @@ fn locators_find_the_fork_as_in_core() {
     let (none, tip) = (BlockHash::all_zeros(), chain.tip_hash());
     let locator = [side.tip_hash(), side.blocks[31].hash(), side.blocks[27].hash()];
     let after = |locator: &[BlockHash], stop: &BlockHash, limit| -> Vec<BlockHash> {
-        snapshot.headers_after(locator, stop, limit).iter().map(|header| header.block_hash()).collect()
+        snapshot.headers_after(locator, stop, limit).iter().map(Header::block_hash).collect()
     };
     let hashes = |heights: std::ops::RangeInclusive<usize>| -> Vec<BlockHash> {
         heights.map(|height| chain.blocks[height - 1].hash()).collect()

@@ -65,7 +65,9 @@ pub(super) struct SharedMap<V> {
 
 impl<V: Clone> SharedMap<V> {
     pub(super) fn new() -> Self {
-        Self { shards: vec![Arc::new(HashMap::new()); SHARDS] }
+        // All of them are the same empty map at first.
+        let empty = Arc::new(HashMap::new());
+        Self { shards: std::iter::repeat_n(empty, SHARDS).collect() }
     }
 
     /// By the first bytes in internal order: proof of work leaves its zeros at the other end. Whoever grinds hashes into
