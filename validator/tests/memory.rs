@@ -1,9 +1,9 @@
 //! What the chain state occupies, as the allocator counts it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[expect(dead_code, reason = "some of it is for other tests")]
 mod support;
-
-use std::sync::Mutex;
 
 use adit_validator::chainstate::{BlockOutcome, CommitPolicy};
 use adit_validator::coins::cache::{CoinCache, CoinSource};
@@ -17,9 +17,6 @@ use support::{Branch, NOW, Numbers, check_coins, connect_all, on_disk, options};
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
 
-/// One test at a time: the count is the process's.
-static ALONE: Mutex<()> = Mutex::new(());
-
 /// A store without coins.
 struct Nothing;
 
@@ -32,9 +29,14 @@ impl CoinSource for Nothing {
 /// Script lengths about as often as on the main chain: P2WPKH, P2TR, P2PKH, P2SH, and a long one now and then.
 const SCRIPTS: [usize; 12] = [22, 22, 22, 22, 34, 34, 34, 25, 25, 25, 23, 105];
 
+/// One test, since the count is the process's.
 #[test]
+fn the_chain_state_occupies_what_it_says() {
+    the_coin_cache_occupies_what_it_says();
+    a_reorganisation_of_1000_blocks_holds_few_of_them();
+}
+
 fn the_coin_cache_occupies_what_it_says() {
-    let _alone = ALONE.lock().unwrap();
     let mut numbers = Numbers(5);
     let before = ALLOCATED.current_usage();
     let mut cache = CoinCache::default();
@@ -73,9 +75,7 @@ fn the_coin_cache_occupies_what_it_says() {
 }
 
 /// Blocks of 20,000 bytes: all of one branch are 20 MB, and more as they are decoded.
-#[test]
 fn a_reorganisation_of_1000_blocks_holds_few_of_them() {
-    let _alone = ALONE.lock().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut common = Branch::from_genesis();
     common.mine(10, 0, 0).padding = 20_000;

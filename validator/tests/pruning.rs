@@ -103,8 +103,7 @@ fn what_somebody_waits_for_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let mut chain = Branch::from_genesis();
     chain.mine(400, 0, 0);
-    let mut state = on_disk(folder.path(), pruned());
-    state.keep_blocks_from(Some(50));
+    let mut state = on_disk(folder.path(), Options { keep_blocks_from: Some(50), ..pruned() });
     connect_all(&mut state, &chain.blocks);
     let gone = |state: &ChainState| state.headers().ids().filter(|id| state.headers().entry(*id).is_pruned()).count();
     assert!((1..=50).contains(&gone(&state)), "{}", gone(&state));

@@ -68,6 +68,9 @@ pub struct Options {
     /// How many bytes of block and undo files to keep to by deleting the oldest, of which [`MIN_BLOCKS_TO_KEEP`] blocks
     /// below the tip are kept however long they are. `None`: everything is kept.
     pub prune_bytes: Option<u64>,
+    /// Keeps the blocks from this height on, whatever `prune_bytes` says, for someone who has not read them yet, such as
+    /// an index: Core's prune lock. [`ChainState::keep_blocks_from`] moves it.
+    pub keep_blocks_from: Option<u32>,
     /// The longest a block file may get, in bytes. With pruning, files go as wholes.
     pub block_file_bytes: u32,
     /// What is checked as a block connects.
@@ -82,6 +85,7 @@ impl Default for Options {
             coin_cache_bytes: 450 << 20,
             orphan_bytes: 64 << 20,
             prune_bytes: None,
+            keep_blocks_from: None,
             block_file_bytes: MAX_BLOCK_FILE_BYTES,
             connect: ConnectOptions::default(),
         }
@@ -109,8 +113,6 @@ pub struct ChainState {
     reader: Option<Reader>,
     /// There was a commit since the last snapshot.
     unpublished: bool,
-    /// No block from this height on is pruned.
-    kept_from: Option<u32>,
 }
 
 impl ChainState {
@@ -161,7 +163,6 @@ impl ChainState {
             at_hand: HashMap::new(),
             reader: None,
             unpublished: false,
-            kept_from: None,
         };
         state.store.limit_files(state.options.block_file_bytes);
         match contents.tip {

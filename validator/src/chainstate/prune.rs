@@ -16,17 +16,16 @@ use crate::headers::tree::EntryId;
 pub const MIN_BLOCKS_TO_KEEP: u32 = 288;
 
 impl ChainState {
-    /// Keeps the blocks from `height` on, whatever [`super::Options::prune_bytes`] says, for someone who has not read them
-    /// yet; `None`: nobody waits. Core's prune lock. It is forgotten at the next start.
+    /// Sets [`super::Options::keep_blocks_from`]; `None`: nobody waits any more.
     pub const fn keep_blocks_from(&mut self, height: Option<u32>) {
-        self.kept_from = height;
+        self.options.keep_blocks_from = height;
     }
 
     /// The files that may go and must, for the store to keep to its size.
     pub(super) fn files_to_prune(&self) -> Vec<u32> {
         let Some(bytes) = self.options.prune_bytes else { return Vec::new() };
         let Some(highest) = self.tip().height.checked_sub(MIN_BLOCKS_TO_KEEP) else { return Vec::new() };
-        match self.kept_from {
+        match self.options.keep_blocks_from {
             Some(0) => Vec::new(),
             Some(height) => self.store.files_to_prune(bytes, highest.min(height - 1)),
             None => self.store.files_to_prune(bytes, highest),

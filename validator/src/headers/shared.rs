@@ -14,7 +14,7 @@ use bitcoin::hashes::Hash;
 const PART: usize = 256;
 
 /// How many maps stand for one. A clone counts up each, and a write may copy one.
-const SHARDS: usize = 1024;
+const SHARDS: usize = 256;
 
 /// A list that grows at its end.
 #[derive(Clone, Debug)]

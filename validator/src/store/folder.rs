@@ -32,6 +32,10 @@ const TABLE_CACHE_BYTES: u64 = 16 << 20;
 /// When fjall writes its tables so that old journals can go: what a start replays stays near this.
 const JOURNAL_BYTES: u64 = 128 << 20;
 
+/// When fjall writes the coins' table in memory to disk. A start builds it again from the journal, at some 40 MB a second;
+/// what is on disk already is only skipped.
+const COIN_TABLE_BYTES: u64 = 32 << 20;
+
 /// A data folder, open.
 pub struct FolderStore {
     database_path: PathBuf,
@@ -181,8 +185,10 @@ fn open_keyspaces(path: &Path) -> Result<(Database, [Keyspace; 4]), StoreError> 
         .manual_journal_persist(true)
         .open()
         .map_err(database_error)?;
+    let coins = || KeyspaceCreateOptions::default().max_memtable_size(COIN_TABLE_BYTES);
+    let coins = database.keyspace("coins", coins).map_err(database_error)?;
     let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default).map_err(database_error);
-    let keyspaces = [keyspace("coins")?, keyspace("index")?, keyspace("files")?, keyspace("meta")?];
+    let keyspaces = [coins, keyspace("index")?, keyspace("files")?, keyspace("meta")?];
     Ok((database, keyspaces))
 }
 
