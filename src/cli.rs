@@ -235,7 +235,7 @@ mod tests {
         assert_eq!((options.coin_cache_bytes, options.prune_bytes), (64 << 20, Some(550 << 20)));
         let options = up(&[]).unwrap();
         assert_eq!((options.coin_cache_bytes, options.prune_bytes), (450 << 20, None));
-        for wrong in [["--prune", "549"], ["--cache", "3"], ["--cache", "1048577"], ["--prune", "-1"]] {
+        for wrong in [["--prune", "549"], ["--cache", "3"], ["--cache", "1048577"], ["--prune", "all"]] {
             assert!(up(&wrong).unwrap_err().contains(wrong[0]), "{wrong:?}");
         }
     }
