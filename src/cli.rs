@@ -4,6 +4,8 @@ mod chain;
 
 use std::path::PathBuf;
 
+use adit_validator::chain::ChainParams;
+use adit_validator::chainstate::Options;
 use adit_validator::coins::MAX_SCRIPT_SIZE;
 use bitcoin::{BlockHash, ScriptBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -117,9 +119,32 @@ pub struct UpArgs {
     #[arg(long, value_name = "HASH|none", value_parser = assume_valid)]
     pub assume_valid: Option<AssumeValid>,
 
+    /// Memory for coins, in MiB, as an estimate of what they really occupy: what is read or changed again from there is
+    /// not read from disk. One block may go over it, and what is written is there twice while it is
+    #[arg(long, value_name = "MIB", default_value_t = 450, value_parser = clap::value_parser!(u32).range(4..=1 << 20))]
+    pub cache: u32,
+
+    /// Keep to this many MiB of block files by deleting the oldest. The last 288 blocks are always kept, however long they
+    /// are, and files go as wholes of 128 MiB; hence at least 550 [default: keep everything]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(550..))]
+    pub prune: Option<u32>,
+
     /// Print one JSON object a block to standard output, and nothing else there
     #[arg(long)]
     pub json: bool,
+}
+
+impl UpArgs {
+    /// How the chain is kept.
+    pub fn chain_options(&self, params: &ChainParams) -> Options {
+        let known = Options::for_chain(params);
+        Options {
+            coin_cache_bytes: usize::try_from(u64::from(self.cache) << 20).unwrap_or(usize::MAX),
+            prune_bytes: self.prune.map(|mib| u64::from(mib) << 20),
+            assume_valid: self.assume_valid.map_or(known.assume_valid, AssumeValid::block),
+            ..known
+        }
+    }
 }
 
 /// `adit validate`.
@@ -249,6 +274,22 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn cache_and_pruning_are_mebibytes_and_bounded() {
+        let up = |args: &[&str]| match Cli::try_parse_from([&["adit", "up"], args].concat()) {
+            Ok(Cli { command: Command::Up(args) }) => Ok(args.chain_options(&ChainParams::dev())),
+            Ok(_) => unreachable!("it is `up`"),
+            Err(error) => Err(error.to_string()),
+        };
+        let options = up(&["--cache", "64", "--prune", "550"]).unwrap();
+        assert_eq!((options.coin_cache_bytes, options.prune_bytes), (64 << 20, Some(550 << 20)));
+        let options = up(&[]).unwrap();
+        assert_eq!((options.coin_cache_bytes, options.prune_bytes), (450 << 20, None));
+        for wrong in [["--prune", "549"], ["--cache", "3"], ["--cache", "1048577"], ["--prune", "all"]] {
+            assert!(up(&wrong).unwrap_err().contains(wrong[0]), "{wrong:?}");
+        }
     }
 
     #[test]

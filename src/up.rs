@@ -11,7 +11,7 @@ use adit_miner::{
     DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState, Engine, EngineOptions, Pace, Snapshot, WatchdogPolicy,
 };
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, Options};
+use adit_validator::chainstate::ChainState;
 use adit_validator::headers::tree::Entry;
 use adit_validator::store::StoreError;
 use anyhow::{Context, anyhow};
@@ -47,16 +47,14 @@ pub fn run(args: &UpArgs) -> Result {
     };
     let name = params.name.clone();
     let folder = folder.join(&name);
-    let mut options = Options::for_chain(&params);
-    if let Some(assumed) = args.assume_valid {
-        options.assume_valid = assumed.block();
-    }
+    let options = args.chain_options(&params);
     let chain = ChainState::open(&folder, params, options).map_err(|error| {
         // Another folder, or the same one later, would do; a store that is broken is another matter.
         let failure = match error {
-            StoreError::Damaged { .. } | StoreError::DamagedRecord { .. } | StoreError::Database { .. } => {
-                Failure::Running
-            }
+            StoreError::Damaged { .. }
+            | StoreError::DamagedRecord { .. }
+            | StoreError::Database { .. }
+            | StoreError::TooDeep { .. } => Failure::Running,
             _ => Failure::Usage,
         };
         Exit::new(failure, anyhow!(error).context(format!("--datadir: cannot use {}", folder.display())))

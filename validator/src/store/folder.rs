@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, OutPoint};
@@ -12,7 +13,8 @@ use super::disk::{Disk, Folder, sync_folder};
 use super::files::{BlockFiles, FileInfo};
 use super::marker::{self, Found, Identity, io_error};
 use super::record::{IndexRecord, decode_file_info, decode_index, file_info_value, index_key, index_value};
-use super::{Backing, Commit, StoreError};
+use super::snapshot::FolderSnapshot;
+use super::{Backing, Commit, StoreError, StoreSnapshot};
 use crate::coins::Coin;
 use crate::coins::cache::CoinSource;
 use crate::coins::encoding::{DecodeError, decode_coin, decode_outpoint, encode_coin, encode_outpoint};
@@ -30,6 +32,10 @@ const TABLE_CACHE_BYTES: u64 = 16 << 20;
 /// When fjall writes its tables so that old journals can go: what a start replays stays near this.
 const JOURNAL_BYTES: u64 = 128 << 20;
 
+/// When fjall writes the coins' table in memory to disk. A start builds it again from the journal, at some 40 MB a second;
+/// what is on disk already is only skipped.
+const COIN_TABLE_BYTES: u64 = 32 << 20;
+
 /// A data folder, open.
 pub struct FolderStore {
     database_path: PathBuf,
@@ -40,9 +46,13 @@ pub struct FolderStore {
     meta: Keyspace,
     database: Database,
     files: BlockFiles,
+    /// The block files again, for readers, which know nothing of a test's disk.
+    blocks: Arc<Folder>,
+    magic: [u8; 4],
     /// A write failed: what is on disk is unknown until the folder is opened anew.
     stopped: bool,
-    _lock: File,
+    /// Shared with snapshots, which keep the database open.
+    lock: Arc<File>,
 }
 
 /// What a store held when it was opened.
@@ -83,8 +93,8 @@ impl FolderStore {
         if !database_path.exists() {
             create(folder, identity, &found)?;
         }
-        let store = Self::open_database(database_path, lock, identity, disk)?;
-        let index = scan(&store.index, "index", decode_index)
+        let store = Self::open_database(folder, lock, identity, disk)?;
+        let index = scan(store.index.iter(), "index", decode_index)
             .collect::<Result<_, _>>()
             .map_err(|error| error.in_database(&store.database_path))?;
         let tip = store.meta.get(TIP).map_err(|source| store.database_error(source))?;
@@ -95,19 +105,33 @@ impl FolderStore {
     }
 
     fn open_database(
-        path: PathBuf,
+        folder: &Path,
         lock: File,
         identity: &Identity,
         disk: impl FnOnce() -> Box<dyn Disk>,
     ) -> Result<Self, StoreError> {
+        let path = folder.join(DATABASE);
         let database_error = |source| StoreError::Database { path: path.clone(), source };
         let (database, [coins, index, file_infos, meta]) = open_keyspaces(&path)?;
-        let infos: Result<BTreeMap<u32, FileInfo>, ScanError> = scan(&file_infos, "files", decode_file_info).collect();
+        let infos: Result<BTreeMap<u32, FileInfo>, ScanError> =
+            scan(file_infos.iter(), "files", decode_file_info).collect();
         let infos = infos.map_err(|error| error.in_database(&path))?;
         let files = BlockFiles::open(disk(), identity.magic, infos)?;
         // Whatever recovery did to the journal is made to last before anything is built on it.
         database.persist(PersistMode::SyncAll).map_err(database_error)?;
-        Ok(Self { database_path: path, coins, index, file_infos, meta, database, files, stopped: false, _lock: lock })
+        Ok(Self {
+            database_path: path,
+            coins,
+            index,
+            file_infos,
+            meta,
+            database,
+            files,
+            blocks: Arc::new(Folder::new(folder.join(BLOCKS))),
+            magic: identity.magic,
+            stopped: false,
+            lock: Arc::new(lock),
+        })
     }
 
     fn database_error(&self, source: fjall::Error) -> StoreError {
@@ -125,7 +149,7 @@ impl FolderStore {
     }
 }
 
-fn location(entry: &Entry) -> Result<&BlockLocation, StoreError> {
+pub(super) fn location(entry: &Entry) -> Result<&BlockLocation, StoreError> {
     entry.location.as_ref().ok_or(StoreError::NotKept { hash: entry.hash })
 }
 
@@ -161,8 +185,10 @@ fn open_keyspaces(path: &Path) -> Result<(Database, [Keyspace; 4]), StoreError> 
         .manual_journal_persist(true)
         .open()
         .map_err(database_error)?;
+    let coins = || KeyspaceCreateOptions::default().max_memtable_size(COIN_TABLE_BYTES);
+    let coins = database.keyspace("coins", coins).map_err(database_error)?;
     let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default).map_err(database_error);
-    let keyspaces = [keyspace("coins")?, keyspace("index")?, keyspace("files")?, keyspace("meta")?];
+    let keyspaces = [coins, keyspace("index")?, keyspace("files")?, keyspace("meta")?];
     Ok((database, keyspaces))
 }
 
@@ -182,11 +208,11 @@ impl ScanError {
 
 /// Every record of a keyspace, decoded, in the order of keys.
 fn scan<T>(
-    keyspace: &Keyspace,
+    records: fjall::Iter,
     name: &'static str,
     decode: impl Fn(&[u8], &[u8]) -> Result<T, DecodeError>,
 ) -> impl Iterator<Item = Result<T, ScanError>> {
-    keyspace.iter().map(move |guard| {
+    records.map(move |guard| {
         let (key, value) = guard.into_inner().map_err(ScanError::Database)?;
         decode(&key, &value).map_err(|error| ScanError::Record(damaged_record(name, &key, error.to_string())))
     })
@@ -196,13 +222,28 @@ fn damaged_record(keyspace: &'static str, key: &[u8], what: String) -> StoreErro
     StoreError::DamagedRecord { keyspace, key: key.iter().map(|byte| format!("{byte:02x}")).collect(), what }
 }
 
+pub(super) fn coin_of(key: &[u8], value: &[u8]) -> Result<Coin, StoreError> {
+    decode_coin(value).map_err(|error| damaged_record("coins", key, error.to_string()))
+}
+
+/// Calls `with` for every record of the keyspace `coins`, of the database at `path`.
+pub(super) fn for_each_coin(
+    records: fjall::Iter,
+    path: &Path,
+    with: &mut dyn FnMut(OutPoint, Coin),
+) -> Result<(), StoreError> {
+    for coin in scan(records, "coins", |key, value| Ok((decode_outpoint(key)?, decode_coin(value)?))) {
+        let (outpoint, coin) = coin.map_err(|error| error.in_database(path))?;
+        with(outpoint, coin);
+    }
+    Ok(())
+}
+
 impl CoinSource for FolderStore {
     fn load_coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
         let key = encode_outpoint(outpoint);
         let value = self.coins.get(&key).map_err(|source| self.database_error(source))?;
-        let coin =
-            value.map(|value| decode_coin(&value).map_err(|error| damaged_record("coins", &key, error.to_string())));
-        coin.transpose()
+        value.map(|value| coin_of(&key, &value)).transpose()
     }
 }
 
@@ -258,6 +299,9 @@ impl Backing for FolderStore {
             for (number, info) in store.files.changed() {
                 batch.insert(&store.file_infos, number.to_be_bytes(), file_info_value(&info));
             }
+            for number in store.files.pruned() {
+                batch.remove(&store.file_infos, number.to_be_bytes());
+            }
             batch.insert(&store.meta, TIP, commit.tip.as_byte_array());
             batch.commit().map_err(|source| store.database_error(source))?;
             store.files.committed();
@@ -266,11 +310,34 @@ impl Backing for FolderStore {
     }
 
     fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
-        for coin in scan(&self.coins, "coins", |key, value| Ok((decode_outpoint(key)?, decode_coin(value)?))) {
-            let (outpoint, coin) = coin.map_err(|error| error.in_database(&self.database_path))?;
-            with(outpoint, coin);
-        }
-        Ok(())
+        for_each_coin(self.coins.iter(), &self.database_path, with)
+    }
+
+    fn limit_files(&mut self, bytes: u32) {
+        self.files.limit(bytes);
+    }
+
+    fn files_to_prune(&self, bytes: u64, highest: u32) -> Vec<u32> {
+        self.files.to_prune(bytes, highest)
+    }
+
+    fn prune(&mut self, files: &[u32]) -> Result<(), StoreError> {
+        self.write(|store| {
+            store.files.prune(files);
+            Ok(())
+        })
+    }
+
+    fn snapshot(&self) -> Option<Box<dyn StoreSnapshot>> {
+        Some(Box::new(FolderSnapshot {
+            database_path: self.database_path.clone(),
+            moment: self.database.snapshot(),
+            coins: self.coins.clone(),
+            _database: self.database.clone(),
+            blocks: Arc::clone(&self.blocks),
+            magic: self.magic,
+            _lock: Arc::clone(&self.lock),
+        }))
     }
 }
 
