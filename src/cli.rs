@@ -30,8 +30,10 @@ pub struct Cli {
 pub enum Command {
     /// Start a private chain, or go on with the one in the data folder: build templates, mine, validate, connect, keep
     Up(UpArgs),
-    /// Check blocks or headers from files; needs no data folder and no GPU
+    /// Check blocks or headers from files, or a whole data folder from genesis; needs no GPU
     Validate(ValidateArgs),
+    /// Make the database of a data folder anew from its block files
+    Reindex(ReindexArgs),
     /// List the CPU and every GPU adapter, with the name that --device takes
     Devices(DevicesArgs),
     /// Measure the hashrate of devices and kernels against a plain loop over the sha2 crate
@@ -104,12 +106,13 @@ pub struct UpArgs {
 /// `adit validate`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Give --blocks, or --headers, or --block with --prevouts.
+Give --blocks, or --headers, or --block with --prevouts, or --datadir.
 
 Exit codes:
   0  good
-  1  invalid: the line names file, byte, height, hash, rule, the value seen and the value wanted
-  2  wrong usage or unreadable input: the line names the file and the byte")]
+  1  invalid, or a damaged store: the line names file, byte, height, hash, rule, the value seen and the value wanted
+  2  wrong usage or unreadable input: the line names the file and the byte
+  3  interrupted, or something failed while running")]
 #[command(group = clap::ArgGroup::new("input").required(true).multiple(false))]
 pub struct ValidateArgs {
     /// Whose rules: main, testnet3, testnet4, signet, regtest or dev
@@ -133,9 +136,38 @@ pub struct ValidateArgs {
     #[arg(long, value_name = "FILE", requires = "block")]
     pub prevouts: Option<PathBuf>,
 
+    /// Data folder of `adit up`, or one store in it, checked from genesis: every byte of the database, every header and
+    /// block, every undo record and every coin. Changes nothing in it; memory grows with the number of coins
+    #[arg(long, value_name = "DIR", group = "input")]
+    pub datadir: Option<PathBuf>,
+
     /// Threads that check scripts [default: one a logical CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `adit reindex`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+For a store whose database is damaged. Block files are read and never shortened; the old database stays until the new one is
+whole. A run that was cut off is begun anew.
+
+Exit codes:
+  0  the database is made and in its place
+  2  wrong usage, or a folder that cannot be used
+  3  interrupted, or something failed while running: the old database is still in its place")]
+pub struct ReindexArgs {
+    /// Which chain the store holds
+    #[arg(long, value_name = "CHAIN")]
+    pub chain: String,
+
+    /// Data folder of `adit up`, or one store in it
+    #[arg(long, value_name = "DIR")]
+    pub datadir: PathBuf,
 
     /// Print one JSON object instead of lines
     #[arg(long)]

@@ -14,6 +14,7 @@ mod local_work;
 mod output;
 mod progress;
 mod rate;
+mod recheck;
 mod template;
 mod up;
 mod validate;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Up(args) => up::run(args),
         Command::Validate(args) => validate::run(args),
+        Command::Reindex(args) => recheck::run_reindex(args),
         Command::Devices(args) => devices::run(args),
         Command::Bench(args) => bench::run(args),
     };

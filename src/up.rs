@@ -11,7 +11,6 @@ use adit_miner::{DeviceInfo, DeviceSnapshot, DeviceState, Engine, Snapshot};
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, Options};
 use adit_validator::headers::tree::Entry;
-use adit_validator::store::StoreError;
 use anyhow::{Context, anyhow};
 use bitcoin::{CompactTarget, ScriptBuf, Target};
 use etcetera::BaseStrategy;
@@ -22,7 +21,7 @@ use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::local_work::{Event, LocalWork, MinedBlock};
 use crate::output::{self, Reader};
 use crate::rate::{counted, hashrate, significant};
-use crate::{devices, interrupt};
+use crate::{devices, interrupt, recheck};
 
 /// How often a terminal's line is drawn anew.
 const REDRAW: Duration = Duration::from_millis(200);
@@ -44,16 +43,8 @@ pub fn run(args: &UpArgs) -> Result {
         None => default_datadir()?,
     };
     let folder = folder.join(args.chain.name());
-    let chain = ChainState::open(&folder, params, Options::default()).map_err(|error| {
-        // Another folder, or the same one later, would do; a store that is broken is another matter.
-        let failure = match error {
-            StoreError::Damaged { .. } | StoreError::DamagedRecord { .. } | StoreError::Database { .. } => {
-                Failure::Running
-            }
-            _ => Failure::Usage,
-        };
-        Exit::new(failure, anyhow!(error).context(format!("--datadir: cannot use {}", folder.display())))
-    })?;
+    let chain = ChainState::open(&folder, params, Options::default())
+        .map_err(|error| recheck::store_failure(error, &folder, args.chain.name()))?;
 
     let tip = chain.tip();
     let mut display = Display::new(args.json, tip);

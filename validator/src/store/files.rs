@@ -14,7 +14,7 @@ use crate::headers::tree::{BlockLocation, Span};
 pub const MAX_BLOCK_FILE_BYTES: u32 = 128 << 20;
 
 /// Magic and length in front of each record.
-const FRAMING_BYTES: u32 = 8;
+pub(crate) const FRAMING_BYTES: u32 = 8;
 
 /// What is in one pair of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct FileInfo {
 }
 
 impl FileInfo {
-    const EMPTY: Self = Self { block_bytes: 0, undo_bytes: 0, blocks: 0, lowest: u32::MAX, highest: 0 };
+    pub(crate) const EMPTY: Self = Self { block_bytes: 0, undo_bytes: 0, blocks: 0, lowest: u32::MAX, highest: 0 };
 }
 
 /// The block and undo files of one folder.
@@ -46,16 +46,16 @@ pub struct BlockFiles {
     created: bool,
 }
 
-fn block_file(number: u32) -> String {
+pub(crate) fn block_file(number: u32) -> String {
     format!("blk{number:05}.dat")
 }
 
-fn undo_file(number: u32) -> String {
+pub(crate) fn undo_file(number: u32) -> String {
     format!("rev{number:05}.dat")
 }
 
 /// The number in the name of a block or undo file.
-fn file_number(name: &str) -> Option<u32> {
+pub(crate) fn file_number(name: &str) -> Option<u32> {
     let digits = name.strip_prefix("blk").or_else(|| name.strip_prefix("rev"))?.strip_suffix(".dat")?;
     let number = digits.parse().ok()?;
     (name == block_file(number) || name == undo_file(number)).then_some(number)
@@ -90,6 +90,19 @@ impl BlockFiles {
             }
         }
         Ok(Self { disk, magic, infos, changed: BTreeSet::new(), unsynced: BTreeSet::new(), created: false })
+    }
+
+    /// Takes up the files as they are, with these lengths: nothing is cut or removed.
+    pub(crate) const fn as_they_are(disk: Box<dyn Disk>, magic: [u8; 4], infos: BTreeMap<u32, FileInfo>) -> Self {
+        Self { disk, magic, infos, changed: BTreeSet::new(), unsynced: BTreeSet::new(), created: false }
+    }
+
+    /// Counts a block that is in `file` already, and makes the file one whose lengths the next commit holds.
+    pub(crate) fn adopt(&mut self, file: u32, height: u32) {
+        let info = self.infos.entry(file).or_insert(FileInfo::EMPTY);
+        info.blocks += 1;
+        (info.lowest, info.highest) = (info.lowest.min(height), info.highest.max(height));
+        self.changed.insert(file);
     }
 
     fn io_error(&self, name: &str, source: io::Error) -> StoreError {

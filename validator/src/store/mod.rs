@@ -8,8 +8,13 @@ pub mod files;
 pub mod folder;
 pub mod memory;
 
+pub(crate) mod inspect;
+pub(crate) mod journal;
 mod marker;
-mod record;
+pub(crate) mod mend;
+pub(crate) mod note;
+pub(crate) mod rebuild;
+pub(crate) mod record;
 
 use std::io;
 use std::path::PathBuf;
@@ -62,6 +67,12 @@ pub enum StoreError {
         folder: PathBuf,
         /// Something in it that a new store would not have.
         holds: String,
+    },
+    /// There is no store to look at.
+    #[error("there is no store in {folder}")]
+    NoStore {
+        /// The folder.
+        folder: PathBuf,
     },
     /// The operating system refused, or the disk is full.
     #[error("{path}")]
