@@ -32,7 +32,9 @@ pub fn advice(error: &StoreError, folder: &Path, chain: &str) -> Option<String> 
     match error {
         StoreError::Damaged { .. } | StoreError::DamagedRecord { .. } | StoreError::Database { .. } => {
             let folder = folder.display();
-            Some(format!("`adit reindex --chain {chain} --datadir {folder}` makes the database anew from the block files"))
+            Some(format!(
+                "`adit reindex --chain {chain} --datadir {folder}` makes the database anew from the block files"
+            ))
         }
         _ => None,
     }
@@ -100,11 +102,17 @@ pub fn validate_store(params: &ChainParams, datadir: &Path, as_json: bool) -> Re
         let more = verdict.found.saturating_sub(1);
         let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
         let folder = folder.display();
-        let advice = format!("`adit reindex --chain {} --datadir {folder}` makes the database anew from the block files", params.name);
+        let advice = format!(
+            "`adit reindex --chain {} --datadir {folder}` makes the database anew from the block files",
+            params.name
+        );
         return Err(Exit::new(Failure::Invalid, anyhow!("{first}{more}; {advice}")));
     }
     if verdict.interrupted {
-        return Err(Exit::new(Failure::Running, anyhow!("interrupted after {}: nothing was wrong up to there", counted(verdict.blocks, "block"))));
+        return Err(Exit::new(
+            Failure::Running,
+            anyhow!("interrupted after {}: nothing was wrong up to there", counted(verdict.blocks, "block")),
+        ));
     }
     Ok(())
 }
@@ -187,7 +195,8 @@ pub fn run_reindex(args: &ReindexArgs) -> Result {
     display.bar.finish_and_clear();
     let made = made.map_err(|error| match error {
         StoreError::NotKept { .. } => {
-            let what = anyhow!("{}: the first blocks are not kept, and coins cannot be made without them", folder.display());
+            let what =
+                anyhow!("{}: the first blocks are not kept, and coins cannot be made without them", folder.display());
             Exit::new(Failure::Running, what)
         }
         StoreError::Io { .. } => Exit::new(Failure::Running, error),

@@ -248,9 +248,8 @@ fn what_lies_below_a_good_checksum_is_found_by_the_replay() {
             index.insert(key, value).unwrap();
         }),
         ("commit", "was durable", |database| {
-            let (meta, index) = ["meta", "index"]
-                .map(|name| database.keyspace(name, KeyspaceCreateOptions::default).unwrap())
-                .into();
+            let (meta, index) =
+                ["meta", "index"].map(|name| database.keyspace(name, KeyspaceCreateOptions::default).unwrap()).into();
             let key = index.first_key_value().unwrap().key().unwrap();
             meta.insert("tip", &key[4..]).unwrap();
         }),

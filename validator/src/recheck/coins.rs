@@ -81,5 +81,10 @@ impl Checker<'_> {
 
 fn describe(coin: &Coin) -> String {
     let origin = if coin.is_coinbase { "coinbase at" } else { "made at" };
-    format!("{} satoshi, {origin} height {}, script {:x}", coin.output.value.to_sat(), coin.height, coin.output.script_pubkey)
+    format!(
+        "{} satoshi, {origin} height {}, script {:x}",
+        coin.output.value.to_sat(),
+        coin.height,
+        coin.output.script_pubkey
+    )
 }

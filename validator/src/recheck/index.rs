@@ -98,9 +98,8 @@ impl Checker<'_> {
             Some(parent) if tree.entry(parent).height + 1 != *height => {
                 Err(index("it is not at its parent's height plus one"))
             }
-            Some(parent) => Ok(rules::validate_header_in_isolation(self.params, header, *hash).and_then(|()| {
-                rules::validate_header_in_context(self.params, &tree.chain(parent), header, NO_CLOCK)
-            })),
+            Some(parent) => Ok(rules::validate_header_in_isolation(self.params, header, *hash)
+                .and_then(|()| rules::validate_header_in_context(self.params, &tree.chain(parent), header, NO_CLOCK))),
         };
         match checked {
             Ok(Ok(())) => {}

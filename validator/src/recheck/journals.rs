@@ -19,8 +19,7 @@ impl Checker<'_> {
         }
         let journals = journal_files(database)?;
         if journals.is_empty() {
-            let what = "there is no journal".to_owned();
-            self.found(Finding::file(database.to_owned(), "journal", what));
+            self.found(Finding::file(database.to_owned(), "journal", "there is no journal".to_owned()));
             return Ok(None);
         }
         let cut = match examine_journals(database, &note) {
@@ -46,33 +45,6 @@ impl Checker<'_> {
             if let Some(stray) = journal.stray {
                 let what = "is not zero, in what is allotted for commits to come and not read";
                 self.note(format!("{}: byte {stray} {what}", path.display()));
-            }
-        }
-        Ok(cut) => cut,
-            Err(StoreError::Damaged { path, offset, what }) => {
-                self.found(Finding::file(path, "journal", what).at(offset));
-                return Ok(None);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if let Some(Cut { journal, torn, .. }) = &cut {
-            self.note(format!(
-                "{}: a commit that was never finished, torn at byte {} ({}); the next start cuts it",
-                journal.display(),
-                torn.offset,
-                torn.what
-            ));
-        }
-        // What fjall has allotted and not written is zeros, and not read.
-        let mut sequence = None;
-        for path in journals {
-            let journal = read_journal(&path, sequence)?;
-            sequence = journal.last_sequence().or(sequence);
-            if cut.is_none() {
-                let set = first_set_byte(&path, journal.whole);
-                if let Some(set) = set.map_err(|source| StoreError::Io { path: path.clone(), source })? {
-                    self.note(format!("{}: byte {set} is not zero, behind the last commit", path.display()));
-                }
             }
         }
         Ok(cut)

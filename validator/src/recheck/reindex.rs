@@ -123,7 +123,9 @@ impl Feeder<'_> {
             Ok(_) => return self.leave(record, format!("block {hash}: its transactions are not those of its header")),
             Err(error) => return self.leave(record, format!("block {hash}: {error}")),
         };
-        if self.chain.headers().lookup(&record.header.prev_blockhash).is_none() && hash != self.chain.params().genesis_hash {
+        if self.chain.headers().lookup(&record.header.prev_blockhash).is_none()
+            && hash != self.chain.params().genesis_hash
+        {
             return self.leave(record, format!("block {hash}: its parent is in no block file"));
         }
         self.feeding.set(record);

@@ -96,7 +96,8 @@ fn link(from: &Path, to: &Path) -> Result<(), StoreError> {
             link(&path, &target)?;
         } else if path.extension().is_some_and(|extension| extension == "jnl") {
             let whole = read_journal(&path, None)?.whole;
-            let copied = File::open(&path).and_then(|from| io::copy(&mut from.take(whole), &mut File::create(&target)?));
+            let copied =
+                File::open(&path).and_then(|from| io::copy(&mut from.take(whole), &mut File::create(&target)?));
             copied.map_err(io_error(&path))?;
         } else if !is_tables || fs::hard_link(&path, &target).is_err() {
             fs::copy(&path, &target).map_err(io_error(&path))?;
@@ -154,8 +155,7 @@ impl Snapshot {
     /// The coin at `outpoint`.
     pub(crate) fn coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
         let key = encode_outpoint(outpoint);
-        let value =
-            self.coins.get(&key).map_err(|source| StoreError::Database { path: self.path.clone(), source })?;
+        let value = self.coins.get(&key).map_err(|source| StoreError::Database { path: self.path.clone(), source })?;
         let coin = value
             .map(|value| decode_coin(&value).map_err(|error| folder::damaged_record("coins", &key, error.to_string())));
         coin.transpose()

@@ -181,12 +181,7 @@ impl FileScan<'_> {
 
     /// Calls `keep` with the place, the first 80 bytes and the trailer of every record of a file, and returns where the
     /// last one ends. What lies between two records is left where it is.
-    fn file(
-        &mut self,
-        name: &str,
-        trailer: u32,
-        keep: &mut dyn FnMut(Span, &[u8], &[u8]),
-    ) -> Result<u32, StoreError> {
+    fn file(&mut self, name: &str, trailer: u32, keep: &mut dyn FnMut(Span, &[u8], &[u8])) -> Result<u32, StoreError> {
         let path = self.folder.join(name);
         let file = match File::open(&path) {
             Ok(file) => file,
