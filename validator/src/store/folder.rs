@@ -189,7 +189,7 @@ fn create(folder: &Path, identity: &Identity, found: &Found) -> Result<(), Store
     if new.exists() {
         fs::remove_dir_all(&new).map_err(io_error(&new))?;
     }
-    drop(open_keyspaces(&new)?);
+    drop(create_database(&new)?);
     if *found == Found::Nothing {
         marker::write(folder, identity)?;
     }
@@ -224,6 +224,18 @@ pub(super) fn database_builder(path: &Path) -> DatabaseBuilder<Database> {
 
 pub(super) fn open_keyspaces(path: &Path) -> Result<(Database, [Keyspace; 4]), StoreError> {
     open_keyspaces_of(path, database_builder(path))
+}
+
+/// Makes an empty database, durable by its own name in the folder above, which is the caller's to sync.
+///
+/// fjall 3.1 syncs each keyspace's folder and not the folder that holds their names: after a power loss the four could be
+/// gone with all that was ever synced in them, and fjall would make them anew, empty.
+pub(super) fn create_database(path: &Path) -> Result<(Database, [Keyspace; 4]), StoreError> {
+    let database = open_keyspaces(path)?;
+    for folder in [path.join("keyspaces"), path.to_owned()] {
+        sync_folder(&folder).map_err(io_error(&folder))?;
+    }
+    Ok(database)
 }
 
 /// As [`open_keyspaces`], with a builder of the caller's.

@@ -58,6 +58,9 @@ pub(crate) fn examine(folder: &Path, wanted: &Identity) -> Result<Found, StoreEr
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return examine_unmarked(folder),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(StoreError::Damaged { path, offset: 0, what: "it is no text".to_owned() });
+        }
         Err(source) => return Err(StoreError::Io { path, source }),
     };
     let damaged = |what: &str| StoreError::Damaged { path: path.clone(), offset: 0, what: what.to_owned() };

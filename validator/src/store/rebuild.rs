@@ -15,7 +15,7 @@ use bitcoin::{Block, BlockHash};
 
 use super::disk::Folder;
 use super::files::{BlockFiles, FRAMING_BYTES, FileInfo, block_file, file_number, undo_file};
-use super::folder::{BLOCKS, FolderStore, open_keyspaces};
+use super::folder::{BLOCKS, FolderStore, create_database};
 use super::marker::{self, Found, io_error};
 use super::mend::{self, REBUILDING, REBUILT};
 use super::note::NoteFile;
@@ -122,7 +122,7 @@ impl Rebuild {
         let remains = scan.remains;
 
         let path = folder.join(REBUILDING);
-        let database = open_keyspaces(&path)?;
+        let database = create_database(&path)?;
         let files = BlockFiles::as_they_are(Box::new(Folder::new(blocks)), identity.magic, infos);
         // Its note is not that of the folder, which belongs to the old database.
         let mut store = FolderStore::assemble(path.clone(), lock, database, files, NoteFile::open(&path)?);
