@@ -263,6 +263,45 @@ fn what_lies_below_a_good_checksum_is_found_by_the_replay() {
     }
 }
 
+/// Blocks that are no longer kept are said to be unchecked; what the others have left is compared.
+#[test]
+fn a_store_without_its_first_blocks_is_checked_as_far_as_it_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    store(folder.path());
+    falsify(folder.path(), |database| {
+        let [index, files] =
+            ["index", "files"].map(|name| database.keyspace(name, KeyspaceCreateOptions::default).unwrap());
+        let mut forgotten = 0;
+        for entry in index.iter() {
+            let (key, mut value) = entry.into_inner().map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap();
+            if (1..=40).contains(&u32::from_be_bytes(key[..4].try_into().unwrap())) {
+                value[80] &= !3;
+                value[81..].fill(0);
+                index.insert(key, value).unwrap();
+                forgotten += 1;
+            }
+        }
+        let (key, mut value) = files.first_key_value().unwrap().into_inner().map(|(k, v)| (k, v.to_vec())).unwrap();
+        let count = u32::from_le_bytes(value[8..12].try_into().unwrap()) - forgotten;
+        value[8..12].copy_from_slice(&count.to_le_bytes());
+        files.insert(key, value).unwrap();
+    });
+    let verdict = check(folder.path());
+    assert!(verdict.is_good(), "{:?}", verdict.findings);
+    assert_eq!(verdict.unchecked.len(), 2, "{:?}", verdict.unchecked);
+    assert!(verdict.coins > 0 && verdict.connected == 0);
+
+    falsify(folder.path(), |database| {
+        let coins = database.keyspace("coins", KeyspaceCreateOptions::default).unwrap();
+        for coin in coins.iter().collect::<Vec<_>>() {
+            coins.remove(coin.key().unwrap()).unwrap();
+        }
+    });
+    let verdict = check(folder.path());
+    assert_eq!(verdict.found, 118 - 40);
+    assert!(verdict.findings.iter().all(|finding| finding.rule == "coins" && finding.height > Some(40)));
+}
+
 #[test]
 fn a_re_check_that_is_interrupted_says_so() {
     let folder = tempfile::tempdir().unwrap();
@@ -291,6 +330,29 @@ fn a_torn_commit_is_a_note_and_no_damage() {
     assert_eq!(verdict.notes.len(), 2, "{:?}", verdict.notes);
     open(folder.path()).close().unwrap();
     assert!(check(folder.path()).notes.is_empty());
+}
+
+/// A file that cannot be read is no damage: the error names it, and nothing else is said of the store.
+#[cfg(unix)]
+#[test]
+fn an_unreadable_file_is_named() {
+    let base = tempfile::tempdir().unwrap();
+    let (whole, folder) = (base.path().join("whole"), base.path().join("store"));
+    store(&whole);
+    let names = ["blocks/blk00000.dat", "blocks/rev00000.dat", "db/keyspaces/1/current", "STORE", "COMMIT"];
+    for name in names {
+        copy(&whole, &folder);
+        let file = folder.join(name);
+        fs::remove_file(&file).unwrap();
+        // Nobody can open it, root included.
+        std::os::unix::fs::symlink(&file, &file).unwrap();
+        let refused = recheck(&folder, &ChainParams::regtest(), &mut Patience(u64::MAX));
+        let Err(StoreError::Io { path, .. }) = refused else { panic!("{name}: {refused:?}") };
+        assert_eq!(path, file);
+        let refused = ChainState::open(&folder, ChainParams::regtest(), Options::default()).err();
+        let Some(StoreError::Io { path, .. }) = refused else { panic!("{name}: {refused:?}") };
+        assert_eq!(path, file);
+    }
 }
 
 fn rebuild(folder: &Path) -> adit_validator::recheck::Reindexed {

@@ -1,11 +1,14 @@
 //! The coins of the database against those of the replay, one by one.
 
+use std::collections::HashMap;
+
 use bitcoin::OutPoint;
 
 use super::index::Loaded;
 use super::{Checker, Finding, Stop};
-use crate::coins::Coin;
+use crate::block::DecodedBlock;
 use crate::coins::cache::CoinCache;
+use crate::coins::{Coin, is_unspendable};
 use crate::store::inspect::Snapshot;
 
 /// How many coins lie between two reports of progress.
@@ -50,6 +53,42 @@ impl Checker<'_> {
                 let what = format!("{outpoint}: none, wanted {}", describe(wanted));
                 self.found_coin(loaded, wanted, what);
             }
+        }
+        Ok(())
+    }
+
+    /// What the blocks above `height` have made and spent, where those below are not kept: what they left is among the
+    /// coins, and what they spent is not.
+    pub(super) fn compare_kept_coins(&mut self, snapshot: &Snapshot, loaded: &Loaded, height: u32) -> Result<(), Stop> {
+        let mut left: HashMap<OutPoint, Option<Coin>> = HashMap::new();
+        for id in &loaded.active[height as usize + 1..] {
+            let entry = loaded.tree.entry(*id);
+            let Some(location) = entry.location else { continue };
+            let Ok(block) = DecodedBlock::decode(loaded.files.read_block(&location)?) else { continue };
+            for (transaction, txid) in block.transactions().iter().zip(block.txids()) {
+                let is_coinbase = transaction.is_coinbase();
+                left.extend(
+                    transaction.input.iter().filter(|_| !is_coinbase).map(|input| (input.previous_output, None)),
+                );
+                for (output, vout) in transaction.output.iter().zip(0..) {
+                    let coin = Coin { output: output.clone(), height: entry.height, is_coinbase };
+                    let coin = (!is_unspendable(&output.script_pubkey)).then_some(coin);
+                    left.insert(OutPoint { txid: *txid, vout }, coin);
+                }
+            }
+            self.go_on()?;
+        }
+        for (outpoint, wanted) in left {
+            let found = snapshot.coin(&outpoint)?;
+            if found != wanted {
+                let describe = |coin: &Option<Coin>| coin.as_ref().map_or_else(|| "none".to_owned(), describe);
+                let what = format!("{outpoint}: {}, wanted {}", describe(&found), describe(&wanted));
+                match wanted.or(found) {
+                    Some(coin) => self.found_coin(loaded, &coin, what),
+                    None => self.found(Finding::file(loaded.database.clone(), "coins", what)),
+                }
+            }
+            self.count_coin(0)?;
         }
         Ok(())
     }

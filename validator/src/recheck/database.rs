@@ -13,14 +13,8 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Checker, Finding, Interrupted, Stop};
-use crate::coins::encoding::{DecodeError, Decoder};
 use crate::store::StoreError;
-
-/// A table as its manifest has it.
-struct Table {
-    id: u64,
-    checksum: u128,
-}
+use crate::store::manifest::{KEYSPACES, read_tree};
 
 impl Checker<'_> {
     /// Checks every file below `database` but the journals.
@@ -36,8 +30,7 @@ impl Checker<'_> {
             Ok(trees) => trees,
             Err(source) => return self.unreadable(keyspaces, source),
         };
-        // fjall's own keyspace of names, and the four of the store.
-        for id in (0..5).map(|id: u32| id.to_string()).filter(|id| !trees.contains(id)) {
+        for id in KEYSPACES.map(|id| id.to_string()).filter(|id| !trees.contains(id)) {
             self.found(Finding::file(keyspaces.join(id), "database", "the folder is missing".to_owned()));
         }
         for tree in trees {
@@ -48,38 +41,9 @@ impl Checker<'_> {
 
     /// Checks the tables of one keyspace and the manifest that names them.
     fn check_tree(&mut self, tree: &Path) -> Result<(), Stop> {
-        let current = tree.join("current");
-        let pointer = match fs::read(&current) {
-            Ok(pointer) => pointer,
-            Err(source) => return self.unreadable(current, source),
-        };
-        let Ok((version, wanted)) = read_pointer(&pointer) else {
-            let what = format!("{} bytes, wanted a manifest's number, checksum and its kind, 25 bytes", pointer.len());
-            self.found(Finding::file(current, "database", what).at(0));
-            return Ok(());
-        };
-        let manifest = tree.join(format!("v{version}"));
-        let bytes = match fs::read(&manifest) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.found(Finding::file(current, "database", format!("it names v{version}, which is missing")).at(0));
-                return Ok(());
-            }
-            Err(source) => return self.unreadable(manifest, source),
-        };
-        let seen = xxhash_rust::xxh3::xxh3_128(&bytes);
-        if seen != wanted {
-            // Either of the two: nothing else knows the checksum.
-            let what = format!("checksum {seen:032x}, {} has {wanted:032x}", current.display());
-            self.found(Finding::file(manifest, "database", what));
-            return Ok(());
-        }
-        let tables = match read_manifest(&bytes) {
+        let tables = match read_tree(tree) {
             Ok(tables) => tables,
-            Err(error) => {
-                self.found(Finding::file(manifest, "database", error.what.to_owned()).at(error.offset as u64));
-                return Ok(());
-            }
+            Err(error) => return self.found_in(error, "database", None),
         };
         let folder = tree.join("tables");
         let mut stray: BTreeSet<String> = list(&folder).unwrap_or_default().into_iter().collect();
@@ -132,57 +96,4 @@ fn checksum_of_file(path: &Path) -> io::Result<u128> {
             read => hash.update(&chunk[..read]),
         }
     }
-}
-
-/// `current`: number of the manifest (u64), its checksum (u128), the checksum's kind (0).
-fn read_pointer(bytes: &[u8]) -> Result<(u64, u128), DecodeError> {
-    let mut from = Decoder::new(bytes);
-    let version = u64::from_le_bytes(from.take_array()?);
-    let checksum = u128::from_le_bytes(from.take_array()?);
-    let [kind] = from.take_array()?;
-    from.finish()?;
-    if kind == 0 { Ok((version, checksum)) } else { Err(from.error("a checksum of an unknown kind")) }
-}
-
-/// The tables that a manifest names (`lsm-tree`, `version/mod.rs`): a section of an `sfa` archive, whose table of
-/// contents is found from a trailer of 38 bytes.
-fn read_manifest(bytes: &[u8]) -> Result<Vec<Table>, DecodeError> {
-    const TRAILER_BYTES: usize = 38;
-    let end = Decoder::new(bytes);
-    let Some(start) = bytes.len().checked_sub(TRAILER_BYTES) else { return Err(end.error("no trailer")) };
-    let mut trailer = Decoder::new(&bytes[start..]);
-    let (_magic_and_kinds, _checksum) = (trailer.take_array::<6>()?, trailer.take_array::<16>()?);
-    let contents = u64::from_le_bytes(trailer.take_array()?) as usize;
-    let mut toc = Decoder::new(bytes.get(contents..).ok_or_else(|| end.error("contents behind the file's end"))?);
-    let _magic: [u8; 4] = toc.take_array()?;
-    for _ in 0..u32::from_le_bytes(toc.take_array()?) {
-        let place = u64::from_le_bytes(toc.take_array()?) as usize;
-        let length = u64::from_le_bytes(toc.take_array()?) as usize;
-        let name_length = u16::from_le_bytes(toc.take_array()?);
-        if toc.take(name_length.into())? == b"tables" {
-            let section = bytes.get(place..).and_then(|bytes| bytes.get(..length));
-            return read_tables(section.ok_or_else(|| end.error("a section behind the file's end"))?);
-        }
-    }
-    Err(end.error("no section of tables"))
-}
-
-fn read_tables(section: &[u8]) -> Result<Vec<Table>, DecodeError> {
-    let mut from = Decoder::new(section);
-    let mut tables = Vec::new();
-    let [levels] = from.take_array()?;
-    for _ in 0..levels {
-        let [runs] = from.take_array()?;
-        for _ in 0..runs {
-            for _ in 0..u32::from_le_bytes(from.take_array()?) {
-                let id = u64::from_le_bytes(from.take_array()?);
-                let [_kind] = from.take_array()?;
-                let checksum = u128::from_le_bytes(from.take_array()?);
-                let _sequence: [u8; 8] = from.take_array()?;
-                tables.push(Table { id, checksum });
-            }
-        }
-    }
-    from.finish()?;
-    Ok(tables)
 }

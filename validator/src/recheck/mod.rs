@@ -27,6 +27,8 @@ use crate::store::{Identity, StoreError, mend};
 
 pub use reindex::{Reindexed, reindex};
 
+use replay::Replayed;
+
 /// Findings beyond this many are counted and not kept.
 const KEPT_FINDINGS: usize = 100;
 
@@ -188,8 +190,12 @@ impl Checker<'_> {
         let replayed = self.replay(&loaded)?;
         self.check_other_blocks(&loaded)?;
         match replayed {
-            Some(coins) => self.compare_coins(&snapshot, &loaded, &coins),
-            None => {
+            Replayed::All(coins) => self.compare_coins(&snapshot, &loaded, &coins),
+            Replayed::Above(height) => {
+                self.unchecked("coins that blocks made which are no longer kept");
+                self.compare_kept_coins(&snapshot, &loaded, height)
+            }
+            Replayed::Cut => {
                 self.unchecked("the coins, which take a replay of every block");
                 Ok(())
             }
@@ -229,8 +235,7 @@ impl Checker<'_> {
             StoreError::DamagedRecord { keyspace, key, what } => {
                 Finding::file(self.held.database(), rule, format!("keyspace {keyspace}, key {key}: {what}"))
             }
-            // fjall's own words, for damage that no checksum shows.
-            StoreError::Database { path, source } => Finding::file(path, "database", format!("{source:?}")),
+            StoreError::Database { path, what } => Finding::file(path, "database", what),
             other => return Err(other.into()),
         };
         let finding = match block {

@@ -12,7 +12,7 @@ use crate::chain::ChainParams;
 use crate::chainstate::{BlockOutcome, ChainState, CommitPolicy, HeaderOutcome, Options};
 use crate::store::files::block_file;
 use crate::store::folder::{BLOCKS, Contents};
-use crate::store::rebuild::{BlockRecord, Feeding, Rebuild, Remains, is_whole, put_in_place, read_record};
+use crate::store::rebuild::{BlockRecord, Feeding, Rebuild, Remains, put_in_place, read_record};
 use crate::store::{Identity, StoreError};
 
 /// Blocks that were ahead of the clock when they came have been judged then.
@@ -119,7 +119,7 @@ impl Feeder<'_> {
     fn feed_block(&mut self, record: &BlockRecord) -> Result<(), Stop> {
         let hash = record.header.block_hash();
         let block = match DecodedBlock::decode(read_record(&self.blocks, record)?) {
-            Ok(block) if is_whole(block.block()) => block,
+            Ok(block) if block.block().check_merkle_root() => block,
             Ok(_) => return self.leave(record, format!("block {hash}: its transactions are not those of its header")),
             Err(error) => return self.leave(record, format!("block {hash}: {error}")),
         };

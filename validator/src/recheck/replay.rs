@@ -22,16 +22,26 @@ impl CoinSource for Nothing {
     }
 }
 
+/// How far a replay came.
+pub(super) enum Replayed {
+    /// To the tip, with these coins.
+    All(CoinCache),
+    /// The blocks up to this height are not kept; those above it are good as far as they could be checked.
+    Above(u32),
+    /// A block is damaged.
+    Cut,
+}
+
 impl Checker<'_> {
-    /// Checks and connects every block of the active chain. `None`: one is damaged or no longer kept, so that the coins
-    /// above it are unknown; the blocks above are still checked as far as they can be.
-    pub(super) fn replay(&mut self, loaded: &Loaded) -> Result<Option<CoinCache>, Stop> {
+    /// Checks and connects every block of the active chain. Above a block that is damaged or no longer kept the coins are
+    /// unknown; the blocks there are still checked as far as they can be.
+    pub(super) fn replay(&mut self, loaded: &Loaded) -> Result<Replayed, Stop> {
         let mut coins = Some(CoinCache::default());
-        let mut missing = 0_u64;
+        let (mut missing, found) = (0_u32, self.verdict.found);
         for id in &loaded.active {
             let entry = loaded.tree.entry(*id);
             if entry.location.is_none() {
-                missing += 1;
+                missing = entry.height;
                 coins = None;
                 continue;
             }
@@ -54,9 +64,13 @@ impl Checker<'_> {
             }
         }
         if missing > 0 {
-            self.unchecked(&format!("{missing} blocks that are no longer kept"));
+            self.unchecked(&format!("blocks up to height {missing} that are no longer kept"));
         }
-        Ok(coins)
+        Ok(match coins {
+            Some(coins) => Replayed::All(coins),
+            None if self.verdict.found == found => Replayed::Above(missing),
+            None => Replayed::Cut,
+        })
     }
 
     /// Connects a block and compares its undo record with what it spent.

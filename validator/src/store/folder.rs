@@ -11,6 +11,7 @@ use fjall::{Database, DatabaseBuilder, Keyspace, KeyspaceCreateOptions, PersistM
 use super::disk::{Disk, Folder, sync_folder};
 use super::files::{BlockFiles, FileInfo};
 use super::journal::COMMIT_KEY;
+use super::manifest::check_manifests;
 use super::marker::{self, Found, Identity, io_error};
 use super::mend;
 use super::note::{LastCommit, Note, NoteFile};
@@ -108,7 +109,8 @@ impl FolderStore {
         disk: impl FnOnce() -> Box<dyn Disk>,
     ) -> Result<Self, StoreError> {
         let path = folder.join(DATABASE);
-        let database_error = |source| StoreError::Database { path: path.clone(), source };
+        let database_error = |source| StoreError::of_database(&path, source);
+        check_manifests(&path)?;
         let (note, cut) = mend::mend_journal(folder)?;
         let (database, keyspaces) = open_keyspaces(&path)?;
         let [_, _, file_infos, meta] = &keyspaces;
@@ -155,7 +157,7 @@ impl FolderStore {
     }
 
     fn database_error(&self, source: fjall::Error) -> StoreError {
-        StoreError::Database { path: self.database_path.clone(), source }
+        StoreError::of_database(&self.database_path, source)
     }
 
     /// Runs a write, and stops the store if it fails.
@@ -199,7 +201,7 @@ fn create(folder: &Path, identity: &Identity, found: &Found) -> Result<(), Store
 
 /// The tip that the coins belong to; `None`: the store is new.
 pub(super) fn read_tip(meta: &Keyspace, path: &Path) -> Result<Option<BlockHash>, StoreError> {
-    let tip = meta.get(TIP).map_err(|source| StoreError::Database { path: path.to_owned(), source })?;
+    let tip = meta.get(TIP).map_err(|source| StoreError::of_database(path, source))?;
     let tip =
         tip.map(|hash| BlockHash::from_slice(&hash).map_err(|error| damaged_record("meta", TIP, error.to_string())));
     tip.transpose()
@@ -207,7 +209,7 @@ pub(super) fn read_tip(meta: &Keyspace, path: &Path) -> Result<Option<BlockHash>
 
 /// How many commits a database has seen.
 pub(super) fn read_commits(meta: &Keyspace, path: &Path) -> Result<u64, StoreError> {
-    let commits = meta.get(COMMIT_KEY).map_err(|source| StoreError::Database { path: path.to_owned(), source })?;
+    let commits = meta.get(COMMIT_KEY).map_err(|source| StoreError::of_database(path, source))?;
     let Some(commits) = commits else { return Ok(0) };
     let bytes = <[u8; 8]>::try_from(&*commits);
     let bytes = bytes.map_err(|_| damaged_record("meta", COMMIT_KEY, format!("{} bytes, wanted 8", commits.len())))?;
@@ -243,7 +245,7 @@ pub(super) fn open_keyspaces_of(
     path: &Path,
     builder: DatabaseBuilder<Database>,
 ) -> Result<(Database, [Keyspace; 4]), StoreError> {
-    let database_error = |source| StoreError::Database { path: path.to_owned(), source };
+    let database_error = |source| StoreError::of_database(path, source);
     let database = builder.open().map_err(database_error)?;
     let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default).map_err(database_error);
     let keyspaces = [keyspace("coins")?, keyspace("index")?, keyspace("files")?, keyspace("meta")?];
@@ -258,7 +260,7 @@ pub(super) enum ScanError {
 impl ScanError {
     pub(super) fn in_database(self, path: &Path) -> StoreError {
         match self {
-            Self::Database(source) => StoreError::Database { path: path.to_owned(), source },
+            Self::Database(source) => StoreError::of_database(path, source),
             Self::Record(error) => error,
         }
     }

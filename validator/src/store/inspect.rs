@@ -155,7 +155,7 @@ impl Snapshot {
     /// The coin at `outpoint`.
     pub(crate) fn coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
         let key = encode_outpoint(outpoint);
-        let value = self.coins.get(&key).map_err(|source| StoreError::Database { path: self.path.clone(), source })?;
+        let value = self.coins.get(&key).map_err(|source| StoreError::of_database(&self.path, source))?;
         let coin = value
             .map(|value| decode_coin(&value).map_err(|error| folder::damaged_record("coins", &key, error.to_string())));
         coin.transpose()

@@ -9,9 +9,9 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use bitcoin::consensus::deserialize;
-use bitcoin::{Block, BlockHash};
 
 use super::disk::Folder;
 use super::files::{BlockFiles, FRAMING_BYTES, FileInfo, block_file, file_number, undo_file};
@@ -46,6 +46,12 @@ pub(crate) struct Remains {
     pub(crate) offset: u64,
     /// How many they are.
     pub(crate) length: u64,
+}
+
+impl std::fmt::Display for Remains {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: byte {}: {} bytes that are no whole record", self.path.display(), self.offset, self.length)
+    }
 }
 
 /// What is in the block files already, for the store that is built from them.
@@ -276,15 +282,4 @@ pub(crate) fn read_record(blocks: &Path, record: &BlockRecord) -> Result<Vec<u8>
     });
     read.map_err(io_error(&path))?;
     Ok(bytes)
-}
-
-/// Whether a block's transactions are those that its header commits to, so that damage is told from a broken rule.
-pub(crate) fn is_whole(block: &Block) -> bool {
-    block.check_merkle_root()
-}
-
-impl std::fmt::Display for Remains {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: byte {}: {} bytes that are no whole record", self.path.display(), self.offset, self.length)
-    }
 }
