@@ -27,17 +27,10 @@ fn store_folder(datadir: &Path, chain: &str) -> PathBuf {
     if datadir.join("STORE").exists() { datadir.to_owned() } else { datadir.join(chain) }
 }
 
-/// What to do about a store that cannot be opened because it is damaged.
-pub fn advice(error: &StoreError, folder: &Path, chain: &str) -> Option<String> {
-    match error {
-        StoreError::Damaged { .. } | StoreError::DamagedRecord { .. } | StoreError::Database { .. } => {
-            let folder = folder.display();
-            Some(format!(
-                "`adit reindex --chain {chain} --datadir {folder}` makes the database anew from the block files"
-            ))
-        }
-        _ => None,
-    }
+/// What to do about a database that is damaged.
+fn advice(folder: &Path, chain: &str) -> String {
+    let folder = folder.display();
+    format!("; `adit reindex --chain {chain} --datadir {folder}` makes the database anew from the block files")
 }
 
 /// Another folder, or the same one later, would do; a store that is broken is another matter.
@@ -51,7 +44,9 @@ pub fn store_failure(error: StoreError, folder: &Path, chain: &str) -> Exit {
         | StoreError::Io { .. } => Failure::Usage,
         _ => Failure::Running,
     };
-    let advice = advice(&error, folder, chain).map_or(String::new(), |advice| format!("; {advice}"));
+    let is_damaged =
+        matches!(error, StoreError::Damaged { .. } | StoreError::DamagedRecord { .. } | StoreError::Database { .. });
+    let advice = if is_damaged { advice(folder, chain) } else { String::new() };
     Exit::new(failure, anyhow!("--datadir: cannot use {}: {:#}{advice}", folder.display(), anyhow!(error)))
 }
 
@@ -101,12 +96,8 @@ pub fn validate_store(params: &ChainParams, datadir: &Path, as_json: bool) -> Re
         let first = verdict.findings.first().map(describe).unwrap_or_default();
         let more = verdict.found.saturating_sub(1);
         let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-        let folder = folder.display();
-        let advice = format!(
-            "`adit reindex --chain {} --datadir {folder}` makes the database anew from the block files",
-            params.name
-        );
-        return Err(Exit::new(Failure::Invalid, anyhow!("{first}{more}; {advice}")));
+        let advice = advice(&folder, &params.name);
+        return Err(Exit::new(Failure::Invalid, anyhow!("{first}{more}{advice}")));
     }
     if verdict.interrupted {
         return Err(Exit::new(

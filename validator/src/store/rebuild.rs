@@ -124,7 +124,7 @@ impl Rebuild {
         mend::finish_rebuild(folder)?;
         let blocks = folder.join(BLOCKS);
         let mut scan = FileScan { folder: &blocks, magic: identity.magic, remains: Vec::new() };
-        let (records, infos, undo) = scan.all()?;
+        let Scanned { blocks: records, undo, infos } = scan.all()?;
         let remains = scan.remains;
 
         let path = folder.join(REBUILDING);
@@ -154,6 +154,23 @@ pub(crate) fn put_in_place(folder: &Path, lock: File) -> Result<(), StoreError> 
 
 type UndoRecords = HashMap<(u32, [u8; 32]), VecDeque<Span>>;
 
+/// What the files hold.
+#[derive(Default)]
+struct Scanned {
+    blocks: Vec<BlockRecord>,
+    undo: UndoRecords,
+    /// Each file with the length of its whole records; blocks are counted as they are fed.
+    infos: BTreeMap<u32, FileInfo>,
+}
+
+/// A record by its framing.
+struct Framed {
+    span: Span,
+    /// Its first 80 bytes.
+    head: Vec<u8>,
+    trailer: Vec<u8>,
+}
+
 /// Reads block and undo files by their framing alone.
 struct FileScan<'a> {
     folder: &'a Path,
@@ -162,32 +179,31 @@ struct FileScan<'a> {
 }
 
 impl FileScan<'_> {
-    fn all(&mut self) -> Result<(Vec<BlockRecord>, BTreeMap<u32, FileInfo>, UndoRecords), StoreError> {
-        let mut infos = BTreeMap::new();
+    fn all(&mut self) -> Result<Scanned, StoreError> {
+        let Scanned { mut blocks, mut undo, mut infos } = Scanned::default();
         for found in fs::read_dir(self.folder).map_err(io_error(self.folder))? {
             let name = found.map_err(io_error(self.folder))?.file_name();
             infos.extend(name.to_str().and_then(file_number).map(|number| (number, FileInfo::EMPTY)));
         }
-        let (mut blocks, mut undo) = (Vec::new(), UndoRecords::new());
         for (number, info) in &mut infos {
-            let mut keep = |span: Span, head: &[u8], _: &[u8]| {
-                let header = head.get(..80).and_then(|header| deserialize(header).ok());
-                blocks.extend(header.map(|header| BlockRecord { file: *number, span, header }));
+            let mut keep = |framed: Framed| {
+                let header = framed.head.get(..80).and_then(|header| deserialize(header).ok());
+                blocks.extend(header.map(|header| BlockRecord { file: *number, span: framed.span, header }));
             };
             info.block_bytes = self.file(&block_file(*number), 0, &mut keep)?;
-            let mut keep = |span: Span, _: &[u8], sum: &[u8]| {
-                if let Ok(sum) = sum.try_into() {
-                    undo.entry((*number, sum)).or_default().push_back(span);
+            let mut keep = |framed: Framed| {
+                if let Ok(sum) = framed.trailer.try_into() {
+                    undo.entry((*number, sum)).or_insert_with(VecDeque::new).push_back(framed.span);
                 }
             };
             info.undo_bytes = self.file(&undo_file(*number), CHECKSUM_BYTES, &mut keep)?;
         }
-        Ok((blocks, infos, undo))
+        Ok(Scanned { blocks, undo, infos })
     }
 
-    /// Calls `keep` with the place, the first 80 bytes and the trailer of every record of a file, and returns where the
-    /// last one ends. What lies between two records is left where it is.
-    fn file(&mut self, name: &str, trailer: u32, keep: &mut dyn FnMut(Span, &[u8], &[u8])) -> Result<u32, StoreError> {
+    /// Calls `keep` with every record of a file, and returns where the last one ends. What lies between two records is
+    /// left where it is.
+    fn file(&mut self, name: &str, trailer: u32, keep: &mut dyn FnMut(Framed)) -> Result<u32, StoreError> {
         let path = self.folder.join(name);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -199,15 +215,15 @@ impl FileScan<'_> {
         let (mut end, mut at) = (0, 0);
         while at < length {
             let record = read_framing(&mut file, at, length, self.magic, trailer).map_err(io_error(&path))?;
-            let Some((span, head, sum)) = record else {
+            let Some(framed) = record else {
                 at = find_magic(&mut file, at + 1, length, self.magic).map_err(io_error(&path))?;
                 continue;
             };
             if at > end {
                 self.remains.push(Remains { path: path.clone(), offset: end, length: at - end });
             }
-            keep(span, &head, &sum);
-            at = u64::from(span.offset) + u64::from(span.length) + u64::from(trailer);
+            at = u64::from(framed.span.offset) + u64::from(framed.span.length) + u64::from(trailer);
+            keep(framed);
             end = at;
         }
         if length > end {
@@ -217,14 +233,14 @@ impl FileScan<'_> {
     }
 }
 
-/// The record at `at`: its place, its first bytes and its trailer. `None`: there is no whole one.
+/// The record at `at`. `None`: there is no whole one.
 fn read_framing(
     file: &mut BufReader<File>,
     at: u64,
     length: u64,
     magic: [u8; 4],
     trailer: u32,
-) -> io::Result<Option<(Span, Vec<u8>, Vec<u8>)>> {
+) -> io::Result<Option<Framed>> {
     let framing = u64::from(FRAMING_BYTES);
     if length - at < framing {
         return Ok(None);
@@ -240,10 +256,11 @@ fn read_framing(
     }
     let mut head = vec![0; bytes.min(80) as usize];
     file.read_exact(&mut head)?;
-    let mut sum = vec![0; trailer as usize];
+    let mut behind = vec![0; trailer as usize];
     seek(file, at + framing + u64::from(bytes))?;
-    file.read_exact(&mut sum)?;
-    Ok(Some((Span { offset: (at + framing) as u32, length: bytes }, head, sum)))
+    file.read_exact(&mut behind)?;
+    let span = Span { offset: (at + framing) as u32, length: bytes };
+    Ok(Some(Framed { span, head, trailer: behind }))
 }
 
 /// Moves within the buffer where that is enough.

@@ -15,7 +15,7 @@ use crate::trace::Call;
 /// What a disk writes whole or not at all, in bytes.
 const SECTOR: u64 = 512;
 
-type Image = [u8; SECTOR as usize];
+type Image = Box<[u8; SECTOR as usize]>;
 
 /// Which part of what was not synced is lost.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +95,7 @@ fn apply(names: &mut BTreeMap<String, usize>, naming: &Naming) {
 
 fn change(content: &mut Content, change: &Change) {
     match change {
-        Change::Sector(sector, image) => drop(content.sectors.insert(*sector, *image)),
+        Change::Sector(sector, image) => drop(content.sectors.insert(*sector, image.clone())),
         Change::Length(length) => {
             content.length = *length;
             content.sectors.retain(|sector, _| sector * SECTOR < *length);
@@ -194,7 +194,8 @@ impl Disk {
             let (sector, skip) = (at / SECTOR, (at % SECTOR) as usize);
             let part = left.len().min(SECTOR as usize - skip);
             // The whole sector as it then is: a disk never brings back what a later write of it replaced.
-            let mut image = self.nodes[node].content.sectors.get(&sector).copied().unwrap_or([0; SECTOR as usize]);
+            let mut image =
+                self.nodes[node].content.sectors.get(&sector).cloned().unwrap_or(Box::new([0; SECTOR as usize]));
             image[skip..skip + part].copy_from_slice(&left[..part]);
             self.change(node, Change::Sector(sector, image));
             (at, left) = (at + part as u64, &left[part..]);

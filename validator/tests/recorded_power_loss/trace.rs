@@ -100,10 +100,10 @@ impl Reader<'_> {
     }
 
     fn begins(&mut self, process: u32, call: &str) {
-        if call.starts_with("fsync(") || call.starts_with("fdatasync(") {
-            if let Some(path) = descriptor(call).and_then(|(_, path)| self.inside(&path)) {
-                self.calls.push(Call::SyncBegins { path, by: process });
-            }
+        if (call.starts_with("fsync(") || call.starts_with("fdatasync("))
+            && let Some(path) = descriptor(call).and_then(|(_, path)| self.inside(&path))
+        {
+            self.calls.push(Call::SyncBegins { path, by: process });
         }
     }
 
