@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  all went well
-  1  the chain is invalid: a rule is broken (validate), or a known answer was not found (bench --solve)
+  1  the chain is invalid: a rule is broken or a store is damaged (validate), or a known answer was not found (bench --solve)
   2  wrong usage, or input that cannot be read
   3  something failed while running: a disk, a store, every device
 

@@ -422,14 +422,24 @@ fn a_damaged_block_is_left_in_its_file() {
     assert_eq!((finding.height, finding.hash), (Some(60), Some(block.hash)));
     assert_eq!((&finding.file, finding.rule.as_str()), (&blocks, "bad-txnmrklroot"));
 
+    // A file of nothing but blocks whose parents are gone stays as well.
+    let stranger = Branch::from_genesis().mine(5, 77, 0).blocks[4].clone();
+    let length = (stranger.raw().len() as u32).to_le_bytes();
+    let second = folder.path().join("blocks/blk00001.dat");
+    let record = [&ChainParams::regtest().magic[..], &length, stranger.raw()].concat();
+    fs::write(&second, &record).unwrap();
+
     let made = rebuild(folder.path());
+    assert!(made.left.iter().any(|left| left.contains(&stranger.hash().to_string())), "{:?}", made.left);
     assert!(made.left.iter().any(|left| left.contains(&block.hash.to_string())), "{:?}", made.left);
     assert_eq!(fs::read(&blocks).unwrap(), bytes);
     // The other branch is the best that is whole; with the block back, the old one is.
     let mut state = open(folder.path());
     assert_eq!(state.tip().height, 115);
+    assert_eq!(fs::read(&second).unwrap(), record);
     state.accept_block(raw, NOW).unwrap();
     assert_eq!(state.tip().height, 118);
+    assert!(fs::read(&second).unwrap().starts_with(&record));
     support::check_coins(&state, "whole again");
 }
 

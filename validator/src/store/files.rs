@@ -97,7 +97,13 @@ impl BlockFiles {
         Self { disk, magic, infos, changed: BTreeSet::new(), unsynced: BTreeSet::new(), created: false }
     }
 
-    /// Counts a block that is in `file` already, and makes the file one whose lengths the next commit holds.
+    /// Has the next commit hold the lengths of all files, those without a block among them: a start removes a file that no
+    /// commit refers to.
+    pub(crate) fn adopt_all(&mut self) {
+        self.changed.extend(self.infos.keys());
+    }
+
+    /// Counts a block that is in `file` already.
     pub(crate) fn adopt(&mut self, file: u32, height: u32) {
         let info = self.infos.entry(file).or_insert(FileInfo::EMPTY);
         info.blocks += 1;

@@ -148,6 +148,7 @@ impl FolderStore {
 
     /// From here on what `standing` holds is not appended again.
     pub(super) fn adopt(&mut self, standing: Standing) {
+        self.files.adopt_all();
         self.standing = standing;
     }
 
