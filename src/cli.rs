@@ -16,7 +16,7 @@ pub use chain::{ChainArgs, ChainCommand, ChainNewArgs, ChainShowArgs, Difficulty
 const EXIT_CODES: &str = "\
 Exit codes:
   0  all went well
-  1  the chain is invalid: a rule is broken (validate), or a known answer was not found (bench --solve)
+  1  the chain is invalid: a rule is broken or a store is damaged (validate), or a known answer was not found (bench --solve)
   2  wrong usage, or input that cannot be read
   3  something failed while running: a disk, a store, every device
 
@@ -36,8 +36,10 @@ pub struct Cli {
 pub enum Command {
     /// Start a private chain, or go on with the one in the data folder: build templates, mine, validate, connect, keep
     Up(UpArgs),
-    /// Check blocks or headers from files; needs no data folder and no GPU
+    /// Check blocks or headers from files, or a whole data folder from genesis; needs no GPU
     Validate(ValidateArgs),
+    /// Make the database of a data folder anew from its block files
+    Reindex(ReindexArgs),
     /// Describe a private chain in a file, or print a chain with its hashes
     Chain(ChainArgs),
     /// List the CPU and every GPU adapter, with the name that --device takes
@@ -150,12 +152,13 @@ impl UpArgs {
 /// `adit validate`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Give --blocks, or --headers, or --block with --prevouts.
+Give --blocks, or --headers, or --block with --prevouts, or --datadir.
 
 Exit codes:
   0  good
-  1  invalid: the line names file, byte, height, hash, rule, the value seen and the value wanted
-  2  wrong usage or unreadable input: the line names the file and the byte")]
+  1  invalid, or a damaged store: the line names file, byte, height, hash, rule, the value seen and the value wanted
+  2  wrong usage or unreadable input: the line names the file and the byte
+  3  interrupted, or something failed while running")]
 #[command(group = clap::ArgGroup::new("input").required(true).multiple(false))]
 pub struct ValidateArgs {
     /// Whose rules: main, testnet3, testnet4, signet, regtest, dev, or the path of a chain file
@@ -185,9 +188,38 @@ pub struct ValidateArgs {
     #[arg(long, value_name = "HASH|none", value_parser = assume_valid, default_value = "none", requires = "blocks")]
     pub assume_valid: AssumeValid,
 
+    /// Data folder of `adit up`, or one store in it, checked from genesis: every byte of the database, every header and
+    /// block, every undo record and every coin. Changes nothing in it; memory grows with the number of coins
+    #[arg(long, value_name = "DIR", group = "input")]
+    pub datadir: Option<PathBuf>,
+
     /// Threads that check scripts [default: one a logical CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `adit reindex`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+For a store whose database is damaged. Block files are read and never shortened; the old database stays until the new one is
+whole. A run that was cut off is begun anew.
+
+Exit codes:
+  0  the database is made and in its place
+  2  wrong usage, or a folder that cannot be used
+  3  interrupted, or something failed while running: the old database is still in its place")]
+pub struct ReindexArgs {
+    /// Which chain the store holds: its name, or the path of its chain file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub chain: String,
+
+    /// Data folder of `adit up`, or one store in it
+    #[arg(long, value_name = "DIR")]
+    pub datadir: PathBuf,
 
     /// Print one JSON object instead of lines
     #[arg(long)]

@@ -14,7 +14,7 @@ use crate::headers::tree::{BlockLocation, Span};
 pub const MAX_BLOCK_FILE_BYTES: u32 = 128 << 20;
 
 /// Magic and length in front of each record.
-const FRAMING_BYTES: u32 = 8;
+pub(crate) const FRAMING_BYTES: u32 = 8;
 
 /// What is in one pair of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct FileInfo {
 }
 
 impl FileInfo {
-    const EMPTY: Self = Self { block_bytes: 0, undo_bytes: 0, blocks: 0, lowest: u32::MAX, highest: 0 };
+    pub(crate) const EMPTY: Self = Self { block_bytes: 0, undo_bytes: 0, blocks: 0, lowest: u32::MAX, highest: 0 };
 }
 
 /// The block and undo files of one folder.
@@ -49,16 +49,16 @@ pub struct BlockFiles {
     max_file_bytes: u32,
 }
 
-fn block_file(number: u32) -> String {
+pub(crate) fn block_file(number: u32) -> String {
     format!("blk{number:05}.dat")
 }
 
-fn undo_file(number: u32) -> String {
+pub(crate) fn undo_file(number: u32) -> String {
     format!("rev{number:05}.dat")
 }
 
 /// The number in the name of a block or undo file.
-fn file_number(name: &str) -> Option<u32> {
+pub(crate) fn file_number(name: &str) -> Option<u32> {
     let digits = name.strip_prefix("blk").or_else(|| name.strip_prefix("rev"))?.strip_suffix(".dat")?;
     let number = digits.parse().ok()?;
     (name == block_file(number) || name == undo_file(number)).then_some(number)
@@ -107,6 +107,39 @@ impl BlockFiles {
     /// Ends block files before they would pass this many bytes, instead of [`MAX_BLOCK_FILE_BYTES`].
     pub fn limit(&mut self, max_file_bytes: u32) {
         self.max_file_bytes = max_file_bytes.min(MAX_BLOCK_FILE_BYTES);
+    }
+
+    /// What begins every record.
+    pub(super) const fn magic(&self) -> [u8; 4] {
+        self.magic
+    }
+
+    /// Takes up the files as they are, with these lengths: nothing is cut or removed.
+    pub(crate) const fn as_they_are(disk: Box<dyn Disk>, magic: [u8; 4], infos: BTreeMap<u32, FileInfo>) -> Self {
+        Self {
+            disk,
+            magic,
+            infos,
+            changed: BTreeSet::new(),
+            unsynced: BTreeSet::new(),
+            created: false,
+            pruned: BTreeSet::new(),
+            max_file_bytes: MAX_BLOCK_FILE_BYTES,
+        }
+    }
+
+    /// Has the next commit hold the lengths of all files, those without a block among them: a start removes a file that no
+    /// commit refers to.
+    pub(crate) fn adopt_all(&mut self) {
+        self.changed.extend(self.infos.keys());
+    }
+
+    /// Counts a block that is in `file` already.
+    pub(crate) fn adopt(&mut self, file: u32, height: u32) {
+        let info = self.infos.entry(file).or_insert(FileInfo::EMPTY);
+        info.blocks += 1;
+        (info.lowest, info.highest) = (info.lowest.min(height), info.highest.max(height));
+        self.changed.insert(file);
     }
 
     fn io_error(&self, name: &str, source: io::Error) -> StoreError {

@@ -8,12 +8,18 @@ pub mod files;
 pub mod folder;
 pub mod memory;
 
+pub(crate) mod inspect;
+pub(crate) mod journal;
+pub(crate) mod manifest;
 mod marker;
-mod record;
+pub(crate) mod mend;
+pub(crate) mod note;
+pub(crate) mod rebuild;
+pub(crate) mod record;
 mod snapshot;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bitcoin::{BlockHash, OutPoint};
 use thiserror::Error;
@@ -65,6 +71,12 @@ pub enum StoreError {
         /// Something in it that a new store would not have.
         holds: String,
     },
+    /// There is no store to look at.
+    #[error("there is no store in {folder}")]
+    NoStore {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The operating system refused, or the disk is full.
     #[error("{path}")]
     Io {
@@ -94,12 +106,12 @@ pub enum StoreError {
         what: String,
     },
     /// The database refused.
-    #[error("database {path}")]
+    #[error("database {path}: {what}")]
     Database {
         /// The database's folder.
         path: PathBuf,
         /// Why.
-        source: fjall::Error,
+        what: String,
     },
     /// A block or undo record that is needed was not kept.
     #[error("block {hash} is no longer kept")]
@@ -148,6 +160,25 @@ pub(crate) fn decode_stored(entry: &Entry, bytes: Vec<u8>) -> Result<DecodedBloc
         return Err("the transactions are not those of the header".to_owned());
     }
     Ok(block)
+}
+
+impl StoreError {
+    /// What the database at `path` said, in one line. Its own `Display` is that of a structure.
+    pub(crate) fn of_database(path: &Path, error: fjall::Error) -> Self {
+        use fjall::{Error, LsmError};
+        let path = path.to_owned();
+        let what = match error {
+            Error::Io(source) | Error::Storage(LsmError::Io(source)) => return Self::Io { path, source },
+            Error::Poisoned => return Self::Stopped,
+            Error::Locked => "it is in use by another process".to_owned(),
+            Error::Storage(LsmError::ChecksumMismatch { .. }) => "a table's checksum does not match".to_owned(),
+            Error::Unrecoverable | Error::Storage(LsmError::Unrecoverable) => "files of it are missing".to_owned(),
+            Error::InvalidVersion(_) => "it is not of fjall 3".to_owned(),
+            Error::JournalRecovery(error) => format!("its journal is damaged: {error}"),
+            other => format!("{other:?}"),
+        };
+        Self::Database { path, what }
+    }
 }
 
 /// What one commit makes durable, all of it or nothing.

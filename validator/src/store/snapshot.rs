@@ -49,7 +49,7 @@ impl CoinSource for FolderSnapshot {
     fn load_coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
         let key = encode_outpoint(outpoint);
         let value = self.moment.get(&self.coins, &key);
-        let value = value.map_err(|source| StoreError::Database { path: self.database_path.clone(), source })?;
+        let value = value.map_err(|source| StoreError::of_database(&self.database_path, source))?;
         value.map(|value| coin_of(&key, &value)).transpose()
     }
 }
