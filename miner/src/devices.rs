@@ -8,7 +8,7 @@ use adit_hash::Backend;
 
 use crate::cpu::CpuDevice;
 use crate::device::{Device, DeviceError, DeviceId, DeviceInfo, InvalidDeviceId};
-use crate::gpu::{GpuDevice, GpuSettings, adapters};
+use crate::gpu::{GpuDevice, GpuSettings, Tuning, TuningCache, adapters, tune};
 
 /// Which devices to use, as the command line says it: `auto`, `cpu`, `gpu`, `all`, or ids joined by commas.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -108,6 +108,8 @@ pub struct Devices {
     infos: Vec<DeviceInfo>,
     /// The GPUs' adapters, in the order of `infos`.
     adapters: Vec<wgpu::Adapter>,
+    /// Where the settings are that GPUs are opened with; the defaults without.
+    tuning: Option<TuningCache>,
 }
 
 impl Devices {
@@ -124,7 +126,14 @@ impl Devices {
                 adapters.push(adapter);
             }
         }
-        Ok(Self { cpu, infos, adapters })
+        Ok(Self { cpu, infos, adapters, tuning: None })
+    }
+
+    /// The same devices, GPUs from now on opened with the settings that `cache` has for them. A GPU for which it has none is
+    /// tuned when it is opened, which takes a second or two, and the cache keeps what was found.
+    #[must_use]
+    pub fn tuned_by(self, cache: TuningCache) -> Self {
+        Self { tuning: Some(cache), ..self }
     }
 
     /// What there is.
@@ -148,8 +157,38 @@ impl Devices {
     pub fn open(&self, id: DeviceId) -> Result<Box<dyn Device>, DeviceError> {
         match id {
             DeviceId::Cpu => Ok(Box::new(CpuDevice::new(self.cpu.threads, self.cpu.backend)?)),
-            DeviceId::Gpu(_) => Ok(Box::new(self.open_gpu(id, GpuSettings::default())?)),
+            DeviceId::Gpu(_) => Ok(Box::new(self.open_gpu(id, self.settings(id)?)?)),
         }
+    }
+
+    /// Measures which settings a GPU is fastest with, whatever is known of it already, and keeps them where there is a cache.
+    ///
+    /// # Errors
+    /// If there is no such GPU or its driver refuses.
+    pub fn tune(&self, id: DeviceId) -> Result<Tuning, DeviceError> {
+        let (info, adapter) = self.gpu(id)?;
+        let tuning = tune::tune(info, adapter)?;
+        if let Some(cache) = &self.tuning
+            && let Err(error) = cache.put(info, &tuning)
+        {
+            tracing::warn!("{}: tuned settings cannot be kept: {error}", cache.path().display());
+        }
+        Ok(tuning)
+    }
+
+    fn settings(&self, id: DeviceId) -> Result<GpuSettings, DeviceError> {
+        let Some(cache) = &self.tuning else { return Ok(GpuSettings::default()) };
+        let (info, _) = self.gpu(id)?;
+        let tuning = match cache.get(info) {
+            Some(tuning) => tuning,
+            None => self.tune(id)?,
+        };
+        Ok(tuning.settings())
+    }
+
+    fn gpu(&self, id: DeviceId) -> Result<(&DeviceInfo, &wgpu::Adapter), DeviceError> {
+        let mut gpus = self.infos.iter().skip(1).zip(&self.adapters);
+        gpus.find(|(info, _)| info.id == id).ok_or_else(|| DeviceError::Refused(format!("there is no gpu {id}")))
     }
 
     /// Makes a GPU ready to run with settings other than mining's, for tests and measurements.
@@ -157,11 +196,8 @@ impl Devices {
     /// # Errors
     /// If there is no such GPU or its driver refuses.
     pub fn open_gpu(&self, id: DeviceId, settings: GpuSettings) -> Result<GpuDevice, DeviceError> {
-        let gpus = self.infos.iter().skip(1).zip(&self.adapters);
-        match gpus.into_iter().find(|(info, _)| info.id == id) {
-            Some((info, adapter)) => GpuDevice::open(info.clone(), adapter, settings),
-            None => Err(DeviceError::Refused(format!("there is no gpu {id}"))),
-        }
+        let (info, adapter) = self.gpu(id)?;
+        GpuDevice::open(info.clone(), adapter, settings)
     }
 }
 

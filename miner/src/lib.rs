@@ -21,7 +21,7 @@ pub use device::{
 };
 pub use devices::{CpuSettings, Devices, SelectError, Selection};
 pub use engine::{DeviceSnapshot, DeviceState, Engine, Snapshot};
-pub use gpu::{GpuDevice, GpuKernel, GpuSettings};
+pub use gpu::{GpuDevice, GpuKernel, GpuSettings, Operations, Tuning, TuningCache};
 pub use job::{Extranonce, Job, JobError, MAX_BRANCH_LEN, MAX_EXTRANONCE_LEN, Verdict, Work, sha256d};
 pub use known_answer::test as test_known_answers;
 pub use measure::{MeasurePlan, Solved, measure, solve};
