@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::cli::{BenchArgs, Puzzle};
 use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::rate::hashrate;
-use crate::{devices, output, progress};
+use crate::{devices, output, progress, tune};
 
 /// Rounds, and so samples of each device.
 const ROUNDS: usize = 5;
@@ -33,6 +33,7 @@ const GENESIS_NONCE: u32 = 2_083_236_893;
 
 pub fn run(args: &BenchArgs) -> Result {
     match args.solve {
+        None if args.tune => tune::run(args),
         Some(Puzzle::Genesis) => solve_genesis(args),
         None => measure_all(args),
     }

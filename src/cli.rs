@@ -171,7 +171,11 @@ pub struct BenchArgs {
     #[arg(long, value_enum)]
     pub solve: Option<Puzzle>,
 
-    /// Print JSON instead of lines: one object, or with --solve one for each device
+    /// Find the fastest settings of every GPU that --device names and keep them for mining, instead of measuring
+    #[arg(long, conflicts_with = "solve")]
+    pub tune: bool,
+
+    /// Print JSON instead of lines: one object, or with --solve or --tune one for each device
     #[arg(long)]
     pub json: bool,
 }

@@ -7,8 +7,11 @@ use std::num::NonZeroUsize;
 use std::process::Command;
 
 use adit_hash::Backend;
-use adit_miner::{CpuDevice, CpuSettings, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, Devices, Selection};
-use anyhow::Context;
+use adit_miner::{
+    CpuDevice, CpuSettings, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, Devices, Selection, TuningCache,
+};
+use anyhow::{Context, anyhow};
+use etcetera::BaseStrategy;
 use serde_json::{Value, json};
 
 use crate::cli::{DeviceArgs, DevicesArgs};
@@ -33,7 +36,7 @@ pub fn run(args: &DevicesArgs) -> Result {
 /// The devices that the flags name, ready to run; at least one. Called before anything is printed or opened.
 pub fn open(args: &DeviceArgs) -> Result<Vec<Box<dyn Device>>> {
     let selection = selection(args)?.unwrap_or_default();
-    let devices = list(cpu_settings(args)?, &selection).context("--backend").or_usage()?;
+    let devices = list_tuned(cpu_settings(args)?, &selection).context("--backend").or_usage()?;
     let ids = devices.select(&selection).context("--device").or_usage()?;
     open_each(&selection, ids, |id| devices.open(id))
 }
@@ -68,7 +71,7 @@ fn open_each<D>(
 pub fn to_measure(args: &DeviceArgs) -> Result<Vec<Box<dyn Device>>> {
     let selection = selection(args)?.unwrap_or(Selection::All);
     let settings = cpu_settings(args)?;
-    let devices = list(settings, &selection).context("--backend").or_usage()?;
+    let devices = list_tuned(settings, &selection).context("--backend").or_usage()?;
     let ids = devices.select(&selection).context("--device").or_usage()?;
     let opened = open_each(&selection, ids, |id| -> std::result::Result<Vec<Box<dyn Device>>, DeviceError> {
         match id {
@@ -91,6 +94,38 @@ fn list(settings: CpuSettings, selection: &Selection) -> std::result::Result<Dev
         start_without_device_select();
     }
     Devices::list(settings, selection)
+}
+
+/// The same, with GPUs as fast as tuning makes them.
+fn list_tuned(settings: CpuSettings, selection: &Selection) -> std::result::Result<Devices, DeviceError> {
+    let devices = list(settings, selection)?;
+    Ok(match tuning_cache() {
+        Some(cache) => devices.tuned_by(cache),
+        None => devices,
+    })
+}
+
+/// Where tuned settings are kept; nowhere for a user without a home folder, whose GPUs run with the defaults.
+fn tuning_cache() -> Option<TuningCache> {
+    let folder = etcetera::choose_base_strategy().ok()?.cache_dir();
+    Some(TuningCache::at(folder.join("adit").join("gpu-tuning.json")))
+}
+
+/// The GPUs that the flags name, and their list, for tuning.
+pub fn gpus(args: &DeviceArgs) -> Result<(Devices, Vec<DeviceInfo>)> {
+    let selection = selection(args)?.unwrap_or(Selection::Gpu);
+    let devices = list_tuned(CpuSettings::default(), &selection).or_running()?;
+    let ids = devices.select(&selection).context("--device").or_usage()?;
+    let gpus: Vec<_> = devices
+        .infos()
+        .iter()
+        .filter(|info| ids.contains(&info.id) && matches!(info.kind, DeviceKind::Gpu(_)))
+        .cloned()
+        .collect();
+    if gpus.is_empty() {
+        return Err(anyhow!("--device {selection} names no gpu, and nothing else can be tuned")).or_usage();
+    }
+    Ok((devices, gpus))
 }
 
 /// Starts the program anew without Mesa's device-select layer where that would complain.

@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod rate;
 mod template;
+mod tune;
 mod up;
 mod validate;
 
