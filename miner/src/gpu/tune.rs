@@ -57,7 +57,7 @@ const TRIAL: MeasurePlan =
     MeasurePlan { warm_up: Duration::from_millis(40), samples: 4, sample: Duration::from_millis(40) };
 
 /// No further setting is tried after this time; how long one takes is the driver's affair, which compiles it.
-const BUDGET: Duration = Duration::from_millis(1_500);
+const BUDGET: Duration = Duration::from_millis(1_200);
 
 /// Tunes `adapter`, which takes a second or two.
 pub(crate) fn tune(info: &DeviceInfo, adapter: &wgpu::Adapter) -> Result<Tuning, DeviceError> {
