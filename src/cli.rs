@@ -92,6 +92,16 @@ pub struct UpArgs {
     #[command(flatten)]
     pub devices: DeviceArgs,
 
+    /// Slow a device down above this temperature in degrees Celsius, in steps (75, 50, 25 % of the time busy), and pause it where
+    /// that is not enough; 5 degrees below it comes back step by step [default: no limit]
+    #[arg(long, value_name = "CELSIUS", value_parser = clap::value_parser!(u16).range(30..=110))]
+    pub max_temp: Option<u16>,
+
+    /// Open a device again that has work and makes no progress for this long, in seconds. A slow device is given ten times what
+    /// its slowest batch took of late
+    #[arg(long, default_value_t = 45, value_name = "S", value_parser = clap::value_parser!(u64).range(5..=3600))]
+    pub stall: u64,
+
     /// Output script in hexadecimal that block rewards are paid to [default: 51, OP_TRUE, which anyone can spend]
     #[arg(long, value_name = "SCRIPT", value_parser = script)]
     pub payout: Option<ScriptBuf>,

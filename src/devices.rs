@@ -5,10 +5,12 @@ use std::env;
 use std::num::NonZeroUsize;
 #[cfg(target_os = "linux")]
 use std::process::Command;
+use std::sync::Arc;
 
 use adit_hash::Backend;
 use adit_miner::{
-    CpuDevice, CpuSettings, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, Devices, Selection, TuningCache,
+    CpuDevice, CpuSettings, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, DeviceOpener, Devices, Selection,
+    TuningCache,
 };
 use anyhow::{Context, anyhow};
 use etcetera::BaseStrategy;
@@ -35,10 +37,22 @@ pub fn run(args: &DevicesArgs) -> Result {
 
 /// The devices that the flags name, ready to run; at least one. Called before anything is printed or opened.
 pub fn open(args: &DeviceArgs) -> Result<Vec<Box<dyn Device>>> {
+    open_by(args, Devices::open)
+}
+
+/// The same, each in a way that can be repeated when it fails.
+pub fn openers(args: &DeviceArgs) -> Result<Vec<Arc<dyn DeviceOpener>>> {
+    open_by(args, Devices::opener)
+}
+
+fn open_by<D>(
+    args: &DeviceArgs,
+    open: impl Fn(&Devices, DeviceId) -> std::result::Result<D, DeviceError>,
+) -> Result<Vec<D>> {
     let selection = selection(args)?.unwrap_or_default();
     let devices = list_tuned(cpu_settings(args)?, &selection).context("--backend").or_usage()?;
     let ids = devices.select(&selection).context("--device").or_usage()?;
-    open_each(&selection, ids, |id| devices.open(id))
+    open_each(&selection, ids, |id| open(&devices, id))
 }
 
 /// Opens each of `ids`. One that fails is an error where the user named it; otherwise it is left out with a warning, as

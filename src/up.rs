@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use adit_miner::{DeviceInfo, DeviceSnapshot, DeviceState, Engine, Snapshot};
+use adit_miner::{
+    DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState, Engine, EngineOptions, Pace, Snapshot, WatchdogPolicy,
+};
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, Options};
 use adit_validator::headers::tree::Entry;
@@ -35,7 +37,7 @@ const TERMINAL_HASH: usize = 12;
 
 pub fn run(args: &UpArgs) -> Result {
     let params = ChainParams::by_name(args.chain.name()).or_usage()?;
-    let devices = devices::open(&args.devices)?;
+    let devices = devices::openers(&args.devices)?;
     let payout = args.payout.clone().unwrap_or_else(anyone_can_spend);
     let interrupted = interrupt::flag().or_running()?;
 
@@ -67,7 +69,11 @@ pub fn run(args: &UpArgs) -> Result {
 
     let (sender, events) = channel();
     let source = Arc::new(LocalWork::new(chain, args.blocks, payout, sender));
-    let engine = Engine::start(source.clone(), devices).context("cannot start the miner").or_running()?;
+    if args.max_temp.is_some() {
+        warn_of_no_sensor(&devices);
+    }
+    let engine = Engine::start(source.clone(), devices, engine_options(args));
+    let engine = engine.context("cannot start the miner").or_running()?;
     let outcome = watch(&engine, &events, &interrupted, args.blocks, &mut display);
     // The chain first: what is in flight in the devices is stale from here on.
     let closed = source.close().context("cannot make the chain durable").or_running();
@@ -76,6 +82,22 @@ pub fn run(args: &UpArgs) -> Result {
     let late = events.try_iter().try_for_each(|event| display.take(event));
     let shown = display.finish(&snapshot);
     outcome.and(late).and(closed).and(shown)
+}
+
+fn engine_options(args: &UpArgs) -> EngineOptions {
+    let watchdog = WatchdogPolicy { stall: Duration::from_secs(args.stall), ..WatchdogPolicy::default() };
+    EngineOptions { watchdog, max_temp: args.max_temp.map(f64::from), ..EngineOptions::default() }
+}
+
+/// Names the devices that --max-temp cannot protect.
+fn warn_of_no_sensor(devices: &[Arc<dyn DeviceOpener>]) {
+    let is_blind = |device: &&Arc<dyn DeviceOpener>| {
+        device.sensor().and_then(|sensor| sensor.read().temperature_celsius).is_none()
+    };
+    let blind: Vec<_> = devices.iter().filter(is_blind).map(|device| named(device.info())).collect();
+    if !blind.is_empty() {
+        tracing::warn!("--max-temp: no temperature is known of {}, which mines without a limit", blind.join(", "));
+    }
 }
 
 /// Shows what happens until there is nothing more to wait for.
@@ -99,7 +121,7 @@ fn watch(
         if let Some(failure) = &snapshot.failure {
             return Err(Exit::new(Failure::Running, anyhow!("the miner stopped: {failure}")));
         }
-        if snapshot.all_failed() {
+        if snapshot.all_dead() {
             return Err(Exit::new(Failure::Running, anyhow!("no device is left: {}", failures(&snapshot))));
         }
         display.redraw(&snapshot)?;
@@ -115,7 +137,7 @@ fn failures(snapshot: &Snapshot) -> String {
         .devices
         .iter()
         .filter_map(|device| match &device.state {
-            DeviceState::Failed(error) => Some(format!("{}: {error}", device.info.id)),
+            DeviceState::Dead { reason, .. } => Some(format!("{}: {reason}", device.info.id)),
             _ => None,
         })
         .collect::<Vec<_>>()
@@ -233,11 +255,7 @@ impl Display {
             line += "  waiting for the clock";
         }
         for device in &snapshot.devices {
-            let _ = match &device.state {
-                DeviceState::Failed(error) => write!(line, "  {} failed: {error}", device.info.id),
-                DeviceState::Stopped => Ok(()),
-                _ => write!(line, "  {} {}", device.info.id, hashrate(device.hashrate)),
-            };
+            line += &device_status(device, Instant::now());
         }
         let sum = |count: fn(&DeviceSnapshot) -> u64| snapshot.devices.iter().map(count).sum::<u64>();
         let _ = write!(
@@ -248,6 +266,36 @@ impl Display {
             sum(|device| device.hardware_errors)
         );
         line
+    }
+}
+
+/// A device's part of the line: its rate and what its sensors say, or what ails it.
+fn device_status(device: &DeviceSnapshot, now: Instant) -> String {
+    let id = device.info.id;
+    match &device.state {
+        DeviceState::Stopped => String::new(),
+        DeviceState::Starting => format!("  {id} starting"),
+        DeviceState::Sick { reason, next_try, .. } => {
+            let left = next_try.saturating_duration_since(now).as_secs_f64().ceil();
+            format!("  {id} sick: {reason}; next try in {left} s")
+        }
+        DeviceState::Dead { reason, .. } => format!("  {id} dead: {reason}"),
+        _ => {
+            let mut status = format!("  {id} {}", hashrate(device.hashrate));
+            let reading = device.reading.unwrap_or_default();
+            if let Some(degrees) = reading.temperature_celsius {
+                status += &format!(" {degrees:.0} °C");
+            }
+            if let Some(watts) = reading.power_watts {
+                status += &format!(" {watts:.0} W");
+            }
+            match device.pace {
+                Pace::Full => {}
+                Pace::Paused => status += " paused",
+                pace => status += &format!(" slowed to {} %", pace.percent()),
+            }
+            status
+        }
     }
 }
 
@@ -271,4 +319,81 @@ fn as_json(block: &MinedBlock, difficulty: f64) -> serde_json::Value {
         "transactions": block.transactions,
         "size": block.size,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use adit_miner::{CpuDevice, Device, DeviceError, Reading, Solution, Submission, Template, TemplateId, WorkSource};
+
+    use super::*;
+
+    /// A device that is there and cannot be opened, and no work for it.
+    struct Broken(DeviceInfo);
+
+    impl DeviceOpener for Broken {
+        fn info(&self) -> &DeviceInfo {
+            &self.0
+        }
+
+        fn open(&self) -> std::result::Result<Box<dyn Device>, DeviceError> {
+            Err(DeviceError::Lost("unplugged".to_owned()))
+        }
+    }
+
+    impl WorkSource for Broken {
+        fn wait_newer(&self, _seen: Option<TemplateId>, timeout: Duration) -> Option<Arc<Template>> {
+            std::thread::sleep(timeout);
+            None
+        }
+
+        fn newest(&self) -> Option<TemplateId> {
+            None
+        }
+
+        fn submit(&self, _solution: &Solution) -> Submission {
+            Submission::Stale
+        }
+    }
+
+    fn broken() -> Arc<Broken> {
+        Arc::new(Broken(CpuDevice::new(None, None).expect("a CPU").info().clone()))
+    }
+
+    #[test]
+    fn a_run_whose_devices_are_all_dead_ends_and_names_them() {
+        let watchdog =
+            WatchdogPolicy { first_pause: Duration::from_millis(1), failures: 3, ..WatchdogPolicy::default() };
+        let options = EngineOptions { watchdog, ..EngineOptions::default() };
+        let engine = Engine::start(broken(), vec![broken() as Arc<dyn DeviceOpener>], options).expect("threads");
+        let (_sender, events) = channel();
+        let params = ChainParams::by_name("regtest").expect("a chain");
+        let chain = ChainState::in_memory(params, None, Options::default()).expect("a chain");
+        let mut display = Display::new(true, chain.tip());
+        let ended =
+            watch(&engine, &events, &AtomicBool::new(false), None, &mut display).expect_err("no device is left");
+        assert_eq!(ended.to_string(), "no device is left: cpu: device lost: unplugged");
+    }
+
+    #[test]
+    fn the_line_says_what_ails_a_device() {
+        let engine = Engine::start(broken(), vec![broken() as Arc<dyn DeviceOpener>], EngineOptions::default());
+        let mut device = engine.expect("threads").stop().devices.remove(0);
+        let (now, reason) = (Instant::now(), "device lost: unplugged".to_owned());
+        let mut status = |state: DeviceState, pace: Pace, reading: Option<Reading>| {
+            (device.state, device.pace, device.reading) = (state, pace, reading);
+            device_status(&device, now)
+        };
+        let next_try = now + Duration::from_millis(3_200);
+        let sick = DeviceState::Sick { reason: reason.clone(), failures: 2, since: now, next_try };
+        assert_eq!(status(sick, Pace::Full, None), "  cpu sick: device lost: unplugged; next try in 4 s");
+        let dead = DeviceState::Dead { reason, failures: 8 };
+        assert_eq!(status(dead, Pace::Full, None), "  cpu dead: device lost: unplugged");
+        assert_eq!(status(DeviceState::Starting, Pace::Full, None), "  cpu starting");
+        let mut reading = Reading::default();
+        assert_eq!(status(DeviceState::Mining, Pace::Full, Some(reading)), "  cpu 0.00 H/s");
+        (reading.temperature_celsius, reading.power_watts) = (Some(81.6), Some(212.3));
+        assert_eq!(status(DeviceState::Mining, Pace::Half, Some(reading)), "  cpu 0.00 H/s 82 °C 212 W slowed to 50 %");
+        assert_eq!(status(DeviceState::Mining, Pace::Paused, None), "  cpu 0.00 H/s paused");
+        assert_eq!(status(DeviceState::Stopped, Pace::Full, Some(reading)), "");
+    }
 }

@@ -156,7 +156,25 @@ fn devices_that_are_not_there_are_named() {
     run(["up", "--datadir", folder, "--device", "cpu,gpu77"]).refused(2, &["gpu77", "cpu"]);
     run(["up", "--datadir", folder, "--device", "cpu", "--backend", "abacus"]).refused(2, &["abacus", "portable"]);
     assert!(run(["up", "--blocks", "0"]).stderr().contains("--blocks"));
+    for flag in [["--max-temp", "29"], ["--max-temp", "111"], ["--max-temp", "hot"], ["--stall", "4"]] {
+        let refused = run(["up", "--datadir", folder].iter().chain(&flag));
+        assert_eq!(refused.code(), 2, "{flag:?}");
+        assert!(refused.stderr().contains(flag[0]) && refused.stderr().contains(flag[1]), "{}", refused.stderr());
+    }
     assert_eq!(std::fs::read_dir(datadir.path()).expect("readable").count(), 0, "a refused start leaves nothing");
+}
+
+/// Where no temperature is known the run goes on, after one line that says so.
+#[test]
+fn a_limit_for_a_device_without_a_sensor_is_one_warning() {
+    let datadir = tempfile::tempdir().expect("a folder");
+    let args = up(datadir.path(), "regtest", 2).into_iter().chain(["--max-temp", "85"].map(str::to_owned));
+    let run = run(args);
+    assert_eq!((run.code(), run.json_lines().len()), (0, 2), "{}", run.stderr());
+    let devices = support::run(["devices", "--json"]).json();
+    let known = !devices["devices"][0]["sensors"]["temperature_celsius"].is_null();
+    let told = run.stderr().lines().filter(|line| line.contains("--max-temp") && line.contains("cpu")).count();
+    assert_eq!(told, usize::from(!known), "{}", run.stderr());
 }
 
 #[test]

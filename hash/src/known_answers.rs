@@ -6,7 +6,7 @@
 use crate::{Backend, Digest, Header, NonceRange, ScanJob, Target, sha2_crate};
 
 /// A scan and what it must find.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownAnswer {
     /// The header.
     pub job: ScanJob,
@@ -50,8 +50,8 @@ pub enum SelfTestError {
     },
 }
 
-/// Mainnet's genesis header.
-const GENESIS: Header = {
+/// Mainnet's genesis header, nonce included.
+pub const GENESIS: Header = {
     let mut header = [0; 80];
     header[0] = 1;
     let root = *b"\x3b\xa3\xed\xfd\x7a\x7b\x12\xb2\x7a\xc7\x2c\x3e\x67\x76\x8f\x61\
@@ -80,14 +80,16 @@ const GENESIS_TARGET: Target = {
     Target::from_le_bytes(bytes)
 };
 
-/// The longest range whose hits are found by hashing all of it.
-const SEARCHED: u32 = 160;
+/// The longest range whose hits are found by hashing all of it has twice as many nonces and one. Half of them being hits,
+/// it fills what a GPU keeps for the candidates of one batch as far as it lets itself be filled.
+const SEARCHED: u32 = 2_048;
 
 /// Scans with hits at the first and the last nonce of the range and of groups of `group` nonces: lanes, a workgroup, or
 /// whatever else the kernel works in, at most 2^20.
 ///
-/// Targets are the genesis block's (32 zero bits, one hit), ones that a few nonces meet, a regtest-like one that half of
-/// them meet, and one that all do; for each of the middle ones, the target is exactly the planted nonce's hash.
+/// Targets are the genesis block's (32 zero bits, one hit), ones that are exactly the hash of a planted nonce, and so are met
+/// by any share of the others, a regtest-like one that half of them meet, one that all do, and one that none does. For
+/// groups of more than 2,048 all but the genesis block's answers are those of 2,048.
 #[must_use]
 pub fn known_answers(group: u32) -> Vec<KnownAnswer> {
     let group = group.clamp(1, 1 << 20);
@@ -100,7 +102,7 @@ pub fn known_answers(group: u32) -> Vec<KnownAnswer> {
         }
     }
 
-    let small = group.min(SEARCHED / 2 - 1);
+    let small = group.min(SEARCHED);
     for first in [0, 0x89ab_cdef, u32::MAX - small] {
         let job = ScanJob::new(&seeded_header(first));
         let digests: Vec<Digest> = (0..2 * small + 1).map(|i| digest(&job, first.wrapping_add(i))).collect();

@@ -25,7 +25,7 @@ mod sha2_crate;
 mod sha_ni;
 
 pub use backend::{Backend, UnknownBackend};
-pub use known_answers::{KnownAnswer, SelfTestError, known_answers, self_test};
+pub use known_answers::{GENESIS, KnownAnswer, SelfTestError, known_answers, self_test};
 pub use merkle::{MerkleRoot, merkle_root};
 pub use scan::{NonceRange, ScanJob, Schedule, Target};
 

@@ -86,13 +86,13 @@ fn names_are_read_back() {
 
 #[test]
 fn known_answers_are_true_and_say_something() {
-    for group in [1, 4, 16, 64] {
+    for group in [1, 4, 16, 64, 256, 4_096] {
         let answers = known_answers(group);
         for answer in &answers {
             assert_eq!(answer.hits, hits(&answer.job, answer.range, &answer.target), "groups of {group}");
         }
         let most = answers.iter().map(|answer| answer.hits.len()).max();
-        assert!(most >= Some(group as usize + 1), "groups of {group}: {most:?} hits at most");
+        assert!(most >= Some(group.min(2_048) as usize + 1), "groups of {group}: {most:?} hits at most");
     }
 }
 

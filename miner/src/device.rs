@@ -6,10 +6,12 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use adit_hash::Backend;
 
 use crate::job::Work;
+use crate::telemetry::{Sensor, sensor_of};
 
 /// Names a device on the command line: `cpu`, or `gpu` and a number.
 ///
@@ -130,6 +132,12 @@ pub enum DeviceError {
         /// How long it was waited for, in seconds.
         seconds: u64,
     },
+    /// The device gave no sign of life while it had work.
+    #[error("device hung: no progress for {seconds} s")]
+    Stalled {
+        /// How long it was silent, in seconds.
+        seconds: u64,
+    },
     /// The known-answer test at start failed.
     #[error("known-answer test failed: {0}")]
     KnownAnswer(String),
@@ -180,6 +188,23 @@ pub trait Device: Send {
     /// # Errors
     /// If the device fails. Work that it had drawn and not reported is then unsearched.
     fn run(&mut self, feed: &dyn Feed) -> Result<(), DeviceError>;
+}
+
+/// How to come by a device, as often as it takes: one that fails is given up and opened anew.
+pub trait DeviceOpener: Send + Sync {
+    /// What will be opened.
+    fn info(&self) -> &DeviceInfo;
+
+    /// Makes the device ready to run. For a GPU this compiles the kernel, which may take some seconds.
+    ///
+    /// # Errors
+    /// If the device is not there or its driver refuses.
+    fn open(&self) -> Result<Box<dyn Device>, DeviceError>;
+
+    /// The device's sensor, where the system has one.
+    fn sensor(&self) -> Option<Arc<dyn Sensor>> {
+        sensor_of(self.info())
+    }
 }
 
 /// The largest batch whose expected number of candidates at `top`, the target's most significant 32 bits, is at most

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex};
 
 use adit_hash::Backend;
 
 use crate::cpu::CpuDevice;
-use crate::device::{Device, DeviceError, DeviceId, DeviceInfo, InvalidDeviceId};
+use crate::device::{Device, DeviceError, DeviceId, DeviceInfo, DeviceOpener, InvalidDeviceId};
 use crate::gpu::{GpuDevice, GpuSettings, Tuning, TuningCache, adapters, tune};
 
 /// Which devices to use, as the command line says it: `auto`, `cpu`, `gpu`, `all`, or ids joined by commas.
@@ -155,9 +156,13 @@ impl Devices {
     /// # Errors
     /// If there is no such device or its driver refuses.
     pub fn open(&self, id: DeviceId) -> Result<Box<dyn Device>, DeviceError> {
+        self.open_with(id, self.settings(id)?)
+    }
+
+    fn open_with(&self, id: DeviceId, settings: GpuSettings) -> Result<Box<dyn Device>, DeviceError> {
         match id {
             DeviceId::Cpu => Ok(Box::new(CpuDevice::new(self.cpu.threads, self.cpu.backend)?)),
-            DeviceId::Gpu(_) => Ok(Box::new(self.open_gpu(id, self.settings(id)?)?)),
+            DeviceId::Gpu(_) => Ok(Box::new(self.open_gpu(id, settings)?)),
         }
     }
 
@@ -176,19 +181,43 @@ impl Devices {
         Ok(tuning)
     }
 
+    /// What a GPU is opened with; of no account for the CPU.
     fn settings(&self, id: DeviceId) -> Result<GpuSettings, DeviceError> {
-        let Some(cache) = &self.tuning else { return Ok(GpuSettings::default()) };
-        let (info, _) = self.gpu(id)?;
-        let tuning = match cache.get(info) {
-            Some(tuning) => tuning,
-            None => self.tune(id)?,
-        };
-        Ok(tuning.settings())
+        match (&self.tuning, id) {
+            (Some(cache), DeviceId::Gpu(_)) => {
+                let (info, _) = self.gpu(id)?;
+                let tuning = cache.get(info).map_or_else(|| self.tune(id), Ok)?;
+                Ok(tuning.settings())
+            }
+            _ => Ok(GpuSettings::default()),
+        }
     }
 
     fn gpu(&self, id: DeviceId) -> Result<(&DeviceInfo, &wgpu::Adapter), DeviceError> {
         let mut gpus = self.infos.iter().skip(1).zip(&self.adapters);
         gpus.find(|(info, _)| info.id == id).ok_or_else(|| DeviceError::Refused(format!("there is no gpu {id}")))
+    }
+
+    /// Makes a device ready to run, as [`Devices::open`] does, in a way that can be repeated: every time but the first, the
+    /// drivers are asked for their devices anew, as a driver that failed may know nothing of its former ones.
+    ///
+    /// # Errors
+    /// If there is no such device or its driver refuses.
+    pub fn opener(&self, id: DeviceId) -> Result<Arc<dyn DeviceOpener>, DeviceError> {
+        let settings = self.settings(id)?;
+        let first = self.open_with(id, settings)?;
+        Ok(Arc::new(Reopener { info: first.info().clone(), cpu: self.cpu, settings, first: Mutex::new(Some(first)) }))
+    }
+
+    /// The id that the device of another list has in this one. Numbers move up when a card is gone.
+    fn same_as(&self, other: &DeviceInfo) -> Option<DeviceId> {
+        let alike = |info: &&DeviceInfo| (&info.name, &info.kind) == (&other.name, &other.kind);
+        let mut found: Vec<_> = self.infos.iter().filter(alike).map(|info| info.id).collect();
+        // Several are alike only where no PCI address tells them apart.
+        if found.len() > 1 {
+            found.retain(|id| *id == other.id);
+        }
+        found.first().copied()
     }
 
     /// Makes a GPU ready to run with settings other than mining's, for tests and measurements.
@@ -198,6 +227,32 @@ impl Devices {
     pub fn open_gpu(&self, id: DeviceId, settings: GpuSettings) -> Result<GpuDevice, DeviceError> {
         let (info, adapter) = self.gpu(id)?;
         GpuDevice::open(info.clone(), adapter, settings)
+    }
+}
+
+/// A device of this machine, open, and how to open it again.
+struct Reopener {
+    info: DeviceInfo,
+    cpu: CpuSettings,
+    /// Found once: a device that failed is not the one to tune.
+    settings: GpuSettings,
+    first: Mutex<Option<Box<dyn Device>>>,
+}
+
+impl DeviceOpener for Reopener {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn open(&self) -> Result<Box<dyn Device>, DeviceError> {
+        if let Some(first) = self.first.lock().expect("nothing that holds the device panics").take() {
+            return Ok(first);
+        }
+        let devices = Devices::list(self.cpu, &Selection::Ids(vec![self.info.id]))?;
+        match devices.same_as(&self.info) {
+            Some(id) => devices.open_with(id, self.settings),
+            None => Err(DeviceError::Lost("it is no longer listed".into())),
+        }
     }
 }
 
@@ -277,5 +332,35 @@ mod tests {
         assert_eq!(devices.infos().len(), 1);
         assert_eq!(devices.open(DeviceId::Cpu).unwrap().info(), &devices.infos()[0]);
         assert!(devices.open(DeviceId::Gpu(0)).is_err());
+    }
+
+    #[test]
+    fn an_opener_opens_the_same_device_again_and_again() {
+        let cpu = CpuSettings { threads: NonZeroUsize::new(3), backend: Some(Backend::Portable) };
+        let devices = Devices::list(cpu, &"cpu".parse().unwrap()).unwrap();
+        let opener = devices.opener(DeviceId::Cpu).unwrap();
+        for _ in 0..3 {
+            assert_eq!(opener.open().unwrap().info(), &devices.infos()[0]);
+        }
+        assert!(devices.opener(DeviceId::Gpu(0)).is_err());
+    }
+
+    #[test]
+    fn a_gpu_is_found_again_by_its_address_or_else_by_its_number() {
+        let at = |number, address: Option<&str>| {
+            let mut info = gpu(number, false);
+            let DeviceKind::Gpu(kind) = &mut info.kind else { panic!("a gpu") };
+            kind.pci = address.map(str::to_owned);
+            info
+        };
+        let list = |infos| Devices { cpu: CpuSettings::default(), infos, adapters: Vec::new(), tuning: None };
+        let one = Some("0000:01:00.0");
+        let two = Some("0000:02:00.0");
+        let after = list(vec![at(0, two)]);
+        assert_eq!(after.same_as(&at(1, two)), Some(DeviceId::Gpu(0)), "the card before it is gone");
+        assert_eq!(after.same_as(&at(0, one)), None);
+        let alike = list(vec![at(0, None), at(1, None)]);
+        assert_eq!(alike.same_as(&at(1, None)), Some(DeviceId::Gpu(1)));
+        assert_eq!(alike.same_as(&at(2, None)), None);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A [`WorkSource`] gives a [`Template`]; a [`Job`] rolls headers out of it; each [`Device`] draws ranges of their nonces
 //! from the [`Engine`] and reports candidates; the engine re-hashes those with `sha2` and hands solutions back to the source.
+//! It opens devices through a [`DeviceOpener`], and again when they fail.
 
 #![forbid(unsafe_code)]
 
@@ -13,16 +14,21 @@ mod gpu;
 mod job;
 mod known_answer;
 mod measure;
+mod quiet;
+mod telemetry;
+mod throttle;
 mod work;
 
 pub use cpu::CpuDevice;
 pub use device::{
-    CpuInfo, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, Draw, Feed, GpuInfo, InvalidDeviceId,
+    CpuInfo, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, DeviceOpener, Draw, Feed, GpuInfo, InvalidDeviceId,
 };
 pub use devices::{CpuSettings, Devices, SelectError, Selection};
-pub use engine::{DeviceSnapshot, DeviceState, Engine, Snapshot};
+pub use engine::{DeviceSnapshot, DeviceState, Engine, EngineOptions, Snapshot, WatchdogPolicy};
 pub use gpu::{GpuDevice, GpuKernel, GpuSettings, Operations, Tuning, TuningCache};
 pub use job::{Extranonce, Job, JobError, MAX_BRANCH_LEN, MAX_EXTRANONCE_LEN, Verdict, Work, sha256d};
 pub use known_answer::test as test_known_answers;
 pub use measure::{MeasurePlan, Solved, measure, solve};
+pub use telemetry::{Reading, Sensor, sensor_of};
+pub use throttle::{Pace, ThrottlePolicy};
 pub use work::{Coinbase, Solution, Submission, Template, TemplateId, WorkSource};

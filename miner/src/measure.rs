@@ -195,9 +195,10 @@ impl Feed for Search<'_> {
 
 #[cfg(test)]
 mod tests {
+    use adit_hash::GENESIS;
+
     use super::*;
     use crate::cpu::CpuDevice;
-    use crate::known_answer::genesis_header;
 
     #[test]
     fn the_first_hit_of_the_range_is_found_and_nothing_where_there_is_none() {
@@ -210,7 +211,7 @@ mod tests {
             let progress = |hashes| {
                 reported.fetch_max(hashes, Ordering::Relaxed);
             };
-            let solved = solve(&mut cpu, &genesis_header(), NonceRange::new(first, count), &target, &progress).unwrap();
+            let solved = solve(&mut cpu, &GENESIS, NonceRange::new(first, count), &target, &progress).unwrap();
             assert_eq!((reported.into_inner(), solved.hardware_errors), (solved.hashes, 0));
             solved
         };

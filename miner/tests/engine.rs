@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use adit_hash::{Backend, Target};
 use adit_miner::{
-    Coinbase, CpuDevice, CpuSettings, Device, DeviceError, DeviceInfo, DeviceState, Devices, Draw, Engine, Feed,
-    Selection, Snapshot, Solution, Submission, Template, TemplateId, Work, WorkSource, sha256d,
+    Coinbase, CpuDevice, CpuSettings, Device, DeviceError, DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState,
+    Devices, Draw, Engine, EngineOptions, Feed, Selection, Snapshot, Solution, Submission, Template, TemplateId,
+    WatchdogPolicy, Work, WorkSource, sha256d,
 };
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
@@ -156,8 +157,31 @@ fn wait_for(engine: &Engine, done: impl Fn(&Snapshot) -> bool) -> Snapshot {
     }
 }
 
+/// A device that is there once.
+struct OnlyOne(DeviceInfo, Mutex<Option<Box<dyn Device>>>);
+
+impl DeviceOpener for OnlyOne {
+    fn info(&self) -> &DeviceInfo {
+        &self.0
+    }
+
+    fn open(&self) -> Result<Box<dyn Device>, DeviceError> {
+        self.1.lock().unwrap().take().ok_or_else(|| DeviceError::Lost("gone".into()))
+    }
+}
+
+/// Starts an engine that gives a device up at its first failure. What it does otherwise is tested beside the engine.
+fn start_on(source: Arc<dyn WorkSource>, devices: Vec<Box<dyn Device>>) -> Engine {
+    let opener = |device: Box<dyn Device>| -> Arc<dyn DeviceOpener> {
+        Arc::new(OnlyOne(device.info().clone(), Mutex::new(Some(device))))
+    };
+    let watchdog = WatchdogPolicy { failures: 1, ..WatchdogPolicy::default() };
+    let options = EngineOptions { watchdog, ..EngineOptions::default() };
+    Engine::start(source, devices.into_iter().map(opener).collect(), options).unwrap()
+}
+
 fn start(desk: &Arc<Desk>, devices: Vec<Box<dyn Device>>) -> Engine {
-    Engine::start(Arc::clone(desk) as Arc<dyn WorkSource>, devices).unwrap()
+    start_on(Arc::clone(desk) as Arc<dyn WorkSource>, devices)
 }
 
 #[test]
@@ -250,13 +274,13 @@ fn a_lost_a_panicking_and_a_lying_device_leave_the_others_mining() {
         Ok(())
     });
     let engine = start(&desk, vec![lost, panicking, Box::new(liar), Box::new(one_thread())]);
-    let failed = |device: &adit_miner::DeviceSnapshot, with: &str| matches!(&device.state, DeviceState::Failed(why) if why.contains(with));
+    let failed = |device: &DeviceSnapshot, with: &str| matches!(&device.state, DeviceState::Dead { reason, .. } if reason.contains(with));
     let snapshot = wait_for(&engine, |snapshot| {
         let [lost, panicking, liar, _] = &snapshot.devices[..] else { return false };
         failed(lost, "pulled out") && failed(panicking, "a bug in a driver") && failed(liar, "missed")
     });
     assert_eq!(snapshot.devices[2].hashes, 0, "a device that fails the test never mines");
-    assert!(!snapshot.all_failed());
+    assert!(!snapshot.all_dead());
     let before = snapshot.devices[3].accepted;
     let after = wait_for(&engine, |snapshot| snapshot.devices[3].accepted > before);
     assert_eq!(after.devices[3].state, DeviceState::Mining);
@@ -431,7 +455,7 @@ impl WorkSource for Broken {
 #[test]
 fn a_source_that_panics_ends_the_engine_which_says_so() {
     let source = Arc::new(Broken(Desk::new(template(1, moderate()), Submission::Accepted, false)));
-    let engine = Engine::start(source, vec![Box::new(one_thread())]).unwrap();
+    let engine = start_on(source, vec![Box::new(one_thread())]);
     let snapshot = wait_for(&engine, |snapshot| snapshot.failure.is_some());
     assert_eq!(snapshot.failure.as_deref(), Some("the disk is on fire"));
     wait_for(&engine, |snapshot| snapshot.devices[0].state == DeviceState::Stopped);

@@ -1,28 +1,35 @@
 //! The engine: feeds any number of devices from one source of work, judges what they find, and hands solutions in.
 //!
-//! Three kinds of thread. One a device, in which the device pulls work. One that waits for templates, so that no device ever
-//! does. One that judges, so that neither a candidate's re-hash nor a slow source holds a device up: a source may take its time
-//! to connect a block or to ask a pool. A device that fails ends its own thread and nothing else.
+//! Five kinds of thread. One a device, in which the device pulls work. One a sensor, which asks it for temperatures. One that
+//! waits for templates, so that no device ever does. One that judges, so that neither a candidate's re-hash nor a slow source
+//! holds a device up: a source may take its time to connect a block or to ask a pool. And the watchdog, which opens devices
+//! and deals with those that fail, hang or run hot, each by itself.
 
 mod judge;
 mod stats;
+mod supervise;
+mod tenure;
+#[cfg(test)]
+mod tests;
+mod watchdog;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::device::{Device, DeviceError, Draw, Feed};
-use crate::job::{Job, Work};
-use crate::known_answer;
+use crate::device::DeviceOpener;
+use crate::job::Job;
+use crate::throttle::ThrottlePolicy;
 use crate::work::{TemplateId, WorkSource};
 
-use judge::Found;
 use stats::DeviceStats;
 pub use stats::{DeviceSnapshot, DeviceState, Snapshot};
+use supervise::Supervisor;
+pub use watchdog::WatchdogPolicy;
 
 /// How long the template thread waits at a stretch; it bounds how late it notices a stop.
 const TEMPLATE_WAIT: Duration = Duration::from_millis(100);
@@ -31,24 +38,40 @@ const TEMPLATE_WAIT: Duration = Duration::from_millis(100);
 /// template without giving another.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 
-/// How long a stop waits for threads. One that takes longer is stuck in a driver or in the source, and is left behind.
+/// How long a stop waits for threads. One that takes longer is stuck in the source or in a sensor, and is left behind.
 const STOP_WAIT: Duration = Duration::from_millis(900);
 
 /// Batches with candidates that may wait for the judge. A device that finds more than can be judged waits for it.
 const FOUND_QUEUE: usize = 64;
+
+/// How the engine treats its devices. The default is what mining uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct EngineOptions {
+    /// When a device is sick, and what is done about it.
+    pub watchdog: WatchdogPolicy,
+    /// The temperature above which a device is slowed down and in the end paused, in degrees Celsius.
+    pub max_temp: Option<f64>,
+    /// How it is slowed down.
+    pub throttle: ThrottlePolicy,
+}
 
 /// Mines until stopped. Dropping it stops it.
 #[derive(Debug)]
 pub struct Engine {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    /// Disconnected once every thread has ended: each holds a sender that it never uses.
+    /// Disconnected once every thread but the devices' has ended: each holds a sender that it never uses. For the devices'
+    /// the watchdog waits.
     ended: Receiver<()>,
 }
+
+/// Where the engine's time comes from, so that tests can make hours pass.
+type Clock = dyn Fn() -> Instant + Send + Sync;
 
 /// What the engine's threads share.
 struct Shared {
     source: Arc<dyn WorkSource>,
+    clock: Box<Clock>,
     stopping: AtomicBool,
     job: Mutex<Option<Arc<Job>>>,
     /// Notified when `job` changes or `stopping` is set.
@@ -59,14 +82,28 @@ struct Shared {
 }
 
 impl Engine {
-    /// Tests each device on known answers, then mines on those that pass. Returns at once; [`Engine::snapshot`] tells how it
-    /// goes.
+    /// Opens each device, tests it on known answers, and mines on those that pass. Returns at once; [`Engine::snapshot`]
+    /// tells how it goes. A device that fails later is opened and tested again, by the rules of `options`.
     ///
     /// # Errors
     /// If the system starts no thread; what had started is stopped again.
-    pub fn start(source: Arc<dyn WorkSource>, devices: Vec<Box<dyn Device>>) -> std::io::Result<Self> {
+    pub fn start(
+        source: Arc<dyn WorkSource>,
+        devices: Vec<Arc<dyn DeviceOpener>>,
+        options: EngineOptions,
+    ) -> std::io::Result<Self> {
+        Self::start_by(Box::new(Instant::now), source, devices, options)
+    }
+
+    fn start_by(
+        clock: Box<Clock>,
+        source: Arc<dyn WorkSource>,
+        devices: Vec<Arc<dyn DeviceOpener>>,
+        options: EngineOptions,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             source,
+            clock,
             stopping: AtomicBool::new(false),
             job: Mutex::new(None),
             changed: Condvar::new(),
@@ -75,14 +112,16 @@ impl Engine {
         });
         let (alive, ended) = bounded(0);
         let (found, finds) = bounded(FOUND_QUEUE);
-        let mut engine = Self { shared, threads: Vec::new(), ended };
+        let mut engine = Self { shared: shared.clone(), threads: Vec::new(), ended };
         engine.spawn("templates", &alive, follow_templates)?;
         engine.spawn("judge", &alive, move |shared| judge::judge(shared, &finds))?;
-        for (index, device) in devices.into_iter().enumerate() {
-            let found = found.clone();
-            let name = device.info().id.to_string();
-            engine.spawn(&name, &alive, move |shared| drive(shared, index, device, found))?;
+        for (index, device) in devices.iter().enumerate() {
+            let Some(sensor) = device.sensor() else { continue };
+            let (name, every) = (format!("{} sensor", device.info().id), options.throttle.read_every);
+            engine.spawn(&name, &alive, move |shared| supervise::sense(shared, index, &*sensor, every))?;
         }
+        let supervisor = Supervisor::new(shared, devices, options, found);
+        engine.spawn("watchdog", &alive, move |_| supervisor.run())?;
         Ok(engine)
     }
 
@@ -158,6 +197,10 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
+    fn now(&self) -> Instant {
+        (self.clock)()
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
@@ -215,65 +258,7 @@ fn follow_templates(shared: &Arc<Shared>) {
     }
 }
 
-/// A device's thread: the known-answer test, then mining until the engine stops or the device fails.
-fn drive(shared: &Arc<Shared>, index: usize, mut device: Box<dyn Device>, found: Sender<Found>) {
-    let stats = &shared.devices[index];
-    // A panic in a driver's or a library's code costs this device, not the process. Nothing of the device is used after.
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        known_answer::test(device.as_mut(), &shared.stopping)?;
-        stats.set_state(DeviceState::Mining);
-        device.run(&DeviceFeed { shared, index, found })
-    }))
-    .unwrap_or_else(|panic| Err(DeviceError::Panicked(panic_text(panic.as_ref()))));
-    match outcome {
-        Ok(()) => stats.set_state(DeviceState::Stopped),
-        Err(error) => {
-            tracing::warn!("{} ({}) no longer mines: {error}", stats.info().id, stats.info().name);
-            stats.set_state(DeviceState::Failed(error.to_string()));
-        }
-    }
-}
-
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("without a message").to_owned()
-}
-
-/// The feed that the engine gives to one device.
-struct DeviceFeed<'a> {
-    shared: &'a Shared,
-    index: usize,
-    found: Sender<Found>,
-}
-
-impl Feed for DeviceFeed<'_> {
-    fn draw(&self, nonces: u64) -> Draw {
-        if self.shared.is_stopping() {
-            return Draw::Done;
-        }
-        let job = self.shared.current_job().filter(|job| self.shared.is_newest(job.template().id));
-        job.and_then(|job| job.draw(nonces)).map_or(Draw::Empty, Draw::Work)
-    }
-
-    fn wait(&self) {
-        let idle = |job: &mut Option<Arc<Job>>| {
-            let ready = job.as_ref().is_some_and(|job| self.shared.is_newest(job.template().id) && !job.is_exhausted());
-            !ready && !self.shared.is_stopping()
-        };
-        let job = self.shared.lock_job();
-        drop(self.shared.changed.wait_timeout_while(job, IDLE_WAIT, idle));
-    }
-
-    fn is_current(&self, work: &Work) -> bool {
-        !self.shared.is_stopping() && self.shared.is_newest(work.template)
-    }
-
-    fn report(&self, work: &Work, candidates: &[u32]) {
-        self.shared.devices[self.index].add_hashes(work.range.count);
-        if !candidates.is_empty() {
-            let found = Found { device: self.index, work: work.clone(), candidates: candidates.to_vec() };
-            // The judge outlives every sender, unless it panicked: then the engine is stopping, and says so.
-            let _ = self.found.send(found);
-        }
-    }
 }

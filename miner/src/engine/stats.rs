@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::device::DeviceInfo;
+use crate::telemetry::Reading;
+use crate::throttle::Pace;
 use crate::work::TemplateId;
 
 /// The hashrate shown is the mean over this long.
@@ -18,12 +20,28 @@ const GRAIN: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceState {
-    /// It is being tested on known answers.
+    /// It is being opened and tested on known answers, for the first time or after a failure.
     Starting,
-    /// It draws work, or waits for some.
+    /// It draws work, or waits for some; [`DeviceSnapshot::pace`] says how much of the time it may be busy.
     Mining,
-    /// It gave up, for the reason given; the others go on.
-    Failed(String),
+    /// It failed, and will be opened again; the others go on.
+    Sick {
+        /// What its last failure was.
+        reason: String,
+        /// Its failures in a row.
+        failures: u32,
+        /// Since when it has not mined.
+        since: Instant,
+        /// When it will be opened again.
+        next_try: Instant,
+    },
+    /// It failed for good; the others go on.
+    Dead {
+        /// What its last failure was.
+        reason: String,
+        /// Its failures in a row.
+        failures: u32,
+    },
     /// The engine was stopped.
     Stopped,
 }
@@ -51,6 +69,14 @@ pub struct DeviceSnapshot {
     pub surplus: u64,
     /// Nonces that the device reported although their hash is above the target. A sound device has none.
     pub hardware_errors: u64,
+    /// Nonces that were drawn and never reported, because the device failed. They are not searched again.
+    pub unsearched: u64,
+    /// How often the device failed and mined again.
+    pub recoveries: u64,
+    /// What its sensors said last; `None` while they have said nothing.
+    pub reading: Option<Reading>,
+    /// How much of the time it may be busy, given its temperature.
+    pub pace: Pace,
 }
 
 /// The engine's figures at one moment.
@@ -76,8 +102,8 @@ impl Snapshot {
 
     /// Whether no device is left that could find anything.
     #[must_use]
-    pub fn all_failed(&self) -> bool {
-        self.devices.iter().all(|device| matches!(device.state, DeviceState::Failed(_)))
+    pub fn all_dead(&self) -> bool {
+        self.devices.iter().all(|device| matches!(device.state, DeviceState::Dead { .. }))
     }
 }
 
@@ -87,12 +113,16 @@ pub(super) struct DeviceStats {
     info: DeviceInfo,
     state: Mutex<DeviceState>,
     rate: Mutex<RateWindow>,
+    reading: Mutex<Option<(Instant, Reading)>>,
+    pace: Mutex<Pace>,
     hashes: AtomicU64,
     pub(super) accepted: AtomicU64,
     pub(super) rejected: AtomicU64,
     pub(super) stale: AtomicU64,
     pub(super) surplus: AtomicU64,
     pub(super) hardware_errors: AtomicU64,
+    pub(super) unsearched: AtomicU64,
+    pub(super) recoveries: AtomicU64,
 }
 
 impl DeviceStats {
@@ -101,12 +131,16 @@ impl DeviceStats {
             info,
             state: Mutex::new(DeviceState::Starting),
             rate: Mutex::new(RateWindow::new(Instant::now())),
+            reading: Mutex::new(None),
+            pace: Mutex::new(Pace::Full),
             hashes: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             stale: AtomicU64::new(0),
             surplus: AtomicU64::new(0),
             hardware_errors: AtomicU64::new(0),
+            unsearched: AtomicU64::new(0),
+            recoveries: AtomicU64::new(0),
         }
     }
 
@@ -126,6 +160,23 @@ impl DeviceStats {
         self.rate().add(Instant::now(), hashes);
     }
 
+    /// The last reading and when it was taken.
+    pub(super) fn reading(&self) -> Option<(Instant, Reading)> {
+        *self.reading.lock().expect("nothing that holds the reading panics")
+    }
+
+    pub(super) fn set_reading(&self, taken: Instant, reading: Reading) {
+        *self.reading.lock().expect("nothing that holds the reading panics") = Some((taken, reading));
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        *self.pace.lock().expect("nothing that holds the pace panics")
+    }
+
+    pub(super) fn set_pace(&self, pace: Pace) {
+        *self.pace.lock().expect("nothing that holds the pace panics") = pace;
+    }
+
     pub(super) fn snapshot(&self) -> DeviceSnapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let state = self.state.lock().expect("nothing that holds the state panics").clone();
@@ -140,6 +191,10 @@ impl DeviceStats {
             stale: read(&self.stale),
             surplus: read(&self.surplus),
             hardware_errors: read(&self.hardware_errors),
+            unsearched: read(&self.unsearched),
+            recoveries: read(&self.recoveries),
+            reading: self.reading().map(|(_, reading)| reading),
+            pace: self.pace(),
         }
     }
 

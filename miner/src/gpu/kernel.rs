@@ -1,6 +1,5 @@
 //! The scan kernel on one GPU: its source, its pipeline, and the dispatch and collection of one batch.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, bounded};
@@ -10,6 +9,7 @@ use super::fault::{Fault, from_wgpu};
 use super::prepare::Prepared;
 use crate::device::DeviceError;
 use crate::job::Work;
+use crate::quiet::quietly;
 
 /// Which of the kernels to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -245,16 +245,16 @@ impl Kernel {
             // wgpu 30 turns a device that is lost while it is waited for into a panic (`Device::poll`), the one failure that
             // neither of its callbacks tells.
             let wait = wgpu::PollType::Wait { submission_index: Some(dispatch.index.clone()), timeout: Some(WAIT) };
-            let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(wait)));
+            let polled = quietly(|| self.device.poll(wait));
             self.fault.check()?;
             match polled {
-                Err(_) => return Err(DeviceError::Lost("the driver failed while it was waited for".into())),
-                Ok(Err(wgpu::PollError::Timeout)) if dispatch.submitted.elapsed() >= HUNG_AFTER => {
+                None => return Err(DeviceError::Lost("the driver failed while it was waited for".into())),
+                Some(Err(wgpu::PollError::Timeout)) if dispatch.submitted.elapsed() >= HUNG_AFTER => {
                     return Err(DeviceError::Hung { nonces: dispatch.work.range.count, seconds: HUNG_AFTER.as_secs() });
                 }
-                Ok(Err(wgpu::PollError::Timeout)) => {}
-                Ok(Err(error)) => return Err(DeviceError::Refused(error.to_string())),
-                Ok(Ok(_)) => break,
+                Some(Err(wgpu::PollError::Timeout)) => {}
+                Some(Err(error)) => return Err(DeviceError::Refused(error.to_string())),
+                Some(Ok(_)) => break,
             }
         }
         match dispatch.mapped.try_recv() {

@@ -101,6 +101,12 @@ impl GpuDevice {
         self.opened_in
     }
 
+    /// The device, for tests that take it away.
+    #[cfg(test)]
+    pub(crate) fn wgpu_device(&self) -> &wgpu::Device {
+        self.kernel.device()
+    }
+
     fn batch(&self) -> u64 {
         self.settings.batch.unwrap_or_else(|| self.sizer.nonces())
     }

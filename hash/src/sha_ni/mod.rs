@@ -4,9 +4,15 @@
 //! Vectors are written here as the instructions see them, lowest word first: `[f e b a]`, `[h g d c]`, and schedule words
 //! `[W0 W1 W2 W3]`.
 //!
+//! Where the CPU has AVX-512VL and VBMI2 too, the scan leaves the message schedule to them: see `pairs.rs`.
+//!
 //! One stream needs six registers and the SHA instructions reach sixteen. With AVX-512VL there are sixteen more to keep
-//! the rest in, a register move away, where plain AVX goes through memory; the scan is a tenth faster for it. So
-//! the same code is compiled twice, and [`ShaNi`] is the proof, either way, that the CPU has the instructions.
+//! the rest in, a register move away, where plain AVX goes through memory. So the jobs other than the scan are compiled
+//! twice, and [`ShaNi`] is the proof, either way, that the CPU has the instructions.
+
+mod pairs;
+#[cfg(test)]
+mod tests;
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -46,10 +52,29 @@ macro_rules! job {
     };
 }
 
-job! {
-    /// Appends to `hits` every nonce of `range` whose double hash meets `target`, in the order of the range.
-    scan(job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>)
+/// Appends to `hits` every nonce of `range` whose double hash meets `target`, in the order of the range.
+#[target_feature(enable = "sha,avx")]
+pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
+    if pairs::is_supported() {
+        // SAFETY: just detected.
+        unsafe { scan_in_pairs(job, range, target, hits) }
+    } else {
+        scan_in_streams(job, range, target, hits);
+    }
 }
+
+/// [`scan`] with SHA instructions alone.
+#[target_feature(enable = "sha,avx")]
+fn scan_in_streams(job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
+    ShaNi::new().scan(job, range, target, hits);
+}
+
+/// [`scan`] with the schedules in AVX-512 vectors.
+#[target_feature(enable = "sha,avx,avx512f,avx512vl,avx512vbmi2")]
+fn scan_in_pairs(job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
+    pairs::Pairs::new().scan(job, range, target, hits);
+}
+
 job! {
     /// Writes the double hash of `headers[i]` to `out[i]`.
     hash_headers(headers: &[Header], out: &mut [Digest])

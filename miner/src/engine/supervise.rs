@@ -1,0 +1,284 @@
+//! The watchdog's thread: opens each device, watches it mine, opens it again when it fails, and keeps it cool.
+//!
+//! It alone sets the states of devices, and it never waits for one. Whatever may hang, opening included, runs in a thread of
+//! the device's own, which is left behind when it does: so the other devices never notice.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
+
+use super::judge::Found;
+use super::stats::{DeviceState, DeviceStats};
+use super::tenure::{Tenure, TenureFeed};
+use super::watchdog::{Health, Treatment};
+use super::{EngineOptions, Shared, panic_text};
+use crate::device::{Device, DeviceError, DeviceOpener};
+use crate::known_answer;
+use crate::telemetry::Sensor;
+use crate::throttle::{Pace, Throttle};
+
+/// A watchdog that has not looked for so long was itself held up, with the process or with the machine, and so were the
+/// devices: their silence until now is forgotten.
+const ABSENCE: Duration = Duration::from_secs(5);
+
+/// How long a stop waits for devices to finish what they have in flight.
+const DEVICES_WAIT: Duration = Duration::from_millis(700);
+
+/// The watchdog.
+pub(super) struct Supervisor {
+    shared: Arc<Shared>,
+    options: EngineOptions,
+    seats: Vec<Seat>,
+    found: Sender<Found>,
+    tell: Sender<Event>,
+    events: Receiver<Event>,
+    last_look: Instant,
+}
+
+/// A device's place in the engine.
+struct Seat {
+    opener: Arc<dyn DeviceOpener>,
+    health: Health,
+    /// `None` between two tries, and at the end.
+    tenure: Option<Arc<Tenure>>,
+    /// When to try again.
+    next_try: Option<Instant>,
+    /// Since when it has not mined, of a device that failed.
+    sick_since: Option<Instant>,
+    throttle: Option<Throttle>,
+    /// When the reading was taken that the throttle saw last.
+    read: Option<Instant>,
+}
+
+/// What a device's thread tells.
+struct Event {
+    tenure: Arc<Tenure>,
+    what: What,
+}
+
+enum What {
+    /// It passed the known-answer test.
+    Passed,
+    /// It ended.
+    Ended(Result<(), DeviceError>),
+}
+
+impl Supervisor {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        openers: Vec<Arc<dyn DeviceOpener>>,
+        options: EngineOptions,
+        found: Sender<Found>,
+    ) -> Self {
+        let (tell, events) = unbounded();
+        let seat = |opener| Seat {
+            opener,
+            health: Health::default(),
+            tenure: None,
+            next_try: None,
+            sick_since: None,
+            throttle: options.max_temp.map(|limit| Throttle::new(limit, options.throttle)),
+            read: None,
+        };
+        let last_look = shared.now();
+        Self { options, seats: openers.into_iter().map(seat).collect(), found, tell, events, last_look, shared }
+    }
+
+    /// Runs until the engine stops.
+    pub(super) fn run(mut self) {
+        for index in 0..self.seats.len() {
+            self.open(index);
+        }
+        while !self.shared.is_stopping() {
+            if let Ok(event) = self.events.recv_timeout(self.options.watchdog.look_every) {
+                self.take(event);
+            }
+            self.look();
+        }
+        self.wind_down();
+    }
+
+    /// Looks at every device once.
+    fn look(&mut self) {
+        let now = self.shared.now();
+        let was_absent = now.saturating_duration_since(self.last_look) > ABSENCE;
+        self.last_look = now;
+        for index in 0..self.seats.len() {
+            self.see_to_temperature(index, now);
+            let seat = &mut self.seats[index];
+            seat.health.forgive(&self.options.watchdog, now);
+            if let Some(tenure) = &seat.tenure {
+                if was_absent {
+                    tenure.excuse(now);
+                } else if let Some(silence) = tenure.stalled(&self.options.watchdog, now) {
+                    self.fail(index, &DeviceError::Stalled { seconds: silence.as_secs() });
+                }
+            } else if seat.next_try.is_some_and(|at| at <= now) {
+                self.open(index);
+            }
+        }
+    }
+
+    /// Begins a tenure in a thread of its own.
+    fn open(&mut self, index: usize) {
+        let seat = &mut self.seats[index];
+        let tenure = Arc::new(Tenure::new(index, self.found.clone(), self.shared.now()));
+        seat.tenure = Some(tenure.clone());
+        seat.next_try = None;
+        self.shared.devices[index].set_state(DeviceState::Starting);
+        let name = seat.opener.info().id.to_string();
+        let (shared, opener, tell) = (self.shared.clone(), seat.opener.clone(), self.tell.clone());
+        let started = thread::Builder::new().name(name).spawn(move || serve(&shared, &tenure, &*opener, &tell));
+        if let Err(error) = started {
+            self.fail(index, &DeviceError::Refused(format!("the system starts no thread: {error}")));
+        }
+    }
+
+    /// Deals with what a device's thread told. One that was left behind has nothing to tell.
+    fn take(&mut self, Event { tenure, what }: Event) {
+        let index = tenure.device;
+        let seat = &mut self.seats[index];
+        if !seat.tenure.as_ref().is_some_and(|current| Arc::ptr_eq(current, &tenure)) {
+            return;
+        }
+        let stats = &self.shared.devices[index];
+        match what {
+            What::Passed => {
+                seat.health.mines(self.shared.now());
+                stats.set_state(DeviceState::Mining);
+                if seat.sick_since.take().is_some() {
+                    stats.recoveries.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!("{} mines again", named(stats));
+                }
+            }
+            What::Ended(outcome) if self.shared.is_stopping() => {
+                if let Err(error) = outcome {
+                    tracing::warn!("{} failed while stopping: {error}", named(stats));
+                }
+                seat.tenure = None;
+                tenure.close();
+                stats.set_state(DeviceState::Stopped);
+            }
+            What::Ended(outcome) => {
+                let by_itself = || DeviceError::Refused("it ended while there was work".into());
+                self.fail(index, &outcome.err().unwrap_or_else(by_itself));
+            }
+        }
+    }
+
+    /// Ends a tenure that failed and decides what follows.
+    fn fail(&mut self, index: usize, error: &DeviceError) {
+        let (seat, stats) = (&mut self.seats[index], &self.shared.devices[index]);
+        if let Some(tenure) = seat.tenure.take() {
+            stats.unsearched.fetch_add(tenure.close(), Ordering::Relaxed);
+        }
+        let now = self.shared.now();
+        let treatment = seat.health.fails(&self.options.watchdog, error, now);
+        let (reason, failures) = (error.to_string(), seat.health.failures());
+        match treatment {
+            Treatment::Retry(next_try) => {
+                let pause = next_try.saturating_duration_since(now).as_secs_f64();
+                tracing::warn!("{} is sick: {reason}; opened again in {pause} s", named(stats));
+                let since = *seat.sick_since.get_or_insert(now);
+                seat.next_try = Some(next_try);
+                stats.set_state(DeviceState::Sick { reason, failures, since, next_try });
+            }
+            Treatment::GiveUp => {
+                tracing::warn!("{} no longer mines: {reason} (failures in a row: {failures})", named(stats));
+                seat.next_try = None;
+                stats.set_state(DeviceState::Dead { reason, failures });
+            }
+        }
+    }
+
+    /// Lets the throttle see the last reading, and the device hear of it.
+    fn see_to_temperature(&mut self, index: usize, now: Instant) {
+        let (seat, stats) = (&mut self.seats[index], &self.shared.devices[index]);
+        let Some(throttle) = &mut seat.throttle else { return };
+        let before = (stats.pace(), throttle.is_blind());
+        let fresh = stats.reading().filter(|(taken, _)| seat.read.is_none_or(|read| read < *taken));
+        let temperature = fresh.and_then(|(_, reading)| reading.temperature_celsius);
+        let pace = match fresh {
+            Some((taken, _)) => {
+                seat.read = Some(taken);
+                throttle.observe(taken, temperature)
+            }
+            None => throttle.observe(now, None),
+        };
+        if (pace, throttle.is_blind()) == before {
+            return;
+        }
+        stats.set_pace(pace);
+        let what = match pace {
+            Pace::Paused => "paused".to_owned(),
+            _ => format!("busy {} % of the time", pace.percent()),
+        };
+        match temperature {
+            Some(temperature) => {
+                tracing::warn!("{} is at {temperature:.0} °C, limit {:.0} °C: {what}", named(stats), throttle.limit());
+            }
+            None => tracing::warn!("{} no longer tells its temperature: {what} until it does", named(stats)),
+        }
+    }
+
+    /// Waits for the devices to end, and leaves behind those that do not.
+    fn wind_down(&mut self) {
+        let deadline = Instant::now() + DEVICES_WAIT;
+        while self.seats.iter().any(|seat| seat.tenure.is_some()) {
+            match self.events.recv_deadline(deadline) {
+                Ok(event) => self.take(event),
+                Err(_) => break,
+            }
+        }
+        for (seat, stats) in self.seats.iter().zip(&self.shared.devices) {
+            if let Some(tenure) = &seat.tenure {
+                tenure.close();
+                tracing::warn!("{} does not stop; left behind", named(stats));
+            }
+        }
+    }
+}
+
+fn named(stats: &DeviceStats) -> String {
+    format!("{} ({})", stats.info().id, stats.info().name)
+}
+
+/// A device's thread: the opening, the known-answer test, then mining until the feed is done or the device fails.
+fn serve(shared: &Shared, tenure: &Arc<Tenure>, opener: &dyn DeviceOpener, tell: &Sender<Event>) {
+    // The watchdog is gone only when the engine has stopped.
+    let say = |what| drop(tell.send(Event { tenure: tenure.clone(), what }));
+    let mut opened: Option<Box<dyn Device>> = None;
+    // A panic in a driver's or a library's code costs this tenure, not the process. Nothing of the device is used after.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let device = opened.insert(opener.open()?);
+        tenure.opened(shared.now());
+        let over = || shared.is_stopping() || tenure.is_over();
+        known_answer::examine(device.as_mut(), &over, &|| tenure.answered(shared.now()))?;
+        if !over() {
+            tenure.passed(shared.now());
+            say(What::Passed);
+            device.run(&TenureFeed { shared, tenure })?;
+        }
+        // A device that is well is closed before its end is told, so that a stop leaves no driver at work.
+        drop(opened.take());
+        Ok(())
+    }));
+    say(What::Ended(outcome.unwrap_or_else(|panic| Err(DeviceError::Panicked(panic_text(panic.as_ref()))))));
+    // One that failed is closed after: its driver may hang or panic once more.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(opened)));
+}
+
+/// A sensor's thread: one each, as a driver may take its time to answer, or for ever.
+pub(super) fn sense(shared: &Shared, index: usize, sensor: &dyn Sensor, every: Duration) {
+    while !shared.is_stopping() {
+        // One that panics has told nothing; it is asked again.
+        let reading = catch_unwind(AssertUnwindSafe(|| sensor.read())).unwrap_or_default();
+        shared.devices[index].set_reading(shared.now(), reading);
+        let job = shared.lock_job();
+        drop(shared.changed.wait_timeout_while(job, every, |_| !shared.is_stopping()));
+    }
+}

@@ -1,0 +1,211 @@
+//! One tenure of a device, from its opening to its end, and the feed that it draws from meanwhile.
+//!
+//! A thread that is stuck in a driver cannot be ended. It is left behind with its tenure, and the next tenure begins in
+//! another thread. Everything that a device's thread does to the engine goes through its tenure's ledger, and once the ledger
+//! is closed nothing does: so whatever the thread may do when it comes back, no nonce is counted twice and no channel is held
+//! open.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::Sender;
+
+use super::judge::Found;
+use super::watchdog::{SignsOfLife, WatchdogPolicy};
+use super::{IDLE_WAIT, Shared};
+use crate::device::{Draw, Feed};
+use crate::job::{Job, Work};
+use crate::throttle::{Pace, Pulse};
+use crate::work::TemplateId;
+
+/// The shortest sleep of a device that rests.
+const SHORTEST_REST: Duration = Duration::from_millis(1);
+
+/// One opening of a device and what followed.
+#[derive(Debug)]
+pub(super) struct Tenure {
+    /// The index of the device.
+    pub(super) device: usize,
+    ledger: Mutex<Ledger>,
+    /// Whether the ledger is closed, for those who cannot take its lock.
+    over: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Ledger {
+    /// The way to the judge; `None` once the ledger is closed.
+    found: Option<Sender<Found>>,
+    /// Whether the device passed the known-answer test.
+    mining: bool,
+    /// The template of the last draw.
+    template: Option<TemplateId>,
+    /// The nonces drawn of `template` and not reported.
+    in_flight: u64,
+    life: SignsOfLife,
+    pulse: Pulse,
+}
+
+impl Tenure {
+    pub(super) fn new(device: usize, found: Sender<Found>, now: Instant) -> Self {
+        let ledger = Ledger {
+            found: Some(found),
+            mining: false,
+            template: None,
+            in_flight: 0,
+            life: SignsOfLife::new(now),
+            pulse: Pulse::default(),
+        };
+        Self { device, ledger: Mutex::new(ledger), over: AtomicBool::new(false) }
+    }
+
+    /// Ends the tenure, whatever its thread does. Returns the nonces that were drawn, could still count and were never
+    /// reported. They are not given out again: other nonces are worth the same, and there is no end of them.
+    pub(super) fn close(&self) -> u64 {
+        let mut ledger = self.lock();
+        self.over.store(true, Ordering::Release);
+        ledger.found = None;
+        std::mem::take(&mut ledger.in_flight)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// The device is open, and its test begins.
+    pub(super) fn opened(&self, now: Instant) {
+        self.lock().life.reset(now);
+    }
+
+    /// The device gave an answer of the known-answer test.
+    pub(super) fn answered(&self, now: Instant) {
+        self.lock().life.answers(now);
+    }
+
+    /// The device passed the known-answer test.
+    pub(super) fn passed(&self, now: Instant) {
+        let mut ledger = self.lock();
+        ledger.mining = true;
+        ledger.life.reset(now);
+    }
+
+    /// Forgets the silence until now, which was not the device's.
+    pub(super) fn excuse(&self, now: Instant) {
+        self.lock().life.reset(now);
+    }
+
+    /// How long the device has given no sign of life, if that is too long.
+    pub(super) fn stalled(&self, policy: &WatchdogPolicy, now: Instant) -> Option<Duration> {
+        let ledger = self.lock();
+        let patience = if ledger.mining { policy.stall } else { policy.opening };
+        ledger.life.stalled(patience, policy.slack, now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().expect("nothing that holds the ledger panics")
+    }
+}
+
+impl Ledger {
+    /// Work of a template that is not `newest` need not be finished: the device that asks for more has dropped it.
+    fn drop_stale(&mut self, newest: Option<TemplateId>) {
+        if self.template != newest {
+            self.in_flight = 0;
+        }
+    }
+
+    /// A sign of life, if the device holds no work: otherwise only a report is one.
+    fn looked_in(&mut self, now: Instant) {
+        if self.in_flight == 0 {
+            self.life.reset(now);
+        }
+    }
+}
+
+/// The feed that the engine gives to a device for one tenure.
+pub(super) struct TenureFeed<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) tenure: &'a Tenure,
+}
+
+impl Feed for TenureFeed<'_> {
+    fn draw(&self, nonces: u64) -> Draw {
+        if self.shared.is_stopping() || self.tenure.is_over() {
+            return Draw::Done;
+        }
+        // Before the lock: a source is not our code, and might panic.
+        let newest = self.shared.source.newest();
+        let job = self.shared.current_job().filter(|job| Some(job.template().id) == newest);
+        let (now, pace) = (self.shared.now(), self.shared.devices[self.tenure.device].pace());
+        let mut ledger = self.tenure.lock();
+        if ledger.found.is_none() {
+            return Draw::Done;
+        }
+        ledger.drop_stale(newest);
+        ledger.looked_in(now);
+        let in_flight = ledger.in_flight > 0;
+        if !ledger.pulse.may_begin(pace, in_flight, now) {
+            return Draw::Empty;
+        }
+        let Some(work) = job.and_then(|job| job.draw(nonces)) else {
+            if !in_flight {
+                ledger.pulse.idle();
+            }
+            return Draw::Empty;
+        };
+        ledger.template = Some(work.template);
+        ledger.in_flight += work.range.count;
+        Draw::Work(work)
+    }
+
+    fn wait(&self) {
+        let newest = self.shared.source.newest();
+        let now = self.shared.now();
+        let rest = {
+            let mut ledger = self.tenure.lock();
+            ledger.drop_stale(newest);
+            ledger.looked_in(now);
+            ledger.pulse.rest_left(now)
+        };
+        let resting = rest.is_some() || self.shared.devices[self.tenure.device].pace() == Pace::Paused;
+        let idle = |job: &mut Option<Arc<Job>>| {
+            let newest = |job: &Arc<Job>| self.shared.is_newest(job.template().id) && !job.is_exhausted();
+            let ready = !resting && job.as_ref().is_some_and(newest);
+            !ready && !self.shared.is_stopping() && !self.tenure.is_over()
+        };
+        // Where the rest is over and another thread's batch is not, there is no telling how long.
+        let longest = rest.map_or(IDLE_WAIT, |rest| rest.clamp(SHORTEST_REST, IDLE_WAIT));
+        let job = self.shared.lock_job();
+        drop(self.shared.changed.wait_timeout_while(job, longest, idle));
+    }
+
+    fn is_current(&self, work: &Work) -> bool {
+        !self.shared.is_stopping() && !self.tenure.is_over() && self.shared.is_newest(work.template)
+    }
+
+    fn report(&self, work: &Work, candidates: &[u32]) {
+        let stats = &self.shared.devices[self.tenure.device];
+        let (now, pace) = (self.shared.now(), stats.pace());
+        let found = {
+            let mut ledger = self.tenure.lock();
+            let Some(found) = ledger.found.clone() else { return };
+            if ledger.template == Some(work.template) {
+                ledger.in_flight = ledger.in_flight.saturating_sub(work.range.count);
+            }
+            ledger.life.reports(now);
+            ledger.pulse.batch_ended(pace, now);
+            // Under the lock, so that a tenure's nonces are either counted or unsearched.
+            stats.add_hashes(work.range.count);
+            if candidates.is_empty() {
+                return;
+            }
+            ledger.life.enter_feed();
+            found
+        };
+        let found_now = Found { device: self.tenure.device, work: work.clone(), candidates: candidates.to_vec() };
+        // The judge outlives every sender, unless it panicked: then the engine is stopping, and says so.
+        let _ = found.send(found_now);
+        drop(found);
+        self.tenure.lock().life.leave_feed(self.shared.now());
+    }
+}

@@ -1,0 +1,423 @@
+//! Keeps a device below a temperature: slows it down in steps before it pauses it, and lets it come back.
+//!
+//! Two small machines without a clock of their own, so that tests run them against a simulated device. [`Throttle`] turns
+//! temperatures into a [`Pace`]; [`Pulse`] turns a pace into idle time between batches. Idle time works on everything that
+//! draws work, with no driver's help and no rights beyond a user's. Lower clocks would give more hashes a joule, but each
+//! vendor has its own door to them, most of which are locked.
+
+use std::time::{Duration, Instant};
+
+/// How much of the time a device may be busy. Later is slower.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pace {
+    /// All of it.
+    #[default]
+    Full,
+    /// 75 %.
+    ThreeQuarters,
+    /// 50 %.
+    Half,
+    /// 25 %.
+    Quarter,
+    /// None of it.
+    Paused,
+}
+
+impl Pace {
+    /// Every pace, the fastest first.
+    pub const ALL: [Pace; 5] = [Pace::Full, Pace::ThreeQuarters, Pace::Half, Pace::Quarter, Pace::Paused];
+
+    /// The busy time in percent.
+    #[must_use]
+    pub const fn percent(self) -> u32 {
+        match self {
+            Pace::Full => 100,
+            Pace::ThreeQuarters => 75,
+            Pace::Half => 50,
+            Pace::Quarter => 25,
+            Pace::Paused => 0,
+        }
+    }
+
+    /// The next slower one.
+    const fn slower(self) -> Self {
+        match self {
+            Pace::Full => Pace::ThreeQuarters,
+            Pace::ThreeQuarters => Pace::Half,
+            Pace::Half => Pace::Quarter,
+            Pace::Quarter | Pace::Paused => Pace::Paused,
+        }
+    }
+
+    /// The next faster one.
+    const fn faster(self) -> Self {
+        match self {
+            Pace::Paused => Pace::Quarter,
+            Pace::Quarter => Pace::Half,
+            Pace::Half => Pace::ThreeQuarters,
+            Pace::ThreeQuarters | Pace::Full => Pace::Full,
+        }
+    }
+
+    /// The idle time that a busy time calls for; `None` where nothing may be busy.
+    fn rest_after(self, busy: Duration) -> Option<Duration> {
+        match self.percent() {
+            0 => None,
+            percent => Some(busy * (100 - percent) / percent),
+        }
+    }
+}
+
+/// How temperatures become a pace.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ThrottlePolicy {
+    /// A device goes one step faster only when it is this many degrees Celsius below its limit. Between the two it keeps its
+    /// pace, so that it does not swing from step to step.
+    pub hysteresis: f64,
+    /// The least time from any step to a slower one: a chip shows within seconds what a step did. A fifth of it where the
+    /// device is above its limit by more than `hysteresis`, and so heats up faster than steps cool it down.
+    pub slower_after: Duration,
+    /// The least time from any step to a faster one: a heat sink takes longer to show what a step did than the chip on it.
+    pub faster_after: Duration,
+    /// A sensor that gave temperatures and has given none for this long no longer answers.
+    pub blind_after: Duration,
+    /// How often sensors are read.
+    pub read_every: Duration,
+}
+
+impl Default for ThrottlePolicy {
+    fn default() -> Self {
+        Self {
+            hysteresis: 5.0,
+            slower_after: Duration::from_secs(5),
+            faster_after: Duration::from_secs(20),
+            blind_after: Duration::from_secs(10),
+            read_every: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Turns a device's temperatures into its pace.
+#[derive(Clone, Debug)]
+pub struct Throttle {
+    policy: ThrottlePolicy,
+    limit: f64,
+    pace: Pace,
+    changed: Option<Instant>,
+    /// When the last temperature came.
+    heard: Option<Instant>,
+    blind: bool,
+}
+
+impl Throttle {
+    /// A device that may be as hot as `limit`, in degrees Celsius.
+    #[must_use]
+    pub fn new(limit: f64, policy: ThrottlePolicy) -> Self {
+        Self { policy, limit, pace: Pace::Full, changed: None, heard: None, blind: false }
+    }
+
+    /// The limit in degrees Celsius.
+    #[must_use]
+    pub fn limit(&self) -> f64 {
+        self.limit
+    }
+
+    /// Whether the sensor gave temperatures once and no longer does.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.blind
+    }
+
+    /// Learns the temperature at `now`, in degrees Celsius, or that there is none, and says how fast to go.
+    ///
+    /// Above the limit the device goes a step slower, and well below it a step faster. One whose sensor stops answering goes
+    /// no faster than the slowest step until it answers again: at full speed it could burn, and a pause for good would be
+    /// the end of mining for every driver that forgets a sensor. A device that never gave a temperature is not slowed down.
+    pub fn observe(&mut self, now: Instant, temperature: Option<f64>) -> Pace {
+        let Some(temperature) = temperature.filter(|temperature| temperature.is_finite()) else {
+            let silence = self.heard.map(|heard| now.saturating_duration_since(heard));
+            if silence.is_some_and(|silence| silence >= self.policy.blind_after) {
+                self.blind = true;
+                self.go(now, self.pace.max(Pace::Quarter));
+            }
+            return self.pace;
+        };
+        self.heard = Some(now);
+        self.blind = false;
+        let settled = |time| self.changed.is_none_or(|changed| now.saturating_duration_since(changed) >= time);
+        let is_far_above = temperature > self.limit + self.policy.hysteresis;
+        let slower_after = if is_far_above { self.policy.slower_after / 5 } else { self.policy.slower_after };
+        if temperature > self.limit && settled(slower_after) {
+            self.go(now, self.pace.slower());
+        } else if temperature <= self.limit - self.policy.hysteresis && settled(self.policy.faster_after) {
+            self.go(now, self.pace.faster());
+        }
+        self.pace
+    }
+
+    fn go(&mut self, now: Instant, pace: Pace) {
+        if pace != self.pace {
+            self.pace = pace;
+            self.changed = Some(now);
+        }
+    }
+}
+
+/// A device is busy at least this long before it rests, unless a batch takes longer: below what a heat sink notices, and far
+/// above what a device needs to begin and to end.
+const STRETCH: Duration = Duration::from_millis(100);
+
+/// Spaces a device's batches so that it is busy as much of the time as its pace allows.
+///
+/// Time goes by in stretches. Batches begin freely until one ends with the stretch at least [`STRETCH`] old; then none
+/// begins until all have ended and the device has rested in proportion to the stretch. So a device with several batches in
+/// flight and one with many threads rest as a whole: time that one batch waits for another is not taken for idle.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pulse {
+    busy_since: Option<Instant>,
+    rest_until: Option<Instant>,
+}
+
+impl Pulse {
+    /// Whether a batch may begin at `now`; `in_flight` says whether one has not ended.
+    pub(crate) fn may_begin(&mut self, pace: Pace, in_flight: bool, now: Instant) -> bool {
+        match (pace, self.rest_until) {
+            (Pace::Paused, _) => {
+                *self = Self::default();
+                return false;
+            }
+            (Pace::Full, _) | (_, None) => {}
+            (_, Some(until)) if in_flight || now < until => return false,
+            (_, Some(_)) => self.busy_since = None,
+        }
+        self.rest_until = None;
+        self.busy_since.get_or_insert(now);
+        true
+    }
+
+    /// A batch ended at `now`.
+    pub(crate) fn batch_ended(&mut self, pace: Pace, now: Instant) {
+        if pace == Pace::Full {
+            self.busy_since = Some(now);
+            return;
+        }
+        let busy = self.busy_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        if self.rest_until.is_some() || busy >= STRETCH {
+            self.rest_until = pace.rest_after(busy).map(|rest| now + rest);
+        }
+    }
+
+    /// Nothing is in flight, and there is nothing to begin: the time that now passes is no busy time.
+    pub(crate) fn idle(&mut self) {
+        self.busy_since = None;
+    }
+
+    /// How long no batch may begin yet, as far as it is known.
+    pub(crate) fn rest_left(&self, now: Instant) -> Option<Duration> {
+        self.rest_until.map(|until| until.saturating_duration_since(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: f64 = 80.0;
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    /// A chip on a heat sink: `rise` degrees above the room at full pace in the end, with time constant `slowness` seconds.
+    struct Chip {
+        room: f64,
+        rise: f64,
+        slowness: f64,
+        temperature: f64,
+    }
+
+    impl Chip {
+        fn new(room: f64, rise: f64, slowness: f64) -> Self {
+            Self { room, rise, slowness, temperature: room }
+        }
+
+        /// Runs for a second at `pace`.
+        fn run(&mut self, pace: Pace) {
+            let end = self.room + self.rise * f64::from(pace.percent()) / 100.0;
+            self.temperature += (end - self.temperature) * (1.0 - (-1.0 / self.slowness).exp());
+        }
+    }
+
+    /// Runs `chip` under a throttle for `time` seconds; gives temperature and pace of each.
+    fn run(chip: &mut Chip, throttle: &mut Throttle, from: Instant, time: u32) -> Vec<(f64, Pace)> {
+        (0..time)
+            .map(|second| {
+                let pace = throttle.observe(from + seconds(second.into()), Some(chip.temperature));
+                chip.run(pace);
+                (chip.temperature, pace)
+            })
+            .collect()
+    }
+
+    fn throttle() -> Throttle {
+        Throttle::new(LIMIT, ThrottlePolicy::default())
+    }
+
+    fn changes(course: &[(f64, Pace)]) -> usize {
+        course.windows(2).filter(|pair| pair[0].1 != pair[1].1).count()
+    }
+
+    #[test]
+    fn a_cool_device_is_left_alone() {
+        let course = run(&mut Chip::new(25.0, 54.0, 40.0), &mut throttle(), Instant::now(), 3_000);
+        assert!(course.iter().all(|(_, pace)| *pace == Pace::Full));
+    }
+
+    #[test]
+    fn hot_devices_end_near_the_limit_without_a_pause() {
+        // Rises such that each of the three slowed paces is the right one once; with fast and slow heat sinks.
+        for (rise, steady) in [(65.0, Pace::ThreeQuarters), (95.0, Pace::Half), (160.0, Pace::Quarter)] {
+            for slowness in [20.0, 60.0, 240.0] {
+                let course = run(&mut Chip::new(25.0, rise, slowness), &mut throttle(), Instant::now(), 6_000);
+                let (before, after) = course.split_at(3_000);
+                let hottest = before.iter().map(|(temperature, _)| *temperature).fold(0.0, f64::max);
+                assert!(hottest < LIMIT + 12.0, "{rise}, {slowness}: {hottest}");
+                assert!(after.iter().all(|(temperature, _)| *temperature < LIMIT + 5.0), "{rise}, {slowness}");
+                assert!(before.iter().all(|(_, pace)| *pace <= steady.slower()), "{rise}, {slowness}");
+                // Where no pace is the right one, two take turns, no faster than the policy allows.
+                assert!(changes(after) <= 2 * 3_000 / 25 + 1, "{rise}, {slowness}: {} changes", changes(after));
+                let mean = after.iter().map(|(_, pace)| f64::from(pace.percent())).sum::<f64>() / 3_000.0;
+                assert!((f64::from(steady.percent()) - 15.0..=100.0).contains(&mean), "{rise}, {slowness}: {mean}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_pace_falls_step_by_step_to_a_pause_and_rises_step_by_step() {
+        let start = Instant::now();
+        let mut throttle = throttle();
+        let mut chip = Chip::new(90.0, 60.0, 30.0);
+        let course = run(&mut chip, &mut throttle, start, 600);
+        assert_eq!(course[599].1, Pace::Paused, "a room above the limit");
+        let mut seen: Vec<_> = course.iter().map(|(_, pace)| *pace).collect();
+        seen.dedup();
+        assert_eq!(seen, [Pace::ThreeQuarters, Pace::Half, Pace::Quarter, Pace::Paused]);
+
+        chip.room = 10.0;
+        let course = run(&mut chip, &mut throttle, start + seconds(600.0), 600);
+        let mut seen: Vec<_> = course.iter().map(|(_, pace)| *pace).collect();
+        seen.dedup();
+        assert_eq!(seen, [Pace::Paused, Pace::Quarter, Pace::Half, Pace::ThreeQuarters, Pace::Full]);
+    }
+
+    #[test]
+    fn steps_down_are_seconds_apart_and_quicker_far_above_the_limit() {
+        let start = Instant::now();
+        let mut throttle = throttle();
+        let mut at = |second, temperature| throttle.observe(start + seconds(second), Some(temperature));
+        assert_eq!(at(0.0, 84.0), Pace::ThreeQuarters);
+        assert_eq!((at(4.9, 84.0), at(5.0, 84.0)), (Pace::ThreeQuarters, Pace::Half));
+        assert_eq!((at(5.9, 86.0), at(6.0, 86.0)), (Pace::Half, Pace::Quarter));
+        assert_eq!((at(6.1, 120.0), at(7.0, 120.0)), (Pace::Quarter, Pace::Paused));
+    }
+
+    #[test]
+    fn between_limit_and_hysteresis_the_pace_stays() {
+        let start = Instant::now();
+        let mut throttle = throttle();
+        assert_eq!(throttle.observe(start, Some(80.0)), Pace::Full, "at the limit is not above it");
+        assert_eq!(throttle.observe(start, Some(80.1)), Pace::ThreeQuarters);
+        for (second, temperature) in [(100.0, 79.9), (200.0, 75.1), (300.0, 78.0)] {
+            assert_eq!(throttle.observe(start + seconds(second), Some(temperature)), Pace::ThreeQuarters);
+        }
+        assert_eq!(throttle.observe(start + seconds(400.0), Some(75.0)), Pace::Full);
+    }
+
+    #[test]
+    fn a_sensor_that_falls_silent_slows_the_device_down_until_it_answers() {
+        let start = Instant::now();
+        let at = |second| start + seconds(second);
+        let mut throttle = throttle();
+        for second in 0..100 {
+            assert_eq!(throttle.observe(at(f64::from(second)), None), Pace::Full, "never heard");
+        }
+        assert_eq!(throttle.observe(at(100.0), Some(60.0)), Pace::Full);
+        assert_eq!(throttle.observe(at(109.9), None), Pace::Full, "some misses are no silence");
+        assert_eq!((throttle.observe(at(110.0), None), throttle.is_blind()), (Pace::Quarter, true));
+        assert_eq!(throttle.observe(at(1_000.0), Some(f64::NAN)), Pace::Quarter);
+        assert_eq!((throttle.observe(at(1_001.0), Some(60.0)), throttle.is_blind()), (Pace::Half, false));
+        // Paused it stays paused.
+        for second in 0..4 {
+            throttle.observe(at(2_000.0 + f64::from(second)), Some(99.0));
+        }
+        assert_eq!(throttle.observe(at(2_100.0), None), Pace::Paused);
+    }
+
+    /// Runs a device whose threads take `batches` each, over and over, for four minutes, and returns the share of time in
+    /// which any of them was busy.
+    fn busy_share(pace: Pace, batches: &[Duration]) -> f64 {
+        const TICK: Duration = Duration::from_millis(1);
+        const TICKS: u32 = 240_000;
+        let (mut pulse, mut now, mut busy) = (Pulse::default(), Instant::now(), 0);
+        let mut threads: Vec<(Duration, Option<Instant>)> = batches.iter().map(|batch| (*batch, None)).collect();
+        for _ in 0..TICKS {
+            for (_, end) in &mut threads {
+                if end.is_some_and(|end| end <= now) {
+                    *end = None;
+                    pulse.batch_ended(pace, now);
+                }
+            }
+            let mut in_flight = threads.iter().any(|(_, end)| end.is_some());
+            for (batch, end) in &mut threads {
+                if end.is_none() && pulse.may_begin(pace, in_flight, now) {
+                    *end = Some(now + *batch);
+                    in_flight = true;
+                }
+            }
+            busy += u32::from(in_flight);
+            now += TICK;
+        }
+        f64::from(busy) / f64::from(TICKS)
+    }
+
+    #[test]
+    fn idle_time_is_in_proportion_to_the_batches() {
+        let millis = Duration::from_millis;
+        for pace in Pace::ALL {
+            let wanted = f64::from(pace.percent()) / 100.0;
+            for batches in [
+                vec![millis(1)],
+                vec![millis(50)],
+                vec![millis(3_000)],
+                vec![millis(7), millis(10), millis(9), millis(2)],
+                vec![millis(40), millis(170)],
+            ] {
+                let share = busy_share(pace, &batches);
+                assert!((share - wanted).abs() < 0.03, "{pace:?} of {batches:?}: {share}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_gpu_s_second_dispatch_is_busy_time_and_waiting_for_work_is_not() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut pulse = Pulse::default();
+        // Two dispatches of 100 ms in flight, one behind the other, at half the pace: 200 ms busy, 200 ms at rest.
+        assert!(pulse.may_begin(Pace::Half, false, at(0)) && pulse.may_begin(Pace::Half, true, at(0)));
+        pulse.batch_ended(Pace::Half, at(100));
+        assert!(!pulse.may_begin(Pace::Half, true, at(100)));
+        pulse.batch_ended(Pace::Half, at(200));
+        assert_eq!(pulse.rest_left(at(250)), Some(Duration::from_millis(150)));
+        assert!(!pulse.may_begin(Pace::Half, false, at(399)) && pulse.may_begin(Pace::Half, false, at(400)));
+        pulse.batch_ended(Pace::Half, at(410));
+        // A minute without a template.
+        pulse.idle();
+        assert!(pulse.may_begin(Pace::Half, false, at(60_000)));
+        pulse.batch_ended(Pace::Half, at(60_050));
+        assert_eq!(pulse.rest_left(at(60_050)), None);
+        // A device that goes back to full pace does not sit out its rest.
+        pulse.batch_ended(Pace::Half, at(60_150));
+        assert!(!pulse.may_begin(Pace::Half, false, at(60_151)) && pulse.may_begin(Pace::Full, false, at(60_151)));
+    }
+}
