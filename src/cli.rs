@@ -267,7 +267,11 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
 
-    /// Print JSON instead of lines: one object (docs/bench-schema.md), or with --solve one for each device
+    /// Find the fastest settings of every GPU that --device names and keep them for mining, instead of measuring
+    #[arg(long, conflicts_with_all = ["solve", "rounds", "seconds", "compare", "plot"])]
+    pub tune: bool,
+
+    /// Print JSON instead of lines: one object (docs/bench-schema.md), or with --solve or --tune one for each device
     #[arg(long)]
     pub json: bool,
 }

@@ -18,6 +18,7 @@ mod progress;
 mod rate;
 mod recheck;
 mod template;
+mod tune;
 mod up;
 mod validate;
 

@@ -25,7 +25,7 @@ impl CoinSource for Nothing {
 /// How far a replay came.
 pub(super) enum Replayed {
     /// To the tip, with these coins.
-    All(CoinCache),
+    All(Box<CoinCache>),
     /// The blocks up to this height are not kept; those above it are good as far as they could be checked.
     Above(u32),
     /// A block is damaged.
@@ -67,7 +67,7 @@ impl Checker<'_> {
             self.unchecked(&format!("blocks up to height {missing} that are no longer kept"));
         }
         Ok(match coins {
-            Some(coins) => Replayed::All(coins),
+            Some(coins) => Replayed::All(Box::new(coins)),
             None if self.verdict.found == found => Replayed::Above(missing),
             None => Replayed::Cut,
         })
