@@ -1,62 +1,47 @@
-// The scan kernel: SHA-256d of a header from its midstate, one nonce a thread, with all left out that can be.
+// The scan kernel: SHA-256d of a header from its midstate, with all left out that can be.
 //
 // Left out: the first three rounds and the schedule words that the nonce does not reach, which arrive in `work`; schedule
 // words that are zero; additions of constants to constants; in the second hash everything that the last word of the digest
 // does not need. That word is the e of round 60 plus a constant, so rounds 61 to 63 fall away, and since no later round
 // reads what rounds 57 to 60 would make of a, so does that half of those.
 //
-// Schedule words have names rather than a ring of sixteen: each is written once and compilers need not find that out.
+// Three things are as they are because of what compilers make of them (docs/performance.md, "WGSL"):
+//
+// - Schedule words have names rather than a ring of sixteen: each is written once and compilers need not find that out.
+// - `work` is read whole before anything branches. Behind a branch llvmpipe reads a uniform once for each lane.
+// - A constant that is added to what is rotated next comes from `work` rather than from a literal. Mesa turns
+//   `(x + 1u) << n` into `(x << n) + (1u << n)`, for every GPU, and finds no rotate afterwards.
 
-// The first hash's length in bits, which is its schedule word 15, and the second's.
-const BITS1 = 640u;
-const BITS2 = 256u;
-
-// The padding's first bit, which is schedule word 4 of the first hash and 8 of the second.
-const PADDING = 0x80000000u;
-
-// small_sigma0 of the lengths and of the padding.
-const SMALL_SIGMA0_BITS1 = 0x00a00055u;
-const SMALL_SIGMA0_BITS2 = 0x00400022u;
-const SMALL_SIGMA0_PADDING = 0x11002000u;
-const SMALL_SIGMA1_BITS2 = 0x00a00000u;
-
-// What round 0 of the second hash makes of the initial state, less schedule word 0.
-const SECOND_A1_LESS_W0 = 0xfc08884du;
-const SECOND_E1_LESS_W0 = 0x98c7e2a2u;
+// How many nonces a thread tries, 1 to 32; the miner sets it.
+override nonces_per_thread: u32 = 32u;
 
 // K08 plus the padding, modulo 2^32.
 const K08_PADDING = 0x5807aa98u;
 
+// K15 plus the lengths in bits of what the first and the second hash are given, modulo 2^32.
+const K15_BITS1 = 0xc19bf3f4u;
+const K15_BITS2 = 0xc19bf274u;
+
 // K60 plus H7, modulo 2^32: what the last word of the digest adds to round 60.
 const K60_H7 = 0xec9fcd13u;
 
-// The digest of the header. `w3` is the nonce as a schedule word.
-fn first_hash(w3: u32) -> Words8 {
-    let midstate_a_to_d = work.midstate_a_to_d;
-    let midstate_e_to_h = work.midstate_e_to_h;
-    let words16_to_19 = work.words16_to_19;
-    let words31_to_32 = work.words31_to_32;
-    let folded = work.folded;
-    let w16 = words16_to_19.x;
-    let w17 = words16_to_19.y;
-
+// The state after the first hash's last round, not yet added to the midstate. `w3` is the nonce as a schedule word.
+fn first_hash(job: Work, w3: u32) -> Words8 {
     // The state after round 3.
-    let state_a_to_d = work.state_a_to_d;
-    let state_e_to_h = work.state_e_to_h;
-    var a = state_a_to_d.x + w3;
-    var b = state_a_to_d.y;
-    var c = state_a_to_d.z;
-    var d = state_a_to_d.w;
-    var e = state_e_to_h.x + w3;
-    var f = state_e_to_h.y;
-    var g = state_e_to_h.z;
-    var h = state_e_to_h.w;
+    var a = job.state.w0 + w3;
+    var b = job.state.w1;
+    var c = job.state.w2;
+    var d = job.state.w3;
+    var e = job.state.w4 + w3;
+    var f = job.state.w5;
+    var g = job.state.w6;
+    var h = job.state.w7;
 
     // The h of rounds 4 to 6 comes with the round's constant and schedule word in it.
     round(a, b, c, &d, e, f, g, &h, 0u);
-    g = folded.x;
+    g = job.g_k05;
     round(h, a, b, &c, d, e, f, &g, 0u);
-    f = folded.y;
+    f = job.f_k06;
     round(g, h, a, &b, c, d, e, &f, 0u);
     round(f, g, h, &a, b, c, d, &e, K07);
     round(e, f, g, &h, a, b, c, &d, K08);
@@ -66,22 +51,22 @@ fn first_hash(w3: u32) -> Words8 {
     round(a, b, c, &d, e, f, g, &h, K12);
     round(h, a, b, &c, d, e, f, &g, K13);
     round(g, h, a, &b, c, d, e, &f, K14);
-    round(f, g, h, &a, b, c, d, &e, K15 + BITS1);
-    round(e, f, g, &h, a, b, c, &d, folded.z);
-    round(d, e, f, &g, h, a, b, &c, folded.w);
-    let w18 = words16_to_19.z + small_sigma0(w3);
+    round(f, g, h, &a, b, c, d, &e, K15_BITS1);
+    round(e, f, g, &h, a, b, c, &d, job.k16_w16);
+    round(d, e, f, &g, h, a, b, &c, job.k17_w17);
+    let w18 = job.w18 + small_sigma0(w3);
     round(c, d, e, &f, g, h, a, &b, K18 + w18);
-    let w19 = words16_to_19.w + w3;
+    let w19 = job.w19 + w3;
     round(b, c, d, &e, f, g, h, &a, K19 + w19);
-    let w20 = small_sigma1(w18) + PADDING;
+    let w20 = small_sigma1(w18) + job.padding;
     round(a, b, c, &d, e, f, g, &h, K20 + w20);
     let w21 = small_sigma1(w19);
     round(h, a, b, &c, d, e, f, &g, K21 + w21);
-    let w22 = small_sigma1(w20) + BITS1;
+    let w22 = small_sigma1(w20) + job.bits1;
     round(g, h, a, &b, c, d, e, &f, K22 + w22);
-    let w23 = small_sigma1(w21) + w16;
+    let w23 = small_sigma1(w21) + job.w16;
     round(f, g, h, &a, b, c, d, &e, K23 + w23);
-    let w24 = small_sigma1(w22) + w17;
+    let w24 = small_sigma1(w22) + job.w17;
     round(e, f, g, &h, a, b, c, &d, K24 + w24);
     let w25 = small_sigma1(w23) + w18;
     round(d, e, f, &g, h, a, b, &c, K25 + w25);
@@ -93,13 +78,13 @@ fn first_hash(w3: u32) -> Words8 {
     round(a, b, c, &d, e, f, g, &h, K28 + w28);
     let w29 = small_sigma1(w27) + w22;
     round(h, a, b, &c, d, e, f, &g, K29 + w29);
-    let w30 = small_sigma1(w28) + w23 + SMALL_SIGMA0_BITS1;
+    let w30 = small_sigma1(w28) + w23 + job.small_sigma0_bits1;
     round(g, h, a, &b, c, d, e, &f, K30 + w30);
-    let w31 = small_sigma1(w29) + w24 + words31_to_32.x;
+    let w31 = small_sigma1(w29) + w24 + job.w31;
     round(f, g, h, &a, b, c, d, &e, K31 + w31);
-    let w32 = small_sigma1(w30) + w25 + words31_to_32.y;
+    let w32 = small_sigma1(w30) + w25 + job.w32;
     round(e, f, g, &h, a, b, c, &d, K32 + w32);
-    let w33 = schedule(w31, w26, w18, w17);
+    let w33 = schedule(w31, w26, w18, job.w17);
     round(d, e, f, &g, h, a, b, &c, K33 + w33);
     let w34 = schedule(w32, w27, w19, w18);
     round(c, d, e, &f, g, h, a, &b, K34 + w34);
@@ -161,37 +146,40 @@ fn first_hash(w3: u32) -> Words8 {
     round(g, h, a, &b, c, d, e, &f, K62 + w62);
     let w63 = schedule(w61, w56, w48, w47);
     round(f, g, h, &a, b, c, d, &e, K63 + w63);
-    return Words8(
-        midstate_a_to_d.x + e,
-        midstate_a_to_d.y + f,
-        midstate_a_to_d.z + g,
-        midstate_a_to_d.w + h,
-        midstate_e_to_h.x + a,
-        midstate_e_to_h.y + b,
-        midstate_e_to_h.z + c,
-        midstate_e_to_h.w + d,
-    );
+    return Words8(e, f, g, h, a, b, c, d);
 }
 
-// The last word of the digest of a 32-byte digest.
-fn second_hash_last_word(digest: Words8) -> u32 {
+// The last word of the second hash's digest. `state` is what the first hash comes to, less the midstate.
+fn second_hash_last_word(job: Work, state: Words8) -> u32 {
+    let w0 = job.midstate.w0 + state.w0;
+    let w1 = job.midstate.w1 + state.w1;
+    let w2 = job.midstate.w2 + state.w2;
+    let w3 = job.midstate.w3 + state.w3;
+    let w4 = job.midstate.w4 + state.w4;
+    let w5 = job.midstate.w5 + state.w5;
+    let w6 = job.midstate.w6 + state.w6;
+    let w7 = job.midstate.w7 + state.w7;
+
     // The state after round 0.
-    var a = SECOND_A1_LESS_W0 + digest.w0;
-    var b = H0;
-    var c = H1;
-    var d = H2;
-    var e = SECOND_E1_LESS_W0 + digest.w0;
+    var a = job.second_a + state.w0;
+    var b = job.h0;
+    var c = job.h1;
+    var d = job.h2;
+    var e = job.second_e + state.w0;
     var f = H4;
     var g = H5;
-    var h = H6;
+    var h = job.h6_k01;
 
-    round(a, b, c, &d, e, f, g, &h, K01 + digest.w1);
-    round(h, a, b, &c, d, e, f, &g, K02 + digest.w2);
-    round(g, h, a, &b, c, d, e, &f, K03 + digest.w3);
-    round(f, g, h, &a, b, c, d, &e, K04 + digest.w4);
-    round(e, f, g, &h, a, b, c, &d, K05 + digest.w5);
-    round(d, e, f, &g, h, a, b, &c, K06 + digest.w6);
-    round(c, d, e, &f, g, h, a, &b, K07 + digest.w7);
+    // The h of rounds 1 to 3 comes with the round's constant and the midstate's part of its schedule word in it.
+    round(a, b, c, &d, e, f, g, &h, state.w1);
+    g = job.h5_k02;
+    round(h, a, b, &c, d, e, f, &g, state.w2);
+    f = job.h4_k03;
+    round(g, h, a, &b, c, d, e, &f, state.w3);
+    round(f, g, h, &a, b, c, d, &e, K04 + w4);
+    round(e, f, g, &h, a, b, c, &d, K05 + w5);
+    round(d, e, f, &g, h, a, b, &c, K06 + w6);
+    round(c, d, e, &f, g, h, a, &b, K07 + w7);
     round(b, c, d, &e, f, g, h, &a, K08_PADDING);
     round(a, b, c, &d, e, f, g, &h, K09);
     round(h, a, b, &c, d, e, f, &g, K10);
@@ -199,24 +187,24 @@ fn second_hash_last_word(digest: Words8) -> u32 {
     round(f, g, h, &a, b, c, d, &e, K12);
     round(e, f, g, &h, a, b, c, &d, K13);
     round(d, e, f, &g, h, a, b, &c, K14);
-    round(c, d, e, &f, g, h, a, &b, K15 + BITS2);
-    let w16 = small_sigma0(digest.w1) + digest.w0;
+    round(c, d, e, &f, g, h, a, &b, K15_BITS2);
+    let w16 = small_sigma0(w1) + w0;
     round(b, c, d, &e, f, g, h, &a, K16 + w16);
-    let w17 = SMALL_SIGMA1_BITS2 + small_sigma0(digest.w2) + digest.w1;
+    let w17 = job.small_sigma1_bits2 + small_sigma0(w2) + w1;
     round(a, b, c, &d, e, f, g, &h, K17 + w17);
-    let w18 = small_sigma1(w16) + small_sigma0(digest.w3) + digest.w2;
+    let w18 = small_sigma1(w16) + small_sigma0(w3) + w2;
     round(h, a, b, &c, d, e, f, &g, K18 + w18);
-    let w19 = small_sigma1(w17) + small_sigma0(digest.w4) + digest.w3;
+    let w19 = small_sigma1(w17) + small_sigma0(w4) + w3;
     round(g, h, a, &b, c, d, e, &f, K19 + w19);
-    let w20 = small_sigma1(w18) + small_sigma0(digest.w5) + digest.w4;
+    let w20 = small_sigma1(w18) + small_sigma0(w5) + w4;
     round(f, g, h, &a, b, c, d, &e, K20 + w20);
-    let w21 = small_sigma1(w19) + small_sigma0(digest.w6) + digest.w5;
+    let w21 = small_sigma1(w19) + small_sigma0(w6) + w5;
     round(e, f, g, &h, a, b, c, &d, K21 + w21);
-    let w22 = small_sigma1(w20) + BITS2 + small_sigma0(digest.w7) + digest.w6;
+    let w22 = small_sigma1(w20) + job.bits2 + small_sigma0(w7) + w6;
     round(d, e, f, &g, h, a, b, &c, K22 + w22);
-    let w23 = small_sigma1(w21) + w16 + SMALL_SIGMA0_PADDING + digest.w7;
+    let w23 = small_sigma1(w21) + w16 + job.small_sigma0_padding + w7;
     round(c, d, e, &f, g, h, a, &b, K23 + w23);
-    let w24 = small_sigma1(w22) + w17 + PADDING;
+    let w24 = small_sigma1(w22) + w17 + job.padding;
     round(b, c, d, &e, f, g, h, &a, K24 + w24);
     let w25 = small_sigma1(w23) + w18;
     round(a, b, c, &d, e, f, g, &h, K25 + w25);
@@ -228,9 +216,9 @@ fn second_hash_last_word(digest: Words8) -> u32 {
     round(f, g, h, &a, b, c, d, &e, K28 + w28);
     let w29 = small_sigma1(w27) + w22;
     round(e, f, g, &h, a, b, c, &d, K29 + w29);
-    let w30 = small_sigma1(w28) + w23 + SMALL_SIGMA0_BITS2;
+    let w30 = small_sigma1(w28) + w23 + job.small_sigma0_bits2;
     round(d, e, f, &g, h, a, b, &c, K30 + w30);
-    let w31 = small_sigma1(w29) + w24 + small_sigma0(w16) + BITS2;
+    let w31 = small_sigma1(w29) + w24 + small_sigma0(w16) + job.bits2;
     round(c, d, e, &f, g, h, a, &b, K31 + w31);
     let w32 = schedule(w30, w25, w17, w16);
     round(b, c, d, &e, f, g, h, &a, K32 + w32);
@@ -301,10 +289,27 @@ fn round_t1(e: u32, f: u32, g: u32, h: u32, kw: u32) -> u32 {
 
 @compute @workgroup_size(workgroup_threads)
 fn scan(@builtin(global_invocation_id) id: vec3<u32>) {
-    let at = place(id);
-    if at >= work.search.z {
-        return;
+    let job = work;
+    let at = place(id) * nonces_per_thread;
+    let nonce = job.first + at;
+    // Bit i stands for the thread's nonce i.
+    var hits = 0u;
+    var i = 0u;
+    loop {
+        let last_word = second_hash_last_word(job, first_hash(job, byte_swap(nonce + i)));
+        hits |= u32(is_candidate(last_word, job.target_top)) << i;
+        i++;
+        // At the end, and in no `while` or `continuing`: with either, llvmpipe would run the body once more, for nothing.
+        if i >= nonces_per_thread {
+            break;
+        }
     }
-    let nonce = work.search.y + at;
-    report(nonce, second_hash_last_word(first_hash(byte_swap(nonce))));
+    // Reported behind the loop and not in it: what stands in a branch costs llvmpipe its time whether taken or not.
+    while hits != 0u {
+        let i = countTrailingZeros(hits);
+        hits &= hits - 1u;
+        if at + i < job.count {
+            report(nonce + i);
+        }
+    }
 }

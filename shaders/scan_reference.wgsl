@@ -158,17 +158,15 @@ fn compress(
 
 @compute @workgroup_size(workgroup_threads)
 fn scan(@builtin(global_invocation_id) id: vec3<u32>) {
+    let job = work;
     let at = place(id);
-    if at >= work.search.z {
+    if at >= job.count {
         return;
     }
-    let nonce = work.search.y + at;
-    let abcd = work.midstate_a_to_d;
-    let efgh = work.midstate_e_to_h;
-    let tail = work.tail;
+    let nonce = job.first + at;
     let first = compress(
-        Words8(abcd.x, abcd.y, abcd.z, abcd.w, efgh.x, efgh.y, efgh.z, efgh.w),
-        tail.x, tail.y, tail.z, byte_swap(nonce),
+        job.midstate,
+        job.tail0, job.tail1, job.tail2, byte_swap(nonce),
         0x80000000u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 640u,
     );
     let second = compress(
@@ -176,5 +174,7 @@ fn scan(@builtin(global_invocation_id) id: vec3<u32>) {
         first.w0, first.w1, first.w2, first.w3, first.w4, first.w5, first.w6, first.w7,
         0x80000000u, 0u, 0u, 0u, 0u, 0u, 0u, 256u,
     );
-    report(nonce, second.w7);
+    if is_candidate(second.w7, job.target_top) {
+        report(nonce);
+    }
 }

@@ -5,6 +5,8 @@ mod proof;
 
 use std::path::PathBuf;
 
+use adit_validator::chain::ChainParams;
+use adit_validator::chainstate::Options;
 use adit_validator::coins::MAX_SCRIPT_SIZE;
 use bitcoin::{BlockHash, ScriptBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -16,8 +18,8 @@ pub use proof::{ProofArgs, ProofCommand, ProofMakeArgs, ProofVerifyArgs};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  all went well
-  1  the chain is invalid: a rule is broken (validate), a proof proves nothing (proof verify), or a known answer was not
-     found (bench --solve)
+  1  the chain is invalid: a rule is broken or a store is damaged (validate), a proof proves nothing (proof verify), or a
+     known answer was not found (bench --solve)
   2  wrong usage, or input that cannot be read
   3  something failed while running: a disk, a store, every device
 
@@ -37,8 +39,10 @@ pub struct Cli {
 pub enum Command {
     /// Start a private chain, or go on with the one in the data folder: build templates, mine, validate, connect, keep
     Up(UpArgs),
-    /// Check blocks or headers from files; needs no data folder and no GPU
+    /// Check blocks or headers from files, or a whole data folder from genesis; needs no GPU
     Validate(ValidateArgs),
+    /// Make the database of a data folder anew from its block files
+    Reindex(ReindexArgs),
     /// Describe a private chain in a file, or print a chain with its hashes
     Chain(ChainArgs),
     /// Make and verify proofs that a block holds a transaction, in the bytes of Bitcoin Core's gettxoutproof
@@ -122,20 +126,44 @@ pub struct UpArgs {
     #[arg(long, value_name = "HASH|none", value_parser = assume_valid)]
     pub assume_valid: Option<AssumeValid>,
 
+    /// Memory for coins, in MiB, as an estimate of what they really occupy: what is read or changed again from there is
+    /// not read from disk. One block may go over it, and what is written is there twice while it is
+    #[arg(long, value_name = "MIB", default_value_t = 450, value_parser = clap::value_parser!(u32).range(4..=1 << 20))]
+    pub cache: u32,
+
+    /// Keep to this many MiB of block files by deleting the oldest. The last 288 blocks are always kept, however long they
+    /// are, and files go as wholes of 128 MiB; hence at least 550 [default: keep everything]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(550..))]
+    pub prune: Option<u32>,
+
     /// Print one JSON object a block to standard output, and nothing else there
     #[arg(long)]
     pub json: bool,
 }
 
+impl UpArgs {
+    /// How the chain is kept.
+    pub fn chain_options(&self, params: &ChainParams) -> Options {
+        let known = Options::for_chain(params);
+        Options {
+            coin_cache_bytes: usize::try_from(u64::from(self.cache) << 20).unwrap_or(usize::MAX),
+            prune_bytes: self.prune.map(|mib| u64::from(mib) << 20),
+            assume_valid: self.assume_valid.map_or(known.assume_valid, AssumeValid::block),
+            ..known
+        }
+    }
+}
+
 /// `adit validate`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Give --blocks, or --headers, or --block with --prevouts.
+Give --blocks, or --headers, or --block with --prevouts, or --datadir.
 
 Exit codes:
   0  good
-  1  invalid: the line names file, byte, height, hash, rule, the value seen and the value wanted
-  2  wrong usage or unreadable input: the line names the file and the byte")]
+  1  invalid, or a damaged store: the line names file, byte, height, hash, rule, the value seen and the value wanted
+  2  wrong usage or unreadable input: the line names the file and the byte
+  3  interrupted, or something failed while running")]
 #[command(group = clap::ArgGroup::new("input").required(true).multiple(false))]
 pub struct ValidateArgs {
     /// Whose rules: main, testnet3, testnet4, signet, regtest, dev, or the path of a chain file
@@ -165,9 +193,38 @@ pub struct ValidateArgs {
     #[arg(long, value_name = "HASH|none", value_parser = assume_valid, default_value = "none", requires = "blocks")]
     pub assume_valid: AssumeValid,
 
+    /// Data folder of `adit up`, or one store in it, checked from genesis: every byte of the database, every header and
+    /// block, every undo record and every coin. Changes nothing in it; memory grows with the number of coins
+    #[arg(long, value_name = "DIR", group = "input")]
+    pub datadir: Option<PathBuf>,
+
     /// Threads that check scripts [default: one a logical CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `adit reindex`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+For a store whose database is damaged. Block files are read and never shortened; the old database stays until the new one is
+whole. A run that was cut off is begun anew.
+
+Exit codes:
+  0  the database is made and in its place
+  2  wrong usage, or a folder that cannot be used
+  3  interrupted, or something failed while running: the old database is still in its place")]
+pub struct ReindexArgs {
+    /// Which chain the store holds: its name, or the path of its chain file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub chain: String,
+
+    /// Data folder of `adit up`, or one store in it
+    #[arg(long, value_name = "DIR")]
+    pub datadir: PathBuf,
 
     /// Print one JSON object instead of lines
     #[arg(long)]
@@ -215,7 +272,11 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
 
-    /// Print JSON instead of lines: one object (docs/bench-schema.md), or with --solve one for each device
+    /// Find the fastest settings of every GPU that --device names and keep them for mining, instead of measuring
+    #[arg(long, conflicts_with_all = ["solve", "rounds", "seconds", "compare", "plot"])]
+    pub tune: bool,
+
+    /// Print JSON instead of lines: one object (docs/bench-schema.md), or with --solve or --tune one for each device
     #[arg(long)]
     pub json: bool,
 }
@@ -254,6 +315,22 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn cache_and_pruning_are_mebibytes_and_bounded() {
+        let up = |args: &[&str]| match Cli::try_parse_from([&["adit", "up"], args].concat()) {
+            Ok(Cli { command: Command::Up(args) }) => Ok(args.chain_options(&ChainParams::dev())),
+            Ok(_) => unreachable!("it is `up`"),
+            Err(error) => Err(error.to_string()),
+        };
+        let options = up(&["--cache", "64", "--prune", "550"]).unwrap();
+        assert_eq!((options.coin_cache_bytes, options.prune_bytes), (64 << 20, Some(550 << 20)));
+        let options = up(&[]).unwrap();
+        assert_eq!((options.coin_cache_bytes, options.prune_bytes), (450 << 20, None));
+        for wrong in [["--prune", "549"], ["--cache", "3"], ["--cache", "1048577"], ["--prune", "all"]] {
+            assert!(up(&wrong).unwrap_err().contains(wrong[0]), "{wrong:?}");
+        }
     }
 
     #[test]

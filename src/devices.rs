@@ -12,9 +12,10 @@ use std::time::Duration;
 use adit_hash::Backend;
 use adit_miner::{
     CpuDevice, CpuSettings, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, DeviceOpener, Devices, GpuKernel,
-    Reading, Selection, Sensor, sensor_of,
+    Reading, Selection, Sensor, TuningCache, sensor_of,
 };
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use etcetera::BaseStrategy;
 use serde_json::{Value, json};
 
 use crate::cli::{DeviceArgs, DevicesArgs};
@@ -66,7 +67,7 @@ fn open_by<D>(
     open: impl Fn(&Devices, DeviceId) -> std::result::Result<D, DeviceError>,
 ) -> Result<Vec<D>> {
     let selection = selection(args)?.unwrap_or_default();
-    let devices = list(cpu_settings(args)?, &selection).context("--backend").or_usage()?;
+    let devices = list_tuned(cpu_settings(args)?, &selection).context("--backend").or_usage()?;
     let ids = devices.select(&selection).context("--device").or_usage()?;
     open_each(&selection, ids, |id| open(&devices, id))
 }
@@ -118,7 +119,7 @@ pub struct Measured {
 pub fn to_measure(args: &DeviceArgs) -> Result<ToMeasure> {
     let selection = selection(args)?.unwrap_or(Selection::All);
     let settings = cpu_settings(args)?;
-    let devices = list(settings, &selection).context("--backend").or_usage()?;
+    let devices = list_tuned(settings, &selection).context("--backend").or_usage()?;
     let ids = devices.select(&selection).context("--device").or_usage()?;
     let opened = open_each(&selection, ids, |id| match id {
         DeviceId::Cpu => {
@@ -158,6 +159,38 @@ fn list(settings: CpuSettings, selection: &Selection) -> std::result::Result<Dev
         start_without_device_select();
     }
     Devices::list(settings, selection)
+}
+
+/// The same, with GPUs as fast as tuning makes them.
+fn list_tuned(settings: CpuSettings, selection: &Selection) -> std::result::Result<Devices, DeviceError> {
+    let devices = list(settings, selection)?;
+    Ok(match tuning_cache() {
+        Some(cache) => devices.tuned_by(cache),
+        None => devices,
+    })
+}
+
+/// Where tuned settings are kept; nowhere for a user without a home folder, whose GPUs run with the defaults.
+fn tuning_cache() -> Option<TuningCache> {
+    let folder = etcetera::choose_base_strategy().ok()?.cache_dir();
+    Some(TuningCache::at(folder.join("adit").join("gpu-tuning.json")))
+}
+
+/// The GPUs that the flags name, and their list, for tuning.
+pub fn gpus(args: &DeviceArgs) -> Result<(Devices, Vec<DeviceInfo>)> {
+    let selection = selection(args)?.unwrap_or(Selection::Gpu);
+    let devices = list_tuned(CpuSettings::default(), &selection).or_running()?;
+    let ids = devices.select(&selection).context("--device").or_usage()?;
+    let gpus: Vec<_> = devices
+        .infos()
+        .iter()
+        .filter(|info| ids.contains(&info.id) && matches!(info.kind, DeviceKind::Gpu(_)))
+        .cloned()
+        .collect();
+    if gpus.is_empty() {
+        return Err(anyhow!("--device {selection} names no gpu, and nothing else can be tuned")).or_usage();
+    }
+    Ok((devices, gpus))
 }
 
 /// Starts the program anew without Mesa's device-select layer where that would complain.

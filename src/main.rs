@@ -17,7 +17,9 @@ mod output;
 mod progress;
 mod proof;
 mod rate;
+mod recheck;
 mod template;
+mod tune;
 mod up;
 mod validate;
 
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Chain(args) => chain::run(args),
+        Command::Reindex(args) => recheck::run_reindex(args),
         Command::Proof(args) => proof::run(args),
         Command::Devices(args) => devices::run(args),
         Command::Bench(args) => bench::run(args),
@@ -49,10 +52,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Warnings of our own rooms, and errors of the libraries, unless the variable asks for something else.
+/// Warnings of our own rooms, and errors of the libraries, unless the variable asks for something else. What the database
+/// says comes back as an error, and is said once.
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE)
-        .unwrap_or_else(|_| EnvFilter::new("error,adit=warn,adit_miner=warn,adit_validator=warn"));
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| {
+        EnvFilter::new("error,fjall=off,lsm_tree=off,adit=warn,adit_miner=warn,adit_validator=warn")
+    });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -11,9 +11,8 @@ use adit_miner::{
     DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState, Engine, EngineOptions, Pace, Snapshot, WatchdogPolicy,
 };
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, Options};
+use adit_validator::chainstate::ChainState;
 use adit_validator::headers::tree::Entry;
-use adit_validator::store::StoreError;
 use anyhow::{Context, anyhow};
 use bitcoin::{CompactTarget, ScriptBuf, Target};
 use etcetera::BaseStrategy;
@@ -24,7 +23,7 @@ use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::local_work::{Event, LocalWork, MinedBlock};
 use crate::output::{self, Reader};
 use crate::rate::{counted, hashrate, significant};
-use crate::{chain, devices, interrupt};
+use crate::{chain, devices, interrupt, recheck};
 
 /// How often a terminal's line is drawn anew.
 const REDRAW: Duration = Duration::from_millis(200);
@@ -47,20 +46,9 @@ pub fn run(args: &UpArgs) -> Result {
     };
     let name = params.name.clone();
     let folder = folder.join(&name);
-    let mut options = Options::for_chain(&params);
-    if let Some(assumed) = args.assume_valid {
-        options.assume_valid = assumed.block();
-    }
-    let chain = ChainState::open(&folder, params, options).map_err(|error| {
-        // Another folder, or the same one later, would do; a store that is broken is another matter.
-        let failure = match error {
-            StoreError::Damaged { .. } | StoreError::DamagedRecord { .. } | StoreError::Database { .. } => {
-                Failure::Running
-            }
-            _ => Failure::Usage,
-        };
-        Exit::new(failure, anyhow!(error).context(format!("--datadir: cannot use {}", folder.display())))
-    })?;
+    let options = args.chain_options(&params);
+    let chain = ChainState::open(&folder, params, options)
+        .map_err(|error| recheck::store_failure(error, &folder, &args.chain))?;
 
     let tip = chain.tip();
     let mut display = Display::new(args.json, tip);
@@ -346,6 +334,8 @@ fn as_json(block: &MinedBlock, difficulty: f64) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use adit_miner::{CpuDevice, Device, DeviceError, Reading, Solution, Submission, Template, TemplateId, WorkSource};
+
+    use adit_validator::chainstate::Options;
 
     use super::*;
 

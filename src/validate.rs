@@ -1,4 +1,4 @@
-//! `adit validate`: blocks and headers from files, checked without a data folder.
+//! `adit validate`: blocks and headers from files, checked without a data folder; for one, [`recheck`] takes over.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -22,7 +22,7 @@ use crate::cli::{AssumeValid, ValidateArgs};
 use crate::clock::unix_time;
 use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::rate::counted;
-use crate::{chain, output, progress};
+use crate::{chain, output, progress, recheck};
 
 pub fn run(args: &ValidateArgs) -> Result {
     let params = chain::named(&args.chain)?;
@@ -30,6 +30,9 @@ pub fn run(args: &ValidateArgs) -> Result {
         // Only the first pool of a process can be set, and this is before any.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
         pool.context("--threads").or_running()?;
+    }
+    if let Some(datadir) = &args.datadir {
+        return recheck::validate_store(&params, datadir, args.json);
     }
     let mut report = Report::new(&params);
     let verdict = if let Some(headers) = &args.headers {

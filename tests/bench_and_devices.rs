@@ -5,7 +5,7 @@ mod bench_schema;
 mod support;
 
 use bench_schema::Schema;
-use support::run;
+use support::{adit, has_gpu, run};
 
 #[test]
 fn devices_lists_the_cpu_with_its_kernel() {
@@ -150,7 +150,43 @@ fn files_that_cannot_be_compared_with_or_drawn_into_are_refused_before_measuring
 }
 
 #[test]
+fn a_gpu_is_tuned_once_and_again_where_the_settings_are_damaged() {
+    if !has_gpu() {
+        return;
+    }
+    let cache = tempfile::tempdir().expect("a folder");
+    let run = |args: &[&str]| {
+        let output = adit().args(args).env("XDG_CACHE_HOME", cache.path()).output().expect("the program starts");
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{args:?}: {err}");
+        (out.into_owned(), err.into_owned())
+    };
+    let file = cache.path().join("adit/gpu-tuning.json");
+    let read = || std::fs::read_to_string(&file).expect("the tuned settings");
+    let solve = ["bench", "--solve", "genesis", "--device", "gpu0", "--json"];
+
+    let (tuned, _) = run(&["bench", "--tune", "--device", "gpu0", "--json"]);
+    let tuned: serde_json::Value = serde_json::from_str(&tuned).expect("one object");
+    let kept: serde_json::Value = serde_json::from_str(&read()).expect("one object");
+    for field in ["workgroup", "nonces_per_thread", "dispatch_ms", "batch"] {
+        assert!(tuned[field].as_u64().is_some_and(|value| value > 0), "{field} in {tuned}");
+        assert_eq!(tuned[field], kept["devices"][0][field], "{field}");
+    }
+
+    let before = read();
+    let (solved, warnings) = run(&solve);
+    assert!(solved.contains("2083236893") && warnings.is_empty(), "{solved} {warnings}");
+    assert_eq!(read(), before, "what is known is not tuned again");
+
+    std::fs::write(&file, &before[..before.len() / 2]).expect("written");
+    let (solved, warnings) = run(&solve);
+    assert!(solved.contains("2083236893") && warnings.contains("damaged tuned settings"), "{solved} {warnings}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&read()).expect("mended")["format"], 1);
+}
+
+#[test]
 fn wrong_usage_is_named() {
+    run(["bench", "--tune", "--device", "cpu"]).refused(2, &["--device", "no gpu"]);
     run(["bench", "--backend", "abacus"]).refused(2, &["abacus", "portable"]);
     run(["bench", "--device", "gpu99"]).refused(2, &["gpu99"]);
     for args in

@@ -9,7 +9,7 @@ use adit_hash::Backend;
 
 use crate::cpu::CpuDevice;
 use crate::device::{Device, DeviceError, DeviceId, DeviceInfo, DeviceOpener, InvalidDeviceId};
-use crate::gpu::{GpuDevice, GpuSettings, adapters};
+use crate::gpu::{GpuDevice, GpuSettings, Tuning, TuningCache, adapters, tune};
 
 /// Which devices to use, as the command line says it: `auto`, `cpu`, `gpu`, `all`, or ids joined by commas.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -109,6 +109,8 @@ pub struct Devices {
     infos: Vec<DeviceInfo>,
     /// The GPUs' adapters, in the order of `infos`.
     adapters: Vec<wgpu::Adapter>,
+    /// Where the settings are that GPUs are opened with; the defaults without.
+    tuning: Option<TuningCache>,
 }
 
 impl Devices {
@@ -125,7 +127,14 @@ impl Devices {
                 adapters.push(adapter);
             }
         }
-        Ok(Self { cpu, infos, adapters })
+        Ok(Self { cpu, infos, adapters, tuning: None })
+    }
+
+    /// The same devices, GPUs from now on opened with the settings that `cache` has for them. A GPU for which it has none is
+    /// tuned when it is opened, which takes a second or two, and the cache keeps what was found.
+    #[must_use]
+    pub fn tuned_by(self, cache: TuningCache) -> Self {
+        Self { tuning: Some(cache), ..self }
     }
 
     /// What there is.
@@ -147,10 +156,46 @@ impl Devices {
     /// # Errors
     /// If there is no such device or its driver refuses.
     pub fn open(&self, id: DeviceId) -> Result<Box<dyn Device>, DeviceError> {
+        self.open_with(id, self.settings(id)?)
+    }
+
+    fn open_with(&self, id: DeviceId, settings: GpuSettings) -> Result<Box<dyn Device>, DeviceError> {
         match id {
             DeviceId::Cpu => Ok(Box::new(CpuDevice::new(self.cpu.threads, self.cpu.backend)?)),
-            DeviceId::Gpu(_) => Ok(Box::new(self.open_gpu(id, GpuSettings::default())?)),
+            DeviceId::Gpu(_) => Ok(Box::new(self.open_gpu(id, settings)?)),
         }
+    }
+
+    /// Measures which settings a GPU is fastest with, whatever is known of it already, and keeps them where there is a cache.
+    ///
+    /// # Errors
+    /// If there is no such GPU or its driver refuses.
+    pub fn tune(&self, id: DeviceId) -> Result<Tuning, DeviceError> {
+        let (info, adapter) = self.gpu(id)?;
+        let tuning = tune::tune(info, adapter)?;
+        if let Some(cache) = &self.tuning
+            && let Err(error) = cache.put(info, &tuning)
+        {
+            tracing::warn!("{}: tuned settings cannot be kept: {error}", cache.path().display());
+        }
+        Ok(tuning)
+    }
+
+    /// What a GPU is opened with; of no account for the CPU.
+    fn settings(&self, id: DeviceId) -> Result<GpuSettings, DeviceError> {
+        match (&self.tuning, id) {
+            (Some(cache), DeviceId::Gpu(_)) => {
+                let (info, _) = self.gpu(id)?;
+                let tuning = cache.get(info).map_or_else(|| self.tune(id), Ok)?;
+                Ok(tuning.settings())
+            }
+            _ => Ok(GpuSettings::default()),
+        }
+    }
+
+    fn gpu(&self, id: DeviceId) -> Result<(&DeviceInfo, &wgpu::Adapter), DeviceError> {
+        let mut gpus = self.infos.iter().skip(1).zip(&self.adapters);
+        gpus.find(|(info, _)| info.id == id).ok_or_else(|| DeviceError::Refused(format!("there is no gpu {id}")))
     }
 
     /// Makes a device ready to run, as [`Devices::open`] does, in a way that can be repeated: every time but the first, the
@@ -159,8 +204,9 @@ impl Devices {
     /// # Errors
     /// If there is no such device or its driver refuses.
     pub fn opener(&self, id: DeviceId) -> Result<Arc<dyn DeviceOpener>, DeviceError> {
-        let first = self.open(id)?;
-        Ok(Arc::new(Reopener { info: first.info().clone(), cpu: self.cpu, first: Mutex::new(Some(first)) }))
+        let settings = self.settings(id)?;
+        let first = self.open_with(id, settings)?;
+        Ok(Arc::new(Reopener { info: first.info().clone(), cpu: self.cpu, settings, first: Mutex::new(Some(first)) }))
     }
 
     /// The id that the device of another list has in this one. Numbers move up when a card is gone.
@@ -179,11 +225,8 @@ impl Devices {
     /// # Errors
     /// If there is no such GPU or its driver refuses.
     pub fn open_gpu(&self, id: DeviceId, settings: GpuSettings) -> Result<GpuDevice, DeviceError> {
-        let gpus = self.infos.iter().skip(1).zip(&self.adapters);
-        match gpus.into_iter().find(|(info, _)| info.id == id) {
-            Some((info, adapter)) => GpuDevice::open(info.clone(), adapter, settings),
-            None => Err(DeviceError::Refused(format!("there is no gpu {id}"))),
-        }
+        let (info, adapter) = self.gpu(id)?;
+        GpuDevice::open(info.clone(), adapter, settings)
     }
 }
 
@@ -191,6 +234,8 @@ impl Devices {
 struct Reopener {
     info: DeviceInfo,
     cpu: CpuSettings,
+    /// Found once: a device that failed is not the one to tune.
+    settings: GpuSettings,
     first: Mutex<Option<Box<dyn Device>>>,
 }
 
@@ -205,7 +250,7 @@ impl DeviceOpener for Reopener {
         }
         let devices = Devices::list(self.cpu, &Selection::Ids(vec![self.info.id]))?;
         match devices.same_as(&self.info) {
-            Some(id) => devices.open(id),
+            Some(id) => devices.open_with(id, self.settings),
             None => Err(DeviceError::Lost("it is no longer listed".into())),
         }
     }
@@ -308,7 +353,7 @@ mod tests {
             kind.pci = address.map(str::to_owned);
             info
         };
-        let list = |infos| Devices { cpu: CpuSettings::default(), infos, adapters: Vec::new() };
+        let list = |infos| Devices { cpu: CpuSettings::default(), infos, adapters: Vec::new(), tuning: None };
         let one = Some("0000:01:00.0");
         let two = Some("0000:02:00.0");
         let after = list(vec![at(0, two)]);

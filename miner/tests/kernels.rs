@@ -49,7 +49,9 @@ impl Feed for Collector {
 fn search(device: &mut dyn Device, header: &Header, range: NonceRange, target: Target) -> Vec<u32> {
     let work =
         Work { template: TemplateId(0), scan: ScanJob::new(header), range, target, extranonce: Extranonce::default() };
-    let collector = Collector(Mutex::new((Some(work.clone()), 0, Vec::new())));
+    // No feed gives out work of no nonces.
+    let open = (range.count > 0).then(|| work.clone());
+    let collector = Collector(Mutex::new((open, 0, Vec::new())));
     device.run(&collector).unwrap();
     let (_, searched, mut candidates) = collector.0.into_inner().unwrap();
     assert_eq!(searched, range.count, "not every nonce was searched once");
@@ -204,14 +206,22 @@ fn many_hits(device: &mut dyn Device) {
     }
 }
 
+/// Random headers, starts and lengths, the shortest and those that cross 2^32 more often than chance would have them, each at
+/// a target that some hundreds of the nonces meet. `ADIT_KERNEL_CASES` asks for more than a test run has time for.
 fn random_ranges(device: &mut dyn Device) {
-    let strategy = (any::<[u8; 32]>(), any::<[u8; 32]>(), any::<[u8; 16]>(), any::<u32>(), 1_u64..40_000, 0_u32..9);
-    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(12) });
+    let cases = std::env::var("ADIT_KERNEL_CASES").map_or(16, |cases| cases.parse().unwrap());
+    let header = (any::<[u8; 32]>(), any::<[u8; 32]>(), any::<[u8; 16]>());
+    let header =
+        header.prop_map(|(one, two, three)| -> Header { [&one[..], &two, &three].concat().try_into().unwrap() });
+    let first = prop_oneof![3 => any::<u32>(), 1 => (0..20_000_u32).prop_map(|before| u32::MAX - before)];
+    let count = prop_oneof![1 => 0..3_u64, 6 => 1_000..40_000_u64];
+    let strategy = (header, first, count, 200..900_u64);
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(cases) });
     let device = Mutex::new(device);
     runner
-        .run(&strategy, |(one, two, three, first, count, zeros)| {
-            let header: Header = [&one[..], &two, &three].concat().try_into().unwrap();
-            let (range, target) = (NonceRange::new(first, count), target_with_top(u32::MAX >> zeros));
+        .run(&strategy, |(header, first, count, hits)| {
+            let top = (hits << 32).checked_div(count).map_or(u32::MAX, |top| top.try_into().unwrap_or(u32::MAX));
+            let (range, target) = (NonceRange::new(first, count), target_with_top(top));
             // A device is behind a lock only because proptest wants the closure to be callable through a reference.
             let found = search(&mut **device.lock().unwrap(), &header, range, target);
             prop_assert_eq!(found, expected(&header, range, target));
@@ -262,14 +272,22 @@ fn every_gpu_kernel_passes() {
             let mut gpu = devices.open_gpu(id, GpuSettings { batch: Some(1_000), ..settings }).unwrap();
             suite(&format!("{id} {}, batches of 1,000", kernel.name()), &mut gpu, 1_000);
         }
+        // Threads of one nonce, of a number that divides nothing, and the same over workgroups that do not either.
+        for (workgroup, nonces_per_thread) in [(64, 1), (64, 7), (48, 32), (1, 5)] {
+            let settings = GpuSettings { workgroup, nonces_per_thread, ..GpuSettings::default() };
+            let mut gpu = devices.open_gpu(id, settings).unwrap();
+            println!("{id}, workgroups of {workgroup}, {nonces_per_thread} nonces a thread");
+            many_hits(&mut gpu);
+            random_ranges(&mut gpu);
+        }
     }
 }
 
 #[test]
 fn a_gpu_dispatch_of_several_rows_misses_nothing() {
     let Some((devices, gpus)) = gpus() else { return };
-    // Workgroups of one thread make rows of 65,535 nonces, so 200,001 nonces are three rows and a piece.
-    let settings = GpuSettings { workgroup: 1, batch: Some(200_001), ..GpuSettings::default() };
+    // Workgroups of one thread with one nonce make rows of 65,535 nonces, so 200,001 nonces are three rows and a piece.
+    let settings = GpuSettings { workgroup: 1, nonces_per_thread: 1, batch: Some(200_001), ..GpuSettings::default() };
     let mut gpu = devices.open_gpu(gpus[0], settings).unwrap();
     let header = [0x3c; HEADER_LEN];
     for first in [0, u32::MAX - 70_000] {

@@ -23,7 +23,7 @@ use crate::atomic_file::{self, Destination};
 use crate::cli::{BenchArgs, Puzzle};
 use crate::devices::{self, ToMeasure};
 use crate::exit::{OrExit, Result};
-use crate::{output, progress};
+use crate::{output, progress, tune};
 use compare::Comparison;
 use machine::{Build, Machine};
 use report::{Report, Row, SCHEMA, SCHEMA_VERSION, Settings};
@@ -36,6 +36,7 @@ const WARM_UP: Duration = Duration::from_millis(100);
 
 pub fn run(args: &BenchArgs) -> Result {
     match args.solve {
+        None if args.tune => tune::run(args),
         Some(Puzzle::Genesis) => genesis::run(args),
         None => measure_and_report(args),
     }

@@ -8,7 +8,8 @@ use std::process::{Command, Output, Stdio};
 /// The program under test.
 pub fn adit() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
-    command.stdin(Stdio::null()).env_remove("ADIT_LOG");
+    // Tuned settings of a test are none of the user's business.
+    command.stdin(Stdio::null()).env_remove("ADIT_LOG").env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 
@@ -53,6 +54,18 @@ impl Run {
             assert!(line.contains(word), "{word:?} is missing in: {line}");
         }
     }
+}
+
+/// Whether there is a GPU, if only a software one, said aloud where there is none. With `CI=true` there has to be one.
+pub fn has_gpu() -> bool {
+    let devices = run(["devices", "--json"]).json();
+    let found =
+        devices["devices"].as_array().is_some_and(|devices| devices.iter().any(|device| device["kind"] == "gpu"));
+    if !found {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no Vulkan adapter");
+        eprintln!("ignored: no Vulkan adapter");
+    }
+    found
 }
 
 /// The file `name` of the real input, or `None` where there is none, said aloud. With `CI=true` it has to be there.

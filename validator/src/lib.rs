@@ -10,6 +10,7 @@ pub mod coins;
 pub mod filters;
 pub mod headers;
 pub mod prevouts;
+pub mod recheck;
 pub mod rules;
 pub mod store;
 pub mod txoutproof;

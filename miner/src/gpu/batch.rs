@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-/// What a dispatch should take.
+/// What a dispatch should take where nothing else is said.
 pub(super) const TARGET: Duration = Duration::from_millis(50);
 
-/// A dispatch that took longer is followed at once by one sized for [`TARGET`]; no step of growth is planned to come near.
+/// A dispatch that took longer is followed at once by one of the right size; no step of growth is planned to come near.
 pub(super) const LIMIT: Duration = Duration::from_millis(250);
 
-/// The first dispatch: 65 ms for a device as slow as 0.25 MH/s, which no GPU is.
+/// The first dispatch where nothing else is said: 65 ms for a device as slow as 0.25 MH/s, which no GPU is.
 pub(super) const FIRST: u64 = 1 << 14;
 
 /// The largest dispatch. 2^30 nonces in 50 ms are 21 GH/s; and a count must fit 32 bits.
@@ -21,12 +21,15 @@ const GROWTH: f64 = 4.0;
 /// Sizes dispatches by how long those before took.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BatchSizer {
+    /// What a dispatch should take.
+    target: Duration,
     nonces: u64,
 }
 
 impl BatchSizer {
-    pub(super) fn new() -> Self {
-        Self { nonces: FIRST }
+    /// Sizes dispatches to take `target`, at most a fifth of [`LIMIT`]; the first has `first` nonces.
+    pub(super) fn new(target: Duration, first: u64) -> Self {
+        Self { target: target.clamp(Duration::from_millis(1), LIMIT / 5), nonces: first.clamp(1, LARGEST) }
     }
 
     /// The nonces of the next dispatch.
@@ -39,7 +42,7 @@ impl BatchSizer {
     /// Dispatches overlap, so this speaks of one begun before the last correction. Sizes are computed from what it did, not
     /// relative to the present size, lest one fault be corrected twice.
     pub(super) fn observe(&mut self, nonces: u64, took: Duration) {
-        let wanted = TARGET.as_secs_f64() / took.as_secs_f64().max(1e-6);
+        let wanted = self.target.as_secs_f64() / took.as_secs_f64().max(1e-6);
         let next = (nonces as f64 * wanted.min(GROWTH)) as u64;
         // One short for another reason than speed (the end of a header, an easy target) says nothing against larger ones.
         if next > self.nonces || nonces * 2 > self.nonces || took > LIMIT {
@@ -70,16 +73,19 @@ mod tests {
     #[test]
     fn every_rate_comes_to_the_target_and_none_passes_the_limit() {
         for rate in [3e5, 1e6, 4e7, 1e9, 8e9, 2e10] {
-            let durations = durations(&mut BatchSizer::new(), rate);
+            let durations = durations(&mut BatchSizer::new(TARGET, FIRST), rate);
             assert!(durations.iter().all(|took| *took < LIMIT), "{rate}: {durations:?}");
             let last = durations[29].as_secs_f64() / TARGET.as_secs_f64();
             assert!((0.9..1.1).contains(&last), "{rate}: {durations:?}");
+            let short = Duration::from_millis(20);
+            let last = self::durations(&mut BatchSizer::new(short, FIRST), rate)[29].as_secs_f64();
+            assert!((0.9..1.1).contains(&(last / short.as_secs_f64())), "{rate}: {last} s");
         }
     }
 
     #[test]
     fn a_device_that_slows_down_gets_smaller_dispatches() {
-        let mut sizer = BatchSizer::new();
+        let mut sizer = BatchSizer::new(TARGET, FIRST);
         durations(&mut sizer, 1e9);
         let durations = durations(&mut sizer, 1e8);
         assert!(durations[4] < LIMIT && durations[29] < TARGET * 2, "{durations:?}");
@@ -87,7 +93,7 @@ mod tests {
 
     #[test]
     fn short_dispatches_do_not_shrink_the_size() {
-        let mut sizer = BatchSizer::new();
+        let mut sizer = BatchSizer::new(TARGET, FIRST);
         durations(&mut sizer, 1e9);
         let before = sizer.nonces();
         sizer.observe(100, Duration::from_micros(30));

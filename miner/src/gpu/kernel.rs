@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, bounded};
 
+use super::GpuSettings;
 use super::fault::{Fault, from_wgpu};
 use super::prepare::Prepared;
 use crate::device::DeviceError;
@@ -30,6 +31,14 @@ impl GpuKernel {
         match self {
             GpuKernel::Pruned => "pruned",
             GpuKernel::Reference => "reference",
+        }
+    }
+
+    /// The nonces that a thread tries under `settings`: the reference kernel has no loop.
+    const fn nonces_per_thread(self, settings: &GpuSettings) -> u32 {
+        match self {
+            GpuKernel::Pruned => settings.nonces_per_thread,
+            GpuKernel::Reference => 1,
         }
     }
 
@@ -71,6 +80,7 @@ pub(super) struct Kernel {
     pipeline: wgpu::ComputePipeline,
     fault: Fault,
     workgroup: u32,
+    nonces_per_thread: u32,
     /// The candidates that a batch can report.
     capacity: u32,
 }
@@ -104,13 +114,14 @@ pub(super) enum Outcome {
 }
 
 impl Kernel {
-    /// Opens `adapter` and compiles `kernel` for it.
-    pub(super) fn new(
-        adapter: &wgpu::Adapter,
-        kernel: GpuKernel,
-        workgroup: u32,
-        capacity: u32,
-    ) -> Result<Self, DeviceError> {
+    /// Opens `adapter` and compiles the kernel of `settings` for it.
+    pub(super) fn new(adapter: &wgpu::Adapter, settings: &GpuSettings) -> Result<Self, DeviceError> {
+        let GpuSettings { kernel, workgroup, capacity, .. } = *settings;
+        let nonces_per_thread = kernel.nonces_per_thread(settings);
+        let mut constants = vec![("workgroup_threads", f64::from(workgroup))];
+        if kernel == GpuKernel::Pruned {
+            constants.push(("nonces_per_thread", f64::from(nonces_per_thread)));
+        }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("adit"),
             required_limits: wgpu::Limits::downlevel_defaults(),
@@ -130,15 +141,12 @@ impl Kernel {
                 layout: None,
                 module: &module,
                 entry_point: Some("scan"),
-                compilation_options: wgpu::PipelineCompilationOptions {
-                    constants: &[("workgroup_threads", f64::from(workgroup))],
-                    ..Default::default()
-                },
+                compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
                 cache: None,
             })
         })?;
         fault.check()?;
-        Ok(Self { device, queue, pipeline, fault, workgroup, capacity })
+        Ok(Self { device, queue, pipeline, fault, workgroup, nonces_per_thread, capacity })
     }
 
     /// Makes the buffers for one batch.
@@ -178,9 +186,10 @@ impl Kernel {
 
     /// Hands `work`, of fewer than 2^31 nonces, to the device and returns at once.
     pub(super) fn dispatch(&self, slot: Slot, work: Work) -> Result<Dispatch, DeviceError> {
-        // Fewer than 2^31 nonces, so that the places of the last row's idle threads fit 32 bits too.
+        // Fewer than 2^31 nonces, and a row holds at most 2^29 (65,535 workgroups of 256 threads with 32 nonces each), so that
+        // those of the last row's idle threads are numbered within 32 bits too.
         debug_assert!(work.range.count < 1 << 31);
-        let workgroups = (work.range.count as u32).div_ceil(self.workgroup);
+        let workgroups = (work.range.count as u32).div_ceil(self.workgroup * self.nonces_per_thread);
         let columns = workgroups.clamp(1, ROW_WORKGROUPS);
         let rows = workgroups.div_ceil(columns);
         let prepared = Prepared::new(&work.scan, &work.target, work.range, columns * self.workgroup);

@@ -7,7 +7,10 @@ pub(crate) mod adapters;
 mod batch;
 mod fault;
 mod kernel;
+mod operations;
 mod prepare;
+pub(crate) mod tune;
+mod tuning_cache;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -19,26 +22,43 @@ use batch::BatchSizer;
 use kernel::{Dispatch, Kernel, Outcome, Slot};
 
 pub use kernel::GpuKernel;
+pub use operations::Operations;
+pub use tune::Tuning;
+pub use tuning_cache::TuningCache;
 
 /// Dispatches in flight: while the host deals with one, the device has the other.
 const IN_FLIGHT: usize = 2;
 
-/// How a GPU runs the kernel. The default is what mining uses.
+/// How a GPU runs the kernel. The default is what mining uses where nothing was tuned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GpuSettings {
     /// The kernel.
     pub kernel: GpuKernel,
     /// Threads in a workgroup, 1 to 256.
     pub workgroup: u32,
+    /// Nonces that a thread of the pruned kernel tries, 1 to 32. The reference kernel's tries one.
+    pub nonces_per_thread: u32,
     /// The candidates that a batch can report, at least one. More make the range be searched again in halves.
     pub capacity: u32,
     /// The nonces of every batch, at most 2^30, or `None` to size them by time.
     pub batch: Option<u64>,
+    /// How long a dispatch sized by time should take, 1 to 50 ms.
+    pub dispatch: Duration,
+    /// The nonces of the first dispatch sized by time.
+    pub first_batch: u64,
 }
 
 impl Default for GpuSettings {
     fn default() -> Self {
-        Self { kernel: GpuKernel::default(), workgroup: 64, capacity: 4_096, batch: None }
+        Self {
+            kernel: GpuKernel::default(),
+            workgroup: 64,
+            nonces_per_thread: 32,
+            capacity: 4_096,
+            batch: None,
+            dispatch: batch::TARGET,
+            first_batch: batch::FIRST,
+        }
     }
 }
 
@@ -57,13 +77,21 @@ impl GpuDevice {
     /// Opens `adapter` and compiles the kernel, which takes up to some seconds.
     pub(crate) fn open(info: DeviceInfo, adapter: &wgpu::Adapter, settings: GpuSettings) -> Result<Self, DeviceError> {
         let settings = GpuSettings {
+            workgroup: settings.workgroup.clamp(1, 256),
+            nonces_per_thread: settings.nonces_per_thread.clamp(1, 32),
             capacity: settings.capacity.max(1),
             batch: settings.batch.map(|nonces| nonces.clamp(1, batch::LARGEST)),
             ..settings
         };
         let start = Instant::now();
-        let kernel = Kernel::new(adapter, settings.kernel, settings.workgroup, settings.capacity)?;
-        Ok(Self { info, kernel, settings, sizer: BatchSizer::new(), opened_in: start.elapsed() })
+        let kernel = Kernel::new(adapter, &settings)?;
+        Ok(Self {
+            info,
+            kernel,
+            settings,
+            sizer: BatchSizer::new(settings.dispatch, settings.first_batch),
+            opened_in: start.elapsed(),
+        })
     }
 
     /// How long the opening took. Most of it is the compilation of the kernel, which some drivers put off to the first

@@ -23,6 +23,7 @@ use crate::chainstate::ChainState;
 use crate::coins::BlockUndo;
 use crate::headers::tree::{Entry, EntryId, HeaderTree};
 use crate::store::StoreError;
+use crate::store::disk::sync_folder;
 
 /// The newest format that this version reads, and the one that it writes.
 const FORMAT: u32 = 1;
@@ -146,7 +147,7 @@ impl FilterIndex {
         if !folder.exists() {
             create(folder)?;
         }
-        let database_error = |source| StoreError::Database { path: folder.to_owned(), source };
+        let database_error = |error| StoreError::of_database(folder, error);
         let (database, [records, filters, meta]) = open_keyspaces(folder)?;
         let found = meta.get(FORMAT_KEY).map_err(database_error)?;
         let found = found.and_then(|bytes| bytes.first_chunk().map(|bytes| u32::from_le_bytes(*bytes)));
@@ -208,9 +209,9 @@ impl FilterIndex {
             batch.insert(&self.filters, key, filter.content);
         }
         batch.insert(&self.meta, POSITION_KEY, key(at.height, &at.hash));
-        if let Err(source) = batch.commit() {
+        if let Err(error) = batch.commit() {
             self.stopped = true;
-            return Err(self.database_error(source).into());
+            return Err(self.database_error(error).into());
         }
         self.position = Some(at);
         Ok(Progress { built: blocks.len(), behind: chain.tip().height - at.height })
@@ -308,7 +309,7 @@ impl FilterIndex {
 
     fn filter_of(&self, entry: &Entry) -> Result<BlockFilter, FilterError> {
         let (record, key) = (self.record_of(entry)?, key(entry.height, &entry.hash));
-        let content = self.filters.get(key).map_err(|source| self.database_error(source))?;
+        let content = self.filters.get(key).map_err(|error| self.database_error(error))?;
         let content = content.ok_or_else(|| damaged("filters", &key, "it is missing".to_owned()))?;
         let seen = FilterHash::hash(&content);
         if seen != record.hash {
@@ -324,13 +325,13 @@ impl FilterIndex {
 
     fn record(&self, height: u32, hash: &BlockHash) -> Result<Option<Record>, StoreError> {
         let key = key(height, hash);
-        let bytes = self.records.get(key).map_err(|source| self.database_error(source))?;
+        let bytes = self.records.get(key).map_err(|error| self.database_error(error))?;
         let record = bytes.map(|bytes| Record::decode(&bytes));
         record.transpose().map_err(|error| damaged("records", &key, error.to_string()))
     }
 
-    fn database_error(&self, source: fjall::Error) -> StoreError {
-        StoreError::Database { path: self.folder.clone(), source }
+    fn database_error(&self, error: fjall::Error) -> StoreError {
+        StoreError::of_database(&self.folder, error)
     }
 }
 
@@ -376,7 +377,8 @@ fn damaged(keyspace: &'static str, key: &[u8], what: String) -> StoreError {
     StoreError::DamagedRecord { keyspace, key: key.iter().map(|byte| format!("{byte:02x}")).collect(), what }
 }
 
-/// Makes an empty index aside and renames it: fjall's own creation cannot be taken up after a crash in its middle.
+/// Makes an empty index aside and renames it: fjall's own creation cannot be taken up after a crash in its middle, and does
+/// not sync the folder that holds the keyspaces' names.
 fn create(folder: &Path) -> Result<(), StoreError> {
     let mut name = folder.as_os_str().to_owned();
     name.push(".new");
@@ -388,13 +390,15 @@ fn create(folder: &Path) -> Result<(), StoreError> {
     let (database, [_, _, meta]) = open_keyspaces(&new)?;
     let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
     batch.insert(&meta, FORMAT_KEY, FORMAT.to_le_bytes());
-    batch.commit().map_err(|source| StoreError::Database { path: new.clone(), source })?;
+    batch.commit().map_err(|error| StoreError::of_database(&new, error))?;
     drop((meta, database));
-    fs::rename(&new, folder).map_err(io_error)
+    sync_folder(&new.join("keyspaces")).and_then(|()| sync_folder(&new)).map_err(io_error)?;
+    fs::rename(&new, folder).map_err(io_error)?;
+    folder.parent().map_or(Ok(()), sync_folder).map_err(io_error)
 }
 
 fn open_keyspaces(path: &Path) -> Result<(Database, [Keyspace; 3]), StoreError> {
-    let database_error = |source| StoreError::Database { path: path.to_owned(), source };
+    let database_error = |error| StoreError::of_database(path, error);
     let database = Database::builder(path)
         .cache_size(TABLE_CACHE_BYTES)
         .max_journaling_size(JOURNAL_BYTES)

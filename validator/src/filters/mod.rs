@@ -16,6 +16,9 @@ pub use index::{FilterError, FilterHashes, FilterIndex, MAX_FILTERS, MAX_HASHES,
 use crate::block::DecodedBlock;
 use crate::coins::BlockUndo;
 
+/// What the index's folder in a data folder is called.
+pub const FOLDER: &str = "filters";
+
 /// Every how many blocks a light client asks for a filter header first (BIP157).
 pub const CHECKPOINT_INTERVAL: u32 = 1_000;
 

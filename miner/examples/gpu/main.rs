@@ -1,0 +1,195 @@
+//! Both GPU kernels in one run, and on an NVIDIA machine a CUDA rival too, as one JSON object. `benches/gpu` starts it.
+//!
+//! The kernels take turns in many short samples, because a machine that is busy with other things slows both alike: the ratio
+//! of neighbours says more than either rate. Fields that nothing is known of are null.
+//!
+//! ```text
+//! cargo run --release -p adit-miner --example gpu -- [--device gpuN] [--seconds S] [--lanes N] [--clock-mhz F]
+//!     [--rival FILE.cu] [--cache FILE]
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod host;
+mod nvidia;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use adit_miner::{
+    CpuSettings, Device, DeviceId, DeviceInfo, DeviceKind, Devices, GpuDevice, GpuKernel, GpuSettings, MeasurePlan,
+    Operations, Selection, TuningCache, measure,
+};
+use serde_json::{Value, json};
+
+type Error = Box<dyn std::error::Error>;
+
+/// What the command line says.
+struct Args {
+    device: Option<DeviceId>,
+    /// For both kernels together.
+    seconds: f64,
+    /// How many 32-bit integer operations the device begins in a cycle.
+    lanes: Option<f64>,
+    clock_mhz: Option<f64>,
+    rival: PathBuf,
+    /// Where tuned settings are kept.
+    cache: Option<PathBuf>,
+}
+
+/// One sample of each kernel, a warm-up before it.
+const SAMPLE: Duration = Duration::from_millis(250);
+const WARM_UP: Duration = Duration::from_millis(60);
+
+fn main() -> ExitCode {
+    match args().and_then(|args| run(&args)) {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("gpu: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn args() -> Result<Args, Error> {
+    let rival = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/rivals/sha256d_scan.cu").into();
+    let mut args = Args { device: None, seconds: 10.0, lanes: None, clock_mhz: None, rival, cache: None };
+    let mut words = std::env::args().skip(1);
+    while let Some(flag) = words.next() {
+        let value = words.next().ok_or_else(|| format!("{flag} wants a value"))?;
+        match flag.as_str() {
+            "--device" => args.device = Some(value.parse()?),
+            "--seconds" => args.seconds = value.parse()?,
+            "--lanes" => args.lanes = Some(value.parse()?),
+            "--clock-mhz" => args.clock_mhz = Some(value.parse()?),
+            "--rival" => args.rival = value.into(),
+            "--cache" => args.cache = Some(value.into()),
+            _ => {
+                return Err(format!(
+                    "{flag} is no flag; there are --device, --seconds, --lanes, --clock-mhz, --rival and --cache"
+                )
+                .into());
+            }
+        }
+    }
+    Ok(args)
+}
+
+/// A kernel on the device, and its samples in hashes a second.
+struct Row {
+    gpu: GpuDevice,
+    samples: Vec<f64>,
+    /// While its samples were taken.
+    host: host::Usage,
+}
+
+fn run(args: &Args) -> Result<Value, Error> {
+    let devices = Devices::list(CpuSettings::default(), &Selection::All)?;
+    let gpu = |info: &&DeviceInfo| {
+        matches!(info.kind, DeviceKind::Gpu(_)) && args.device.is_none_or(|wanted| wanted == info.id)
+    };
+    let info = devices.infos().iter().find(gpu).ok_or("there is no such gpu")?.clone();
+    let DeviceKind::Gpu(about) = &info.kind else { return Err(format!("{} is no gpu", info.id).into()) };
+
+    let kept = args.cache.as_ref().and_then(|path| TuningCache::at(path.clone()).get(&info));
+    let tuning = match kept {
+        Some(tuning) => tuning,
+        None => devices.tune(info.id)?,
+    };
+    let open = |kernel| -> Result<Row, Error> {
+        let gpu = devices.open_gpu(info.id, GpuSettings { kernel, ..tuning.settings() })?;
+        Ok(Row { gpu, samples: Vec::new(), host: host::Usage::default() })
+    };
+    let [mut pruned, mut reference] = [open(GpuKernel::Pruned)?, open(GpuKernel::Reference)?];
+    let sensor = nvidia::Sensor::of(about);
+    let mut readings = Vec::new();
+    let begun = Instant::now();
+    while pruned.samples.len() < 3 || begun.elapsed().as_secs_f64() < args.seconds {
+        pruned.sample()?;
+        readings.extend(sensor.as_ref().and_then(nvidia::Sensor::read));
+        reference.sample()?;
+    }
+
+    let rival = if about.vendor_id == nvidia::VENDOR { nvidia::rival(&args.rival) } else { None };
+    let rate = median(&pruned.samples);
+    let clock_mhz = args.clock_mhz.or_else(|| median_of(readings.iter().map(|reading| reading.clock_mhz)));
+    let lanes = args.lanes.or_else(|| rival.as_ref().map(nvidia::Rival::lanes));
+    let operations = GpuKernel::Pruned.operations();
+    let bound = lanes.zip(clock_mhz).map(|(lanes, mhz)| lanes * mhz * 1e6 / f64::from(operations.instructions()));
+    Ok(json!({
+        "device": info.name,
+        "vendor": about.vendor,
+        "driver": about.driver,
+        "interface": about.backend,
+        "software": about.software,
+        "adit": env!("CARGO_PKG_VERSION"),
+        "commit": host::commit(),
+        "workgroup": tuning.workgroup,
+        "nonces_per_thread": tuning.nonces_per_thread,
+        "dispatch_ms": tuning.dispatch.as_secs_f64() * 1e3,
+        "rate_mhs": rate / 1e6,
+        "reference_mhs": median(&reference.samples) / 1e6,
+        "ratio": median_of(pruned.samples.iter().zip(&reference.samples).map(|(one, other)| one / other)),
+        "ratio_of_bests": best(&pruned.samples) / best(&reference.samples),
+        "samples_mhs": mega(&pruned.samples),
+        "reference_samples_mhs": mega(&reference.samples),
+        "rival_mhs": rival.as_ref().map(|rival| rival.rate / 1e6),
+        "ratio_to_rival": rival.as_ref().map(|rival| rate / rival.rate),
+        "operations_a_hash": as_json(&operations),
+        "reference_operations_a_hash": as_json(&GpuKernel::Reference.operations()),
+        "bound_mhs": bound.map(|bound| bound / 1e6),
+        "share_of_bound": bound.map(|bound| rate / bound),
+        "host_thread_share_of_core": pruned.host.thread_share(),
+        "process_share_of_core": pruned.host.process_share(),
+        "clock_mhz": clock_mhz,
+        "watts": median_of(readings.iter().map(|reading| reading.watts)),
+    }))
+}
+
+impl Row {
+    fn sample(&mut self) -> Result<(), Error> {
+        let plan = MeasurePlan { warm_up: WARM_UP, samples: 1, sample: SAMPLE };
+        let before = host::Clock::now();
+        let rates = measure(&mut self.gpu, &plan)?;
+        self.host.add(&before, &host::Clock::now());
+        self.samples.push(*rates.first().ok_or_else(|| format!("{} gave no sample", self.gpu.info().name))?);
+        Ok(())
+    }
+}
+
+fn as_json(operations: &Operations) -> Value {
+    let Operations { rotates, shifts, xors, selections, additions, others } = *operations;
+    json!({
+        "rotates": rotates,
+        "shifts": shifts,
+        "three_input_xors": xors,
+        "choose_and_majority": selections,
+        "additions": additions,
+        "others": others,
+        "sum": operations.sum(),
+        "instructions": operations.instructions(),
+    })
+}
+
+fn mega(samples: &[f64]) -> Vec<f64> {
+    samples.iter().map(|rate| rate / 1e6).collect()
+}
+
+fn best(samples: &[f64]) -> f64 {
+    samples.iter().copied().fold(0.0, f64::max)
+}
+
+fn median(samples: &[f64]) -> f64 {
+    median_of(samples.iter().copied()).unwrap_or(0.0)
+}
+
+/// Of an even number, the lower of the two in the middle.
+fn median_of(samples: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut sorted: Vec<f64> = samples.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
+}
