@@ -394,7 +394,8 @@ fn create(folder: &Path) -> Result<(), StoreError> {
     drop((meta, database));
     sync_folder(&new.join("keyspaces")).and_then(|()| sync_folder(&new)).map_err(io_error)?;
     fs::rename(&new, folder).map_err(io_error)?;
-    folder.parent().map_or(Ok(()), sync_folder).map_err(io_error)
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    sync_folder(above).map_err(io_error)
 }
 
 fn open_keyspaces(path: &Path) -> Result<(Database, [Keyspace; 3]), StoreError> {
