@@ -249,7 +249,7 @@ fn reorganise(size: Size) -> anyhow::Result<Value> {
     let folder = folder(&target)?;
     let mut chain = open(folder.path())?;
     let mut generator = ChainGenerator::new(ChainShape { blocks: 2 * size.blocks, ..shape })?;
-    let mut accept = |chain: &mut ChainState, block: &[u8]| {
+    let accept = |chain: &mut ChainState, block: &[u8]| {
         let start = Instant::now();
         let outcome = chain.accept_block(DecodedBlock::decode(block)?, u64::MAX / 2)?;
         anyhow::Ok((outcome, start.elapsed()))
@@ -258,7 +258,7 @@ fn reorganise(size: Size) -> anyhow::Result<Value> {
         accept(&mut chain, &generator.next_block())?;
     }
     let mut other = generator.fork(1);
-    let mut branch = |generator: &mut ChainGenerator, length: usize| -> VecDeque<Vec<u8>> {
+    let branch = |generator: &mut ChainGenerator, length: usize| -> VecDeque<Vec<u8>> {
         (0..length).map(|_| generator.next_block()).collect()
     };
     let (first, second) = (branch(&mut generator, depth), branch(&mut other, depth + 1));

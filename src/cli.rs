@@ -1,16 +1,22 @@
 //! The command line: every flag, its help and its bounds, and nothing that acts.
 
+mod chain;
+
 use std::path::PathBuf;
 
+use adit_validator::chain::ChainParams;
+use adit_validator::chainstate::Options;
 use adit_validator::coins::MAX_SCRIPT_SIZE;
-use bitcoin::ScriptBuf;
+use bitcoin::{BlockHash, ScriptBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use chain::{ChainArgs, ChainCommand, ChainNewArgs, ChainShowArgs, DifficultyChoice};
 
 /// What `adit --help` ends with: the exit codes hold for every subcommand.
 const EXIT_CODES: &str = "\
 Exit codes:
   0  all went well
-  1  the chain is invalid: a rule is broken (validate), or a known answer was not found (bench --solve)
+  1  the chain is invalid: a rule is broken or a store is damaged (validate), or a known answer was not found (bench --solve)
   2  wrong usage, or input that cannot be read
   3  something failed while running: a disk, a store, every device
 
@@ -30,8 +36,12 @@ pub struct Cli {
 pub enum Command {
     /// Start a private chain, or go on with the one in the data folder: build templates, mine, validate, connect, keep
     Up(UpArgs),
-    /// Check blocks or headers from files; needs no data folder and no GPU
+    /// Check blocks or headers from files, or a whole data folder from genesis; needs no GPU
     Validate(ValidateArgs),
+    /// Make the database of a data folder anew from its block files
+    Reindex(ReindexArgs),
+    /// Describe a private chain in a file, or print a chain with its hashes
+    Chain(ChainArgs),
     /// List the CPU and every GPU adapter, with the name that --device takes
     Devices(DevicesArgs),
     /// Measure the hashrate of devices and kernels against a plain loop over the sha2 crate
@@ -55,21 +65,21 @@ pub struct DeviceArgs {
     pub backend: Option<String>,
 }
 
-/// The chains that a store can be started with here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PrivateChain {
-    /// Adit's own: 10-second blocks, difficulty by ASERT
-    Dev,
-    /// Bitcoin Core's regression test chain: the lowest difficulty, never adjusted
-    Regtest,
+/// What `--assume-valid` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AssumeValid {
+    /// All scripts are run.
+    None,
+    /// Those of this block's ancestors are not.
+    Block(BlockHash),
 }
 
-impl PrivateChain {
-    /// The chain's name, as its parameters have it.
-    pub fn name(self) -> &'static str {
+impl AssumeValid {
+    /// The block, if there is one.
+    pub const fn block(self) -> Option<BlockHash> {
         match self {
-            PrivateChain::Dev => "dev",
-            PrivateChain::Regtest => "regtest",
+            AssumeValid::None => None,
+            AssumeValid::Block(hash) => Some(hash),
         }
     }
 }
@@ -81,9 +91,9 @@ pub struct UpArgs {
     #[arg(long, value_name = "DIR")]
     pub datadir: Option<PathBuf>,
 
-    /// Which private chain
-    #[arg(long, value_enum, default_value_t = PrivateChain::Dev)]
-    pub chain: PrivateChain,
+    /// Which private chain: dev (Adit's own: 10-second blocks), regtest, or the path of a chain file (`adit chain new`)
+    #[arg(long, default_value = "dev", value_name = "NAME|FILE")]
+    pub chain: String,
 
     /// Stop after N more blocks [default: go on until Ctrl-C]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -106,24 +116,53 @@ pub struct UpArgs {
     #[arg(long, value_name = "SCRIPT", value_parser = script)]
     pub payout: Option<ScriptBuf>,
 
+    /// Do not run the scripts of this block's ancestors again, once two weeks of work lie on them; none: run all [default:
+    /// what the chain file says]
+    #[arg(long, value_name = "HASH|none", value_parser = assume_valid)]
+    pub assume_valid: Option<AssumeValid>,
+
+    /// Memory for coins, in MiB, as an estimate of what they really occupy: what is read or changed again from there is
+    /// not read from disk. One block may go over it, and what is written is there twice while it is
+    #[arg(long, value_name = "MIB", default_value_t = 450, value_parser = clap::value_parser!(u32).range(4..=1 << 20))]
+    pub cache: u32,
+
+    /// Keep to this many MiB of block files by deleting the oldest. The last 288 blocks are always kept, however long they
+    /// are, and files go as wholes of 128 MiB; hence at least 550 [default: keep everything]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(550..))]
+    pub prune: Option<u32>,
+
     /// Print one JSON object a block to standard output, and nothing else there
     #[arg(long)]
     pub json: bool,
 }
 
+impl UpArgs {
+    /// How the chain is kept.
+    pub fn chain_options(&self, params: &ChainParams) -> Options {
+        let known = Options::for_chain(params);
+        Options {
+            coin_cache_bytes: usize::try_from(u64::from(self.cache) << 20).unwrap_or(usize::MAX),
+            prune_bytes: self.prune.map(|mib| u64::from(mib) << 20),
+            assume_valid: self.assume_valid.map_or(known.assume_valid, AssumeValid::block),
+            ..known
+        }
+    }
+}
+
 /// `adit validate`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Give --blocks, or --headers, or --block with --prevouts.
+Give --blocks, or --headers, or --block with --prevouts, or --datadir.
 
 Exit codes:
   0  good
-  1  invalid: the line names file, byte, height, hash, rule, the value seen and the value wanted
-  2  wrong usage or unreadable input: the line names the file and the byte")]
+  1  invalid, or a damaged store: the line names file, byte, height, hash, rule, the value seen and the value wanted
+  2  wrong usage or unreadable input: the line names the file and the byte
+  3  interrupted, or something failed while running")]
 #[command(group = clap::ArgGroup::new("input").required(true).multiple(false))]
 pub struct ValidateArgs {
-    /// Whose rules: main, testnet3, testnet4, signet, regtest or dev
-    #[arg(long, default_value = "main", value_name = "CHAIN")]
+    /// Whose rules: main, testnet3, testnet4, signet, regtest, dev, or the path of a chain file
+    #[arg(long, default_value = "main", value_name = "NAME|FILE")]
     pub chain: String,
 
     /// Block files (magic, length, block), from genesis or the block after it, in any order. The chain with most work is
@@ -143,9 +182,44 @@ pub struct ValidateArgs {
     #[arg(long, value_name = "FILE", requires = "block")]
     pub prevouts: Option<PathBuf>,
 
+    /// With --blocks: do not run the scripts of this block's ancestors, if the files show it with two weeks of work above them
+    /// and the chain's minimum work; every other rule is checked. `adit chain show` prints the block that is known for each
+    /// public chain
+    #[arg(long, value_name = "HASH|none", value_parser = assume_valid, default_value = "none", requires = "blocks")]
+    pub assume_valid: AssumeValid,
+
+    /// Data folder of `adit up`, or one store in it, checked from genesis: every byte of the database, every header and
+    /// block, every undo record and every coin. Changes nothing in it; memory grows with the number of coins
+    #[arg(long, value_name = "DIR", group = "input")]
+    pub datadir: Option<PathBuf>,
+
     /// Threads that check scripts [default: one a logical CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `adit reindex`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+For a store whose database is damaged. Block files are read and never shortened; the old database stays until the new one is
+whole. A run that was cut off is begun anew.
+
+Exit codes:
+  0  the database is made and in its place
+  2  wrong usage, or a folder that cannot be used
+  3  interrupted, or something failed while running: the old database is still in its place")]
+pub struct ReindexArgs {
+    /// Which chain the store holds: its name, or the path of its chain file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub chain: String,
+
+    /// Data folder of `adit up`, or one store in it
+    #[arg(long, value_name = "DIR")]
+    pub datadir: PathBuf,
 
     /// Print one JSON object instead of lines
     #[arg(long)]
@@ -177,15 +251,27 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 5.0, value_name = "S", value_parser = seconds)]
     pub seconds: f64,
 
+    /// Rounds to spread the seconds over: each takes one sample of every device and kernel, and one of the plain loop
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(5..=1000))]
+    pub rounds: u16,
+
     /// Search a header whose answer is known instead of measuring
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, conflicts_with_all = ["rounds", "seconds", "compare", "plot"])]
     pub solve: Option<Puzzle>,
 
+    /// Compare with an earlier run: a file with the output of `adit bench --json`
+    #[arg(long, value_name = "FILE")]
+    pub compare: Option<PathBuf>,
+
+    /// Draw the rates as bars into FILE, an SVG; one that is there is replaced
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+
     /// Find the fastest settings of every GPU that --device names and keep them for mining, instead of measuring
-    #[arg(long, conflicts_with = "solve")]
+    #[arg(long, conflicts_with_all = ["solve", "rounds", "seconds", "compare", "plot"])]
     pub tune: bool,
 
-    /// Print JSON instead of lines: one object, or with --solve or --tune one for each device
+    /// Print JSON instead of lines: one object (docs/bench-schema.md), or with --solve or --tune one for each device
     #[arg(long)]
     pub json: bool,
 }
@@ -195,6 +281,16 @@ fn script(text: &str) -> Result<ScriptBuf, String> {
         Ok(script) if script.len() <= MAX_SCRIPT_SIZE => Ok(script),
         Ok(script) => Err(format!("{} bytes; an output that can be spent has at most {MAX_SCRIPT_SIZE}", script.len())),
         Err(error) => Err(format!("wanted a script in hexadecimal: {error}")),
+    }
+}
+
+fn assume_valid(text: &str) -> Result<AssumeValid, String> {
+    match text {
+        "none" => Ok(AssumeValid::None),
+        hash => hash
+            .parse()
+            .map(AssumeValid::Block)
+            .map_err(|_| "wanted a block's hash, 64 hexadecimal digits, or none".to_owned()),
     }
 }
 
@@ -214,6 +310,22 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn cache_and_pruning_are_mebibytes_and_bounded() {
+        let up = |args: &[&str]| match Cli::try_parse_from([&["adit", "up"], args].concat()) {
+            Ok(Cli { command: Command::Up(args) }) => Ok(args.chain_options(&ChainParams::dev())),
+            Ok(_) => unreachable!("it is `up`"),
+            Err(error) => Err(error.to_string()),
+        };
+        let options = up(&["--cache", "64", "--prune", "550"]).unwrap();
+        assert_eq!((options.coin_cache_bytes, options.prune_bytes), (64 << 20, Some(550 << 20)));
+        let options = up(&[]).unwrap();
+        assert_eq!((options.coin_cache_bytes, options.prune_bytes), (450 << 20, None));
+        for wrong in [["--prune", "549"], ["--cache", "3"], ["--cache", "1048577"], ["--prune", "all"]] {
+            assert!(up(&wrong).unwrap_err().contains(wrong[0]), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -6,11 +6,13 @@ use std::num::NonZeroUsize;
 #[cfg(target_os = "linux")]
 use std::process::Command;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use adit_hash::Backend;
 use adit_miner::{
-    CpuDevice, CpuSettings, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, DeviceOpener, Devices, Selection,
-    TuningCache,
+    CpuDevice, CpuSettings, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, DeviceOpener, Devices, GpuKernel,
+    Reading, Selection, Sensor, TuningCache, sensor_of,
 };
 use anyhow::{Context, anyhow};
 use etcetera::BaseStrategy;
@@ -27,12 +29,27 @@ const NO_DEVICE_SELECT: &str = "NODEVICE_SELECT";
 
 pub fn run(args: &DevicesArgs) -> Result {
     let devices = list(CpuSettings::default(), &Selection::All).or_running()?;
+    let readings = readings(devices.infos());
+    let listed = devices.infos().iter().zip(&readings);
     if args.json {
-        output::line(json!({ "devices": devices.infos().iter().map(as_json).collect::<Vec<_>>() }))?;
+        let devices: Vec<_> = listed.map(|(info, reading)| as_json(info, reading.as_ref())).collect();
+        output::line(json!({ "devices": devices }))?;
     } else {
-        output::line(devices.infos().iter().map(as_text).collect::<Vec<_>>().join("\n"))?;
+        output::line(listed.map(|(info, reading)| as_text(info, reading.as_ref())).collect::<Vec<_>>().join("\n"))?;
     }
     Ok(())
+}
+
+/// What the sensors of the devices say now; `None` for a device without one.
+fn readings(devices: &[DeviceInfo]) -> Vec<Option<Reading>> {
+    /// Where power comes from an energy counter, it takes two looks.
+    const BETWEEN: Duration = Duration::from_millis(100);
+    let sensors: Vec<_> = devices.iter().map(sensor_of).collect();
+    let counts = |sensor: &Arc<dyn Sensor>| sensor.energy_joules().is_some() && sensor.read().power_watts.is_none();
+    if sensors.iter().flatten().any(counts) {
+        thread::sleep(BETWEEN);
+    }
+    sensors.iter().map(|sensor| sensor.as_ref().map(|sensor| sensor.read())).collect()
 }
 
 /// The devices that the flags name, ready to run; at least one. Called before anything is printed or opened.
@@ -80,27 +97,61 @@ fn open_each<D>(
     }
 }
 
-/// What `adit bench` measures: the devices that the flags name, the CPU once for each kernel that it runs unless one is
-/// named. Without `--device` that is the CPU and every real GPU.
-pub fn to_measure(args: &DeviceArgs) -> Result<Vec<Box<dyn Device>>> {
+/// What `adit bench` measures, and beside what.
+pub struct ToMeasure {
+    /// Every device that was listed, measured or not.
+    pub devices: Vec<DeviceInfo>,
+    /// Whether GPUs were looked for.
+    pub gpus_listed: bool,
+    /// At least one.
+    pub rows: Vec<Measured>,
+}
+
+/// A device with one of its kernels.
+pub struct Measured {
+    /// The kernel's name.
+    pub kernel: String,
+    pub device: Box<dyn Device>,
+}
+
+/// The devices that the flags name, the CPU once for each kernel that it runs unless one is named. Without `--device` that
+/// is the CPU and every real GPU.
+pub fn to_measure(args: &DeviceArgs) -> Result<ToMeasure> {
     let selection = selection(args)?.unwrap_or(Selection::All);
     let settings = cpu_settings(args)?;
     let devices = list_tuned(settings, &selection).context("--backend").or_usage()?;
     let ids = devices.select(&selection).context("--device").or_usage()?;
-    let opened = open_each(&selection, ids, |id| -> std::result::Result<Vec<Box<dyn Device>>, DeviceError> {
-        match id {
-            DeviceId::Cpu if settings.backend.is_none() => Backend::supported()
-                .map(|backend| Ok(Box::new(CpuDevice::new(settings.threads, Some(backend))?) as Box<dyn Device>))
-                .collect(),
-            _ => Ok(vec![devices.open(id)?]),
+    let opened = open_each(&selection, ids, |id| match id {
+        DeviceId::Cpu => {
+            let backends = settings.backend.map_or_else(|| Backend::supported().collect(), |backend| vec![backend]);
+            backends.into_iter().map(|backend| on_cpu(settings.threads, backend)).collect()
+        }
+        DeviceId::Gpu(_) => {
+            Ok(vec![Measured { kernel: GpuKernel::default().name().to_owned(), device: devices.open(id)? }])
         }
     })?;
-    Ok(opened.into_iter().flatten().collect())
+    Ok(ToMeasure {
+        devices: devices.infos().to_vec(),
+        gpus_listed: selection.needs_gpus(),
+        rows: opened.into_iter().flatten().collect(),
+    })
 }
 
 /// The CPU as a plain loop over the `sha2` crate, which every measurement is held against.
-pub fn ruler(threads: Option<u16>) -> Result<Box<dyn Device>> {
-    Ok(Box::new(CpuDevice::new(thread_count(threads), Some(Backend::Sha2Crate)).or_running()?))
+pub fn ruler(threads: Option<u16>) -> Result<Measured> {
+    on_cpu(thread_count(threads), Backend::Sha2Crate).or_running()
+}
+
+fn on_cpu(threads: Option<NonZeroUsize>, backend: Backend) -> std::result::Result<Measured, DeviceError> {
+    Ok(Measured { kernel: backend.name().to_owned(), device: Box::new(CpuDevice::new(threads, Some(backend))?) })
+}
+
+/// What a device is called in a line: its id, and its name or, of the CPU, how it is used.
+pub fn label(info: &DeviceInfo) -> String {
+    match &info.kind {
+        DeviceKind::Cpu(cpu) => format!("{} {} ×{}", info.id, cpu.backend, cpu.threads),
+        _ => format!("{} {}", info.id, info.name),
+    }
 }
 
 fn list(settings: CpuSettings, selection: &Selection) -> std::result::Result<Devices, DeviceError> {
@@ -176,9 +227,9 @@ fn kernels() -> Vec<&'static str> {
     Backend::supported().map(Backend::name).collect()
 }
 
-fn as_text(info: &DeviceInfo) -> String {
+fn as_text(info: &DeviceInfo, reading: Option<&Reading>) -> String {
     let name = format!("{}  {}", info.id, info.name);
-    match &info.kind {
+    let mut text = match &info.kind {
         DeviceKind::Cpu(cpu) => {
             let (threads, sets) = (counted(cpu.threads as u64, "thread"), cpu.instruction_sets.join(" "));
             let kernels = kernels().join(", ");
@@ -191,10 +242,32 @@ fn as_text(info: &DeviceInfo) -> String {
             format!("{name}\n      {sort}, {interface}\n      driver {}", gpu.driver)
         }
         _ => name,
+    };
+    let sensors = reading.map(sensors_as_text).unwrap_or_default();
+    if !sensors.is_empty() {
+        text.push_str(&format!("\n      {sensors}"));
     }
+    text
 }
 
-fn as_json(info: &DeviceInfo) -> Value {
+/// What is known, joined by commas: `54 °C, 203.0 W, fan 40 % 1482 rpm, core 2310 MHz, memory 1000 MHz`.
+fn sensors_as_text(reading: &Reading) -> String {
+    let fan = [
+        reading.fan_percent.map(|percent| format!("{percent:.0} %")),
+        reading.fan_rpm.map(|rpm| format!("{rpm:.0} rpm")),
+    ];
+    let fan: Vec<_> = fan.into_iter().flatten().collect();
+    let known = [
+        reading.temperature_celsius.map(|celsius| format!("{celsius:.0} °C")),
+        reading.power_watts.map(|watts| format!("{watts:.1} W")),
+        (!fan.is_empty()).then(|| format!("fan {}", fan.join(" "))),
+        reading.core_clock_mhz.map(|mhz| format!("core {mhz:.0} MHz")),
+        reading.memory_clock_mhz.map(|mhz| format!("memory {mhz:.0} MHz")),
+    ];
+    known.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn as_json(info: &DeviceInfo, reading: Option<&Reading>) -> Value {
     let mut object = json!({ "id": info.id.to_string(), "name": info.name });
     match &info.kind {
         DeviceKind::Cpu(cpu) => {
@@ -216,6 +289,16 @@ fn as_json(info: &DeviceInfo) -> Value {
         }
         _ => {}
     }
+    object["sensors"] = reading.map_or(Value::Null, |reading| {
+        json!({
+            "temperature_celsius": reading.temperature_celsius,
+            "power_watts": reading.power_watts,
+            "fan_percent": reading.fan_percent,
+            "fan_rpm": reading.fan_rpm,
+            "core_clock_mhz": reading.core_clock_mhz,
+            "memory_clock_mhz": reading.memory_clock_mhz,
+        })
+    });
     object
 }
 
@@ -238,5 +321,26 @@ mod tests {
         assert_eq!(try_to_open(&Selection::All, &[DeviceId::Cpu, DeviceId::Gpu(0)]), Some(vec![DeviceId::Cpu]));
         assert_eq!(try_to_open(&Selection::Auto, &both[..1]), None);
         assert_eq!(try_to_open(&Selection::Ids(both.to_vec()), &both), None);
+    }
+
+    #[test]
+    fn sensors_are_shown_as_far_as_they_are_known() {
+        let mut reading = Reading::default();
+        assert_eq!(sensors_as_text(&reading), "");
+        reading.fan_rpm = Some(1482.0);
+        reading.temperature_celsius = Some(54.3);
+        assert_eq!(sensors_as_text(&reading), "54 °C, fan 1482 rpm");
+        reading.fan_percent = Some(40.0);
+        reading.power_watts = Some(203.04);
+        reading.core_clock_mhz = Some(2310.0);
+        reading.memory_clock_mhz = Some(1000.0);
+        let all = "54 °C, 203.0 W, fan 40 % 1482 rpm, core 2310 MHz, memory 1000 MHz";
+        assert_eq!(sensors_as_text(&reading), all);
+
+        let info = CpuDevice::new(None, None).unwrap().info().clone();
+        assert!(as_text(&info, Some(&reading)).ends_with(all));
+        assert_eq!(as_json(&info, Some(&reading))["sensors"]["power_watts"], 203.04);
+        assert_eq!(as_text(&info, None), as_text(&info, Some(&Reading::default())));
+        assert_eq!(as_json(&info, None)["sensors"], Value::Null);
     }
 }

@@ -209,10 +209,8 @@ impl State {
                 (Submission::Rejected(reason.clone()), Event::Refused(reason))
             }
             Ok(_) => return Submission::Stale,
-            Err(error) => {
-                let reason = error.to_string();
-                (Submission::Rejected(reason), Event::StoreFailed(error))
-            }
+            // Not the miner's fault, and said by the event.
+            Err(error) => (Submission::Stale, Event::StoreFailed(error)),
         };
         let failed = matches!(event, Event::StoreFailed(_));
         if submission == Submission::Accepted {

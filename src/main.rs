@@ -4,7 +4,9 @@
 
 #![forbid(unsafe_code)]
 
+mod atomic_file;
 mod bench;
+mod chain;
 mod cli;
 mod clock;
 mod devices;
@@ -14,6 +16,7 @@ mod local_work;
 mod output;
 mod progress;
 mod rate;
+mod recheck;
 mod template;
 mod tune;
 mod up;
@@ -36,6 +39,8 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Up(args) => up::run(args),
         Command::Validate(args) => validate::run(args),
+        Command::Chain(args) => chain::run(args),
+        Command::Reindex(args) => recheck::run_reindex(args),
         Command::Devices(args) => devices::run(args),
         Command::Bench(args) => bench::run(args),
     };
@@ -45,10 +50,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Warnings of our own rooms, and errors of the libraries, unless the variable asks for something else.
+/// Warnings of our own rooms, and errors of the libraries, unless the variable asks for something else. What the database
+/// says comes back as an error, and is said once.
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE)
-        .unwrap_or_else(|_| EnvFilter::new("error,adit=warn,adit_miner=warn,adit_validator=warn"));
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| {
+        EnvFilter::new("error,fjall=off,lsm_tree=off,adit=warn,adit_miner=warn,adit_validator=warn")
+    });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -2,15 +2,23 @@
 
 /// Hashes a second with the largest unit that leaves a number of at least one.
 pub fn hashrate(hashes_a_second: f64) -> String {
-    const UNITS: [&str; 6] = ["H/s", "kH/s", "MH/s", "GH/s", "TH/s", "PH/s"];
-    let mut value = hashes_a_second;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
+    with_prefix(hashes_a_second, "H/s")
+}
+
+/// Hashes a joule, alike.
+pub fn hashes_a_joule(hashes_a_joule: f64) -> String {
+    with_prefix(hashes_a_joule, "H/J")
+}
+
+fn with_prefix(mut value: f64, unit: &str) -> String {
+    const PREFIXES: [&str; 6] = ["", "k", "M", "G", "T", "P"];
+    let mut prefix = 0;
+    while value >= 999.5 && prefix + 1 < PREFIXES.len() {
         value /= 1000.0;
-        unit += 1;
+        prefix += 1;
     }
     let decimals = if value >= 99.95 { 0 } else { usize::from(value < 9.995) + 1 };
-    format!("{value:.decimals$} {}", UNITS[unit])
+    format!("{value:.decimals$} {}{unit}", PREFIXES[prefix])
 }
 
 /// A number of any size with three digits that say something.
@@ -46,6 +54,7 @@ mod tests {
         ] {
             assert_eq!(hashrate(rate), text);
         }
+        assert_eq!(hashes_a_joule(18_700_000.0), "18.7 MH/J");
     }
 
     #[test]

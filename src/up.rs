@@ -11,9 +11,8 @@ use adit_miner::{
     DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState, Engine, EngineOptions, Pace, Snapshot, WatchdogPolicy,
 };
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, Options};
+use adit_validator::chainstate::ChainState;
 use adit_validator::headers::tree::Entry;
-use adit_validator::store::StoreError;
 use anyhow::{Context, anyhow};
 use bitcoin::{CompactTarget, ScriptBuf, Target};
 use etcetera::BaseStrategy;
@@ -24,7 +23,7 @@ use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::local_work::{Event, LocalWork, MinedBlock};
 use crate::output::{self, Reader};
 use crate::rate::{counted, hashrate, significant};
-use crate::{devices, interrupt};
+use crate::{chain, devices, interrupt, recheck};
 
 /// How often a terminal's line is drawn anew.
 const REDRAW: Duration = Duration::from_millis(200);
@@ -36,7 +35,7 @@ const LINE: Duration = Duration::from_secs(5);
 const TERMINAL_HASH: usize = 12;
 
 pub fn run(args: &UpArgs) -> Result {
-    let params = ChainParams::by_name(args.chain.name()).or_usage()?;
+    let params = private_chain(&args.chain)?;
     let devices = devices::openers(&args.devices)?;
     let payout = args.payout.clone().unwrap_or_else(anyone_can_spend);
     let interrupted = interrupt::flag().or_running()?;
@@ -45,23 +44,16 @@ pub fn run(args: &UpArgs) -> Result {
         Some(datadir) => datadir.clone(),
         None => default_datadir()?,
     };
-    let folder = folder.join(args.chain.name());
-    let chain = ChainState::open(&folder, params, Options::default()).map_err(|error| {
-        // Another folder, or the same one later, would do; a store that is broken is another matter.
-        let failure = match error {
-            StoreError::Damaged { .. } | StoreError::DamagedRecord { .. } | StoreError::Database { .. } => {
-                Failure::Running
-            }
-            _ => Failure::Usage,
-        };
-        Exit::new(failure, anyhow!(error).context(format!("--datadir: cannot use {}", folder.display())))
-    })?;
+    let name = params.name.clone();
+    let folder = folder.join(&name);
+    let options = args.chain_options(&params);
+    let chain = ChainState::open(&folder, params, options)
+        .map_err(|error| recheck::store_failure(error, &folder, &args.chain))?;
 
     let tip = chain.tip();
     let mut display = Display::new(args.json, tip);
     display.say(&format!(
-        "chain {} in {}: height {}; mining on {}",
-        args.chain.name(),
+        "chain {name} in {}: height {}; mining on {}",
         folder.display(),
         tip.height,
         devices.iter().map(|device| named(device.info())).collect::<Vec<_>>().join(", ")
@@ -98,6 +90,24 @@ fn warn_of_no_sensor(devices: &[Arc<dyn DeviceOpener>]) {
     if !blind.is_empty() {
         tracing::warn!("--max-temp: no temperature is known of {}, which mines without a limit", blind.join(", "));
     }
+}
+
+/// The chain to mine: not one that belongs to everybody, and one whose blocks need nothing but work.
+fn private_chain(name: &str) -> Result<ChainParams> {
+    let params = chain::named(name)?;
+    if ["main", "testnet3", "testnet4", "signet"].contains(&params.name.as_str()) {
+        let error = anyhow!("--chain: {name} is a public chain; wanted dev, regtest or a chain file");
+        return Err(Exit::new(Failure::Usage, error));
+    }
+    if params.signet_challenge.is_some() {
+        let signers = chain::signers(&params).map_or_else(String::new, |signers| format!(" by {signers} signers"));
+        let error = anyhow!(
+            "--chain: {name}: every block of {} must be signed{signers} (BIP325), and `adit up` makes no signatures",
+            params.name
+        );
+        return Err(Exit::new(Failure::Usage, error));
+    }
+    Ok(params)
 }
 
 /// Shows what happens until there is nothing more to wait for.
@@ -324,6 +334,8 @@ fn as_json(block: &MinedBlock, difficulty: f64) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use adit_miner::{CpuDevice, Device, DeviceError, Reading, Solution, Submission, Template, TemplateId, WorkSource};
+
+    use adit_validator::chainstate::Options;
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! `adit validate`: blocks and headers from files, checked without a data folder.
+//! `adit validate`: blocks and headers from files, checked without a data folder; for one, [`recheck`] takes over.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,39 +14,60 @@ use adit_validator::prevouts::{CheckError, Prevouts, check_block_with_prevouts};
 use adit_validator::rules::{ConnectOptions, RuleError};
 use anyhow::{Context, anyhow};
 use bitcoin::BlockHash;
+use bitcoin::block::Header;
+use bitcoin::consensus::deserialize;
 use serde_json::{Value, json};
 
-use crate::cli::ValidateArgs;
+use crate::cli::{AssumeValid, ValidateArgs};
 use crate::clock::unix_time;
 use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::rate::counted;
-use crate::{output, progress};
+use crate::{chain, output, progress, recheck};
 
 pub fn run(args: &ValidateArgs) -> Result {
-    let params = ChainParams::by_name(&args.chain).context("--chain").or_usage()?;
+    let params = chain::named(&args.chain)?;
     if let Some(threads) = args.threads {
         // Only the first pool of a process can be set, and this is before any.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
         pool.context("--threads").or_running()?;
     }
-    let mut report = Report::new(&args.chain);
+    if let Some(datadir) = &args.datadir {
+        return recheck::validate_store(&params, datadir, args.json);
+    }
+    let mut report = Report::new(&params);
     let verdict = if let Some(headers) = &args.headers {
         validate_headers(&params, headers, &mut report)
     } else if let (Some(block), Some(prevouts)) = (&args.block, &args.prevouts) {
         validate_block(&params, block, prevouts, &mut report)
     } else {
-        validate_block_files(params, &args.blocks, &mut report)
+        validate_block_files(params, &args.blocks, args.assume_valid, &mut report)
     };
     report.finish(args.json, verdict)
 }
 
 /// Blocks in their files' order, from genesis.
-fn validate_block_files(params: ChainParams, files: &[PathBuf], report: &mut Report) -> Verdict {
+fn validate_block_files(
+    params: ChainParams,
+    files: &[PathBuf],
+    assume_valid: AssumeValid,
+    report: &mut Report,
+) -> Verdict {
     let magic = params.magic;
     // Nothing is forgotten: blocks may stand in any order, and branches may be of any length. So memory grows with the
     // files.
-    let options = Options { commit: CommitPolicy::WhenFull, orphan_bytes: usize::MAX, ..Options::default() };
+    let options = Options {
+        commit: CommitPolicy::WhenFull,
+        orphan_bytes: usize::MAX,
+        assume_valid: assume_valid.block(),
+        ..Options::for_chain(&params)
+    };
     let mut chain = ChainState::in_memory(params, None, options).or_running()?;
+    if let AssumeValid::Block(hash) = assume_valid {
+        take_headers(&mut chain, files, magic)?;
+        if chain.headers().lookup(&hash).is_none() {
+            tracing::warn!("--assume-valid: {hash} is in none of the files; all scripts are run");
+        }
+    }
     let events = chain.subscribe();
     let mut early = HashMap::new();
     for path in files {
@@ -70,7 +91,7 @@ fn validate_block_files(params: ChainParams, files: &[PathBuf], report: &mut Rep
                     let error = RuleError::PreviousInvalid { previous: first };
                     return Err(Refusal::rule(place, chain.tip().height + 1, hash, error));
                 }
-                BlockOutcome::Orphan => {
+                BlockOutcome::Orphan | BlockOutcome::AncestorsMissing { .. } => {
                     early.insert(hash, (place, previous));
                 }
                 _ => {}
@@ -87,6 +108,7 @@ fn validate_block_files(params: ChainParams, files: &[PathBuf], report: &mut Rep
                 }
             }
             report.tip = Some((chain.tip().height, chain.tip().hash));
+            report.has_minimum_work = Some(chain.has_minimum_chain_work());
             progress.set_position(record.offset + length);
         }
         progress.finish_and_clear();
@@ -104,10 +126,34 @@ fn validate_block_files(params: ChainParams, files: &[PathBuf], report: &mut Rep
     }
 }
 
+/// Takes in the headers of block files, so that what lies on top of a block is known before it is connected. What cannot be
+/// read or breaks a rule is met again, and reported, with the blocks.
+fn take_headers(chain: &mut ChainState, files: &[PathBuf], magic: [u8; 4]) -> Result {
+    let mut early: HashMap<BlockHash, Vec<Header>> = HashMap::new();
+    for path in files {
+        let (file, _) = open(path)?;
+        for record in BlockFile::new(file, magic).map_while(std::result::Result::ok) {
+            let header = record.bytes.get(..80).and_then(|bytes| deserialize::<Header>(bytes).ok());
+            let mut ready: Vec<Header> = header.into_iter().collect();
+            while let Some(header) = ready.pop() {
+                match chain.accept_header(&header, unix_time()) {
+                    HeaderOutcome::UnknownParent => early.entry(header.prev_blockhash).or_default().push(header),
+                    HeaderOutcome::Accepted { .. } | HeaderOutcome::Known { .. } => {
+                        ready.extend(early.remove(&header.block_hash()).unwrap_or_default());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 fn validate_headers(params: &ChainParams, path: &Path, report: &mut Report) -> Verdict {
     let (file, length) = open(path)?;
     let progress = progress::bytes(length);
     let mut chain = ChainState::in_memory(params.clone(), None, Options::default()).or_running()?;
+    let least = params.minimum_chain_work;
     for (header, byte) in HeaderFile::new(file).zip((0..).step_by(80)) {
         let header = header.with_context(|| path.display().to_string()).or_usage()?;
         let hash = header.block_hash();
@@ -126,6 +172,7 @@ fn validate_headers(params: &ChainParams, path: &Path, report: &mut Report) -> V
         return Err(Refusal::rule(Place { path, byte }, parent.unwrap_or(last) + 1, hash, error));
     }
     progress.finish_and_clear();
+    report.has_minimum_work = Some(chain.headers().entry(chain.headers().best_header()).chain_work >= least);
     match report.headers {
         0 => Err(Exit::new(Failure::Usage, anyhow!("{} is empty: it holds no header", path.display())).into()),
         _ => Ok(()),
@@ -241,12 +288,14 @@ struct Report {
     unconnected: HashMap<BlockHash, (u64, u64)>,
     /// Rules that could not be checked, and what they would have taken.
     unchecked: Vec<(&'static str, &'static str)>,
+    /// Whether the best chain has the work that the chain is known to have; `None`: it is about no chain.
+    has_minimum_work: Option<bool>,
 }
 
 impl Report {
-    fn new(chain: &str) -> Self {
+    fn new(params: &ChainParams) -> Self {
         Self {
-            chain: chain.to_owned(),
+            chain: params.name.clone(),
             started: Instant::now(),
             headers: 0,
             blocks: 0,
@@ -255,6 +304,7 @@ impl Report {
             tip: None,
             unconnected: HashMap::new(),
             unchecked: Vec::new(),
+            has_minimum_work: None,
         }
     }
 
@@ -309,6 +359,9 @@ impl Report {
         if !self.unchecked.is_empty() {
             object["unchecked"] = self.unchecked.iter().map(|(rule, _)| *rule).collect();
         }
+        if let Some(reached) = self.has_minimum_work {
+            object["minimum_chain_work_reached"] = reached.into();
+        }
         object
     }
 
@@ -353,6 +406,9 @@ impl Report {
             lines.push(format!(
                 "not connected: {count} on branches with less work, whose coins and scripts were not checked"
             ));
+        }
+        if self.has_minimum_work == Some(false) {
+            lines.push(format!("this is not all of {}: the chain is known to have more work", self.chain));
         }
         lines.extend(self.unchecked.iter().map(|(rule, needs)| format!("not checked: {rule}, which needs {needs}")));
         lines.join("\n")

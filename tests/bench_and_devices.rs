@@ -1,7 +1,10 @@
 //! `adit devices` and `adit bench`: what they list, measure and refuse.
 
+#[path = "support/bench_schema.rs"]
+mod bench_schema;
 mod support;
 
+use bench_schema::Schema;
 use support::{adit, has_gpu, run};
 
 #[test]
@@ -13,6 +16,8 @@ fn devices_lists_the_cpu_with_its_kernel() {
     assert_eq!((&cpu["id"], &cpu["kind"]), (&"cpu".into(), &"cpu".into()));
     assert!(cpu["threads"].as_u64().is_some_and(|threads| threads > 0));
     assert!(cpu["backend"].as_str().is_some_and(|name| !name.is_empty()));
+    let watts = &cpu.get("sensors").expect("sensors, if only null")["power_watts"];
+    assert!(watts.is_null() || watts.is_number(), "{watts}");
 
     let text = run(["devices"]);
     assert_eq!(text.code(), 0);
@@ -35,19 +40,113 @@ fn bench_finds_the_nonce_of_genesis_on_every_kernel() {
     }
 }
 
+/// The shortest measurement that there is, of one kernel.
+const QUICK: [&str; 9] = ["bench", "--device", "cpu", "--backend", "portable", "--threads", "1", "--seconds", "0.1"];
+
 #[test]
-fn bench_measures_a_kernel_beside_the_plain_loop() {
-    let bench =
-        run(["bench", "--device", "cpu", "--backend", "portable", "--threads", "1", "--seconds", "0.5", "--json"]);
+fn bench_writes_the_report_that_its_schema_describes() {
+    let bench = run(QUICK.iter().chain(&["--json"]));
     assert_eq!(bench.code(), 0, "{}", bench.stderr());
-    let json = bench.json();
-    let row = &json["results"][0];
-    assert_eq!((&row["device"], &row["backend"]), (&"cpu".into(), &"portable".into()));
-    for field in ["median_mhs", "min_mhs", "max_mhs", "ratio"] {
-        assert!(row[field].as_f64().is_some_and(|value| value > 0.0), "{field} in {row}");
+    let report = bench.json();
+    assert_eq!(Schema::documented().problems(&report, "Report"), [""; 0]);
+    assert_eq!((&report["schema"], &report["schema_version"]), (&"adit-bench".into(), &1.into()));
+    assert_eq!((&report["settings"]["rounds"], &report["settings"]["threads"]), (&5.into(), &1.into()));
+    assert!(report["machine"]["cpu"]["threads_granted"].as_u64().is_some_and(|threads| threads > 0));
+    assert_eq!(report["machine"]["gpus"], serde_json::Value::Null, "nobody asked for them");
+
+    let row = &report["results"][0];
+    assert_eq!((&row["device"], &row["kernel"]), (&"cpu".into(), &"portable".into()));
+    for row in [row, &report["ruler"]] {
+        let samples = row["samples"].as_array().expect("an array");
+        assert_eq!(samples.len(), 5);
+        for sample in samples {
+            let number = |field: &str| sample[field].as_f64().expect("a number");
+            assert!(number("hashes") > 0.0 && number("seconds") >= 0.02, "{sample}");
+            let rate = number("hashes") / number("seconds");
+            assert!((number("hashes_per_second") / rate - 1.0).abs() < 1e-9, "{sample}");
+        }
+        for figure in ["hashes_per_second", "ratio_to_ruler"] {
+            let [min, median, max] = ["min", "median", "max"].map(|of| row[figure][of].as_f64().expect("a number"));
+            assert!(0.0 < min && min <= median && median <= max, "{figure} of {row}");
+        }
     }
-    assert!(row["min_mhs"].as_f64() <= row["median_mhs"].as_f64());
-    assert!(row["median_mhs"].as_f64() <= row["max_mhs"].as_f64());
+    assert_eq!(report["ruler"]["ratio_to_ruler"]["median"], 1.0);
+}
+
+#[test]
+fn the_schema_tells_wrong_reports_from_right_ones() {
+    let schema = Schema::documented();
+    let mut example: serde_json::Value = serde_json::from_str(bench_schema::example()).expect("the example is JSON");
+    assert_eq!(schema.problems(&example, "Report"), [""; 0], "the example of the page");
+    example["results"][0]["samples"][1]["seconds"] = "long".into();
+    example["machine"]["hostname"] = "rig".into();
+    example["settings"].as_object_mut().expect("an object").remove("rounds");
+    let problems = schema.problems(&example, "Report");
+    for words in ["samples[1].seconds is no number", "hostname is not documented", "rounds is missing"] {
+        assert!(problems.iter().any(|problem| problem.contains(words)), "{words} in {problems:?}");
+    }
+    assert_eq!(problems.len(), 3, "{problems:?}");
+}
+
+#[test]
+fn bench_compares_with_itself_and_with_the_example_and_draws_both_ways() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name).into_os_string().into_string().expect("a path in UTF-8");
+    let [first, plot, example] = ["first.json", "plot.svg", "example.json"].map(file);
+
+    let bench = run(QUICK.iter().chain(&["--json", "--plot", &plot]));
+    assert_eq!(bench.code(), 0, "{}", bench.stderr());
+    std::fs::write(&first, bench.stdout()).expect("the report is written");
+    let bars = std::fs::read_to_string(&plot).expect("the plot is there");
+    let document = roxmltree::Document::parse(&bars).expect("the plot is XML");
+    assert_eq!(document.descendants().filter(|node| node.has_tag_name("rect")).count(), 2);
+
+    // Whether a measurement is faster than another is not a test's to say; that a comparison is complete, is.
+    let again = run(QUICK.iter().chain(&["--json", "--compare", &first]));
+    assert_eq!(again.code(), 0, "{}", again.stderr());
+    let again = again.json();
+    assert_eq!(Schema::documented().problems(&again, "Report"), [""; 0]);
+    let comparison = &again["comparison"];
+    assert_eq!((&comparison["file"], &comparison["differences"]), (&"first.json".into(), &serde_json::json!([])));
+    assert_eq!(comparison["rows"].as_array().map(Vec::len), Some(1));
+    assert_eq!(comparison["rows"][0]["judged_by"], "ratio_to_ruler");
+
+    // A report that holds a comparison is compared with like any other.
+    std::fs::write(&first, again.to_string()).expect("the report is written");
+    std::fs::write(&example, bench_schema::example()).expect("the example is written");
+    let text = run(QUICK.iter().chain(&["--compare", &first, "--plot", &plot]));
+    assert_eq!(text.code(), 0, "{}", text.stderr());
+    assert!(text.stdout().contains("plain loop over sha2") && text.stdout().contains("against first.json"));
+    let other = run(QUICK.iter().chain(&["--compare", &example]));
+    assert_eq!(other.code(), 0, "{}", other.stderr());
+    for words in ["differs: settings.seconds was 3.0, is 0.1", "only in the earlier run", "not in the earlier run"] {
+        assert!(other.stdout().contains(words), "{words} in {}", other.stdout());
+    }
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("the folder").flatten().collect();
+    assert_eq!(left.len(), 3, "nothing but the three files: {left:?}");
+}
+
+#[test]
+fn files_that_cannot_be_compared_with_or_drawn_into_are_refused_before_measuring() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("earlier.json");
+    let path = file.to_str().expect("a path in UTF-8");
+    let example = bench_schema::example();
+    for (content, words) in [
+        ("", "empty"),
+        ("{\"schema\": \"criterion\"}", "no report of adit bench"),
+        (&example[..example.len() / 2], "no JSON"),
+        (&example.replace("\"schema_version\": 1", "\"schema_version\": 99"), "99"),
+        (&example.replace("\"ruler\"", "\"rules\""), "ruler"),
+    ] {
+        std::fs::write(&file, content).expect("the file is written");
+        run(["bench", "--seconds", "3600", "--compare", path]).refused(2, &["earlier.json", words]);
+    }
+    run(["bench", "--seconds", "3600", "--compare", "/no/such.json"]).refused(2, &["/no/such.json"]);
+    let folder = folder.path().to_str().expect("a path in UTF-8");
+    run(["bench", "--seconds", "3600", "--compare", folder]).refused(2, &[folder]);
+    run(["bench", "--seconds", "3600", "--plot", folder]).refused(2, &["--plot", folder]);
+    run(["bench", "--seconds", "3600", "--plot", "/no/such/plot.svg"]).refused(2, &["--plot", "/no/such"]);
 }
 
 #[test]
@@ -90,7 +189,9 @@ fn wrong_usage_is_named() {
     run(["bench", "--tune", "--device", "cpu"]).refused(2, &["--device", "no gpu"]);
     run(["bench", "--backend", "abacus"]).refused(2, &["abacus", "portable"]);
     run(["bench", "--device", "gpu99"]).refused(2, &["gpu99"]);
-    for args in [&["bench", "--seconds", "0"][..], &["bench", "--threads", "0"], &["dig"], &[]] {
+    for args in
+        [&["bench", "--seconds", "0"][..], &["bench", "--threads", "0"], &["bench", "--rounds", "4"], &["dig"], &[]]
+    {
         assert_eq!(run(args).code(), 2, "{args:?}");
     }
 }

@@ -183,3 +183,19 @@ fn a_folder_that_cannot_be_one_is_unusable() {
     let path = file.path().to_str().expect("a UTF-8 path");
     run(["up", "--datadir", path, "--blocks", "1", "--device", "cpu"]).refused(2, &[path]);
 }
+
+#[test]
+fn cache_and_prune_are_taken_and_bounded() {
+    let datadir = tempfile::tempdir().expect("a folder");
+    let with = |more: &[&str]| {
+        run([up(datadir.path(), "regtest", 2), more.iter().map(|arg| (*arg).to_owned()).collect()].concat())
+    };
+    let kept = with(&["--cache", "4", "--prune", "550"]);
+    assert_eq!(kept.code(), 0, "{}", kept.stderr());
+    assert_eq!(replay(datadir.path(), "regtest")["tip"]["height"], 2, "no file is old enough to go");
+    for (flag, value) in [("--cache", "3"), ("--prune", "549"), ("--prune", "all")] {
+        let refused = with(&[flag, value]);
+        assert_eq!(refused.code(), 2);
+        assert!(refused.stderr().contains(flag), "{}", refused.stderr());
+    }
+}

@@ -28,7 +28,7 @@ pub use engine::{DeviceSnapshot, DeviceState, Engine, EngineOptions, Snapshot, W
 pub use gpu::{GpuDevice, GpuKernel, GpuSettings, Operations, Tuning, TuningCache};
 pub use job::{Extranonce, Job, JobError, MAX_BRANCH_LEN, MAX_EXTRANONCE_LEN, Verdict, Work, sha256d};
 pub use known_answer::test as test_known_answers;
-pub use measure::{MeasurePlan, Solved, measure, solve};
+pub use measure::{MeasurePlan, Sample, Solved, measure, measure_with, solve};
 pub use telemetry::{Reading, Sensor, sensor_of};
 pub use throttle::{Pace, ThrottlePolicy};
 pub use work::{Coinbase, Solution, Submission, Template, TemplateId, WorkSource};

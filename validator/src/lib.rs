@@ -9,5 +9,6 @@ pub mod chainstate;
 pub mod coins;
 pub mod headers;
 pub mod prevouts;
+pub mod recheck;
 pub mod rules;
 pub mod store;

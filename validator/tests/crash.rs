@@ -1,69 +1,155 @@
 //! Kills an importing process with SIGKILL at random moments: what it had reported as durable must be there afterwards.
 //!
-//! The test binary runs itself again as that process. `ADIT_CRASH_KILLS` sets how many kills there are.
+//! The test binary runs itself again as that process. `ADIT_CRASH_KILLS` sets how many kills there are, shared out over
+//! the ways to run it in [`Mode`].
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "some of it is for other tests")]
 mod support;
 
+use std::collections::HashMap;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use adit_validator::block::DecodedBlock;
+use adit_validator::block_file::BlockFile;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, CommitPolicy};
+use adit_validator::chainstate::{ChainState, CommitPolicy, Options};
+use adit_validator::store::Identity;
+use adit_validator::store::folder::FolderStore;
 use bitcoin::BlockHash;
-use support::{NOW, Numbers, check_coins, eventful, options};
+use support::{Branch, NOW, Numbers, check_coins, connect_all, eventful, in_memory, on_disk};
 
-/// Set in the process that is killed: the data folder.
+/// Set in the process that is killed: the data folder, and the name of the mode.
 const FOLDER: &str = "ADIT_CRASH_FOLDER";
-/// Set in the process that is killed, if it commits only when its cache is full.
-const WHEN_FULL: &str = "ADIT_CRASH_WHEN_FULL";
+const MODE: &str = "ADIT_CRASH_MODE";
 
-const ROUNDS: u64 = 20;
+/// The blocks to import, beside the data folder, so that the process need not make them.
+const BLOCKS: &str = "blocks.dat";
+
+/// How many blocks go back and come again in [`Mode::Deep`].
+const DEPTH: u32 = 1_000;
+
+/// What the process does while it is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Imports with a commit at every block; a reorganisation every few of them.
+    EveryBlock,
+    /// The same with a small cache and commits when it is full, in the middle of reorganisations too.
+    WhenFull,
+    /// As the first, with pruning.
+    Pruned,
+    /// As the second, with pruning.
+    PrunedWhenFull,
+    /// Goes from one branch to another and back by orders, 1,000 blocks each time, with a commit at every block.
+    Deep,
+}
+
+const MODES: [Mode; 5] = [Mode::EveryBlock, Mode::WhenFull, Mode::Pruned, Mode::PrunedWhenFull, Mode::Deep];
+
+impl Mode {
+    fn options(self) -> Options {
+        let is_pruned = matches!(self, Self::Pruned | Self::PrunedWhenFull);
+        let commit = if matches!(self, Self::EveryBlock | Self::Pruned) {
+            CommitPolicy::EveryBlock
+        } else {
+            CommitPolicy::WhenFull
+        };
+        Options {
+            commit,
+            // Small enough that a commit comes every dozen blocks or so.
+            coin_cache_bytes: if self == Self::Deep { 0 } else { 20_000 },
+            prune_bytes: is_pruned.then_some(1),
+            block_file_bytes: if is_pruned { 10_000 } else { 1 << 20 },
+            ..Options::default()
+        }
+    }
+
+    /// How many of `all` blocks are there before anything is killed. Pruning begins some 300 blocks on; what the last mode
+    /// does begins when all is there.
+    fn head_start(self, all: usize, numbers: &mut Numbers) -> usize {
+        match self {
+            Self::EveryBlock | Self::WhenFull => numbers.below(all * 3 / 4),
+            Self::Pruned | Self::PrunedWhenFull => all / 2 + numbers.below(all / 3),
+            Self::Deep => all,
+        }
+    }
+
+    /// What is imported, and the longest pause before a kill, about as long as the import takes.
+    fn plan(self) -> (Vec<DecodedBlock>, Duration) {
+        match self {
+            Self::EveryBlock | Self::WhenFull => (eventful(20), Duration::from_millis(300)),
+            Self::Pruned | Self::PrunedWhenFull => (eventful(40), Duration::from_millis(600)),
+            Self::Deep => {
+                let (one, other) = deep_branches();
+                let mut blocks = one.blocks;
+                blocks.extend_from_slice(&other.blocks[100..]);
+                (blocks, Duration::from_secs(3))
+            }
+        }
+    }
+}
+
+/// 100 common blocks, then the two branches of [`Mode::Deep`].
+fn deep_branches() -> (Branch, Branch) {
+    let mut one = Branch::from_genesis();
+    one.mine(100, 0, 0);
+    let mut other = one.clone();
+    one.mine(DEPTH, 1, 1);
+    other.mine(DEPTH + 1, 2, 1);
+    (one, other)
+}
 
 fn main() {
     match std::env::var_os(FOLDER) {
-        Some(folder) => import(Path::new(&folder)),
+        Some(folder) => {
+            let name = std::env::var(MODE).unwrap();
+            import(Path::new(&folder), MODES.into_iter().find(|mode| format!("{mode:?}") == name).unwrap());
+        }
         None => kill_again_and_again(),
     }
 }
 
-fn open(folder: &Path, commit: CommitPolicy) -> ChainState {
-    // Small enough that a commit comes every dozen blocks or so, in the middle of reorganisations too.
-    ChainState::open(folder, ChainParams::regtest(), options(commit, 20_000)).unwrap()
-}
-
 /// Feeds the blocks and prints the durable tip after each.
-fn import(folder: &Path) {
-    let commit = if std::env::var_os(WHEN_FULL).is_some() { CommitPolicy::WhenFull } else { CommitPolicy::EveryBlock };
-    let mut state = open(folder, commit);
+fn import(folder: &Path, mode: Mode) {
+    let mut state = on_disk(&folder.join("data"), mode.options());
     let mut out = std::io::stdout();
-    writeln!(out, "{}", state.durable_tip().hash).unwrap();
-    out.flush().unwrap();
-    for block in eventful(ROUNDS) {
-        state.accept_block(block, NOW).unwrap();
+    let mut report = |state: &ChainState| {
         writeln!(out, "{}", state.durable_tip().hash).unwrap();
         out.flush().unwrap();
+    };
+    report(&state);
+    let magic = ChainParams::regtest().magic;
+    let mut last = state.tip().hash;
+    for record in BlockFile::new(File::open(folder.join(BLOCKS)).unwrap(), magic) {
+        let block = DecodedBlock::decode(record.unwrap().bytes).unwrap();
+        last = block.hash();
+        state.accept_block(block, NOW).unwrap();
+        report(&state);
+    }
+    if mode == Mode::Deep {
+        // The first block of the second branch.
+        let last = state.headers().lookup(&last).unwrap();
+        let first = state.headers().entry(state.headers().ancestor(last, 101)).hash;
+        for _ in 0..20 {
+            state.invalidate(&first).unwrap();
+            report(&state);
+            state.reconsider(&first).unwrap();
+            report(&state);
+        }
     }
     state.close().unwrap();
 }
 
 /// Starts an import, kills it `pause` after its start, or after it has opened the store, and returns the last tip that
 /// it reported, and whether the kill came in time.
-fn import_and_kill(
-    folder: &Path,
-    commit: CommitPolicy,
-    from_start: bool,
-    pause: Duration,
-) -> (Option<BlockHash>, bool) {
+fn import_and_kill(folder: &Path, mode: Mode, from_start: bool, pause: Duration) -> (Option<BlockHash>, bool) {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.env(FOLDER, folder).stdout(Stdio::piped());
-    if commit == CommitPolicy::WhenFull {
-        command.env(WHEN_FULL, "1");
-    }
+    command.env(FOLDER, folder).env(MODE, format!("{mode:?}")).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let first = if from_start { None } else { lines.next() };
@@ -76,43 +162,102 @@ fn import_and_kill(
 }
 
 fn kill_again_and_again() {
-    let wanted: u32 = std::env::var("ADIT_CRASH_KILLS").map_or(10, |kills| kills.parse().unwrap());
+    let wanted: usize = std::env::var("ADIT_CRASH_KILLS").map_or(10, |kills| kills.parse().unwrap());
     let mut numbers = Numbers(u64::from(std::process::id()));
     println!("seed {}", numbers.0);
-    let blocks = eventful(ROUNDS);
-    let mut kills = 0;
-    for run in 0.. {
-        let commit = if run % 2 == 0 { CommitPolicy::EveryBlock } else { CommitPolicy::WhenFull };
+    for (at, mode) in MODES.into_iter().enumerate() {
+        let share = wanted / MODES.len() + usize::from(at < wanted % MODES.len());
+        kill_in(mode, share, &mut numbers);
+    }
+}
+
+/// Kills `wanted` imports, of which up to five go on in the same folder.
+fn kill_in(mode: Mode, wanted: usize, numbers: &mut Numbers) {
+    let (blocks, longest) = mode.plan();
+    let by_hash: HashMap<BlockHash, DecodedBlock> = blocks.iter().map(|block| (block.hash(), block.clone())).collect();
+    let (mut kills, mut midway) = (0, 0);
+    while kills < wanted {
         let folder = tempfile::tempdir().unwrap();
-        let mut finished = false;
-        let enough = kills + 5;
-        while !finished && kills < wanted.min(enough) {
-            let from_start = numbers.below(4) == 0;
-            let pause = Duration::from_micros(numbers.next() % 300_000);
-            let (reported, killed) = import_and_kill(folder.path(), commit, from_start, pause);
-            kills += u32::from(killed);
-            finished = !killed;
-            let state = open(folder.path(), commit);
-            let context = format!("kill {kills}, {commit:?}, after {pause:?}, at height {}", state.tip().height);
-            if let Some(reported) = reported {
-                let id = state.headers().lookup(&reported).unwrap_or_else(|| panic!("{context}: {reported} is gone"));
-                let reported = state.headers().entry(id);
-                assert!(state.tip().chain_work >= reported.chain_work, "{context}: was at {}", reported.height);
-                assert!(state.block(&reported.hash).unwrap().is_some(), "{context}");
-            }
-            check_coins(&state, &context);
-            println!("{context}: good");
-        }
-        // Whatever happened, the import can be finished.
-        let mut state = open(folder.path(), CommitPolicy::WhenFull);
-        for block in &blocks {
+        let data = folder.path().join("data");
+        let magic = ChainParams::regtest().magic;
+        let framed = blocks
+            .iter()
+            .flat_map(|block| [magic.as_slice(), &(block.raw().len() as u32).to_le_bytes(), block.raw()].concat());
+        std::fs::write(folder.path().join(BLOCKS), framed.collect::<Vec<u8>>()).unwrap();
+        // What is to be killed is soon reached: the beginning is imported in peace.
+        let mut state =
+            on_disk(&data, Options { commit: CommitPolicy::WhenFull, coin_cache_bytes: 1 << 20, ..mode.options() });
+        for block in &blocks[..mode.head_start(blocks.len(), numbers)] {
             state.accept_block(block.clone(), NOW).unwrap();
         }
-        assert_eq!(u64::from(state.tip().height), 100 + 15 * ROUNDS);
-        check_coins(&state, "finished");
         state.close().unwrap();
-        if kills >= wanted {
-            break;
+
+        let (mut finished, enough) = (false, kills + 5);
+        while !finished && kills < wanted.min(enough) {
+            let from_start = numbers.below(4) == 0;
+            let pause = longest.mul_f64(numbers.below(1_000) as f64 / 1_000.0);
+            let (reported, killed) = import_and_kill(folder.path(), mode, from_start, pause);
+            kills += usize::from(killed);
+            finished = !killed;
+            let cut_at = durable_tip(&data);
+            let state = on_disk(&data, Options { coin_cache_bytes: 20_000, ..mode.options() });
+            midway += usize::from(cut_at != Some(state.tip().hash));
+            let context = format!("{mode:?}, kill {kills}, after {pause:?}, at height {}", state.tip().height);
+            check(&state, reported, mode, &by_hash, &context);
+            println!("{context}: good");
         }
+        finish(&data, mode, &blocks, &by_hash);
     }
+    println!(
+        "{mode:?}: {kills} kills, {midway} of them in the middle of a reorganisation that the next start finished"
+    );
+}
+
+/// The tip of the last commit, before a start goes on from there.
+fn durable_tip(data: &Path) -> Option<BlockHash> {
+    let params = ChainParams::regtest();
+    let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
+    FolderStore::open(data, &identity).unwrap().1.tip
+}
+
+/// Checks that nothing reported is lost, and that the coins are those of a fresh replay of the blocks that were made.
+fn check(
+    state: &ChainState,
+    reported: Option<BlockHash>,
+    mode: Mode,
+    blocks: &HashMap<BlockHash, DecodedBlock>,
+    context: &str,
+) {
+    if let Some(reported) = reported {
+        let id = state.headers().lookup(&reported).unwrap_or_else(|| panic!("{context}: {reported} is gone"));
+        let reported = state.headers().entry(id);
+        // An order may have gone back to less work, all of it or nothing.
+        let is_kept =
+            state.tip().chain_work >= reported.chain_work || mode == Mode::Deep && state.tip().height >= DEPTH;
+        assert!(is_kept, "{context}: was at {}", reported.height);
+        assert!(state.block(&reported.hash).unwrap().is_some(), "{context}");
+    }
+    let active = (1..=state.tip().height).map(|height| &blocks[&state.active_at(height).unwrap().hash]);
+    let mut fresh = in_memory();
+    connect_all(&mut fresh, active);
+    assert_eq!(state.coin_statistics().unwrap(), fresh.coin_statistics().unwrap(), "{context}");
+}
+
+/// Whatever happened, the import can be finished.
+fn finish(data: &Path, mode: Mode, blocks: &[DecodedBlock], by_hash: &HashMap<BlockHash, DecodedBlock>) {
+    let mut state = on_disk(data, Options { coin_cache_bytes: 1 << 20, ..mode.options() });
+    for block in blocks {
+        state.accept_block(block.clone(), NOW).unwrap();
+    }
+    // A mark that an order left is taken back.
+    state.reconsider(&blocks[blocks.len() - 1].hash()).unwrap();
+    let highest = if mode == Mode::Deep { 100 + DEPTH + 1 } else { 100 + (blocks.len() as u32 - 100) * 15 / 19 };
+    assert_eq!(state.tip().height, highest, "{mode:?}");
+    check(&state, None, mode, by_hash, "finished");
+    if mode.options().prune_bytes.is_none() {
+        check_coins(&state, "from its own blocks");
+    } else {
+        assert!(state.active_at(1).unwrap().is_pruned());
+    }
+    state.close().unwrap();
 }

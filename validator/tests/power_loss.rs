@@ -192,3 +192,57 @@ fn a_full_disk_stops_with_its_file_and_without_damage() {
     }
     assert!(stops > 20, "{stops}");
 }
+
+/// Fills what is left of a disk but for `left` bytes.
+fn ballast(path: &Path, left: usize) {
+    use std::io::Write;
+    let mut file = fs::File::create(path).unwrap();
+    while file.write_all(&[1; 4096]).is_ok() {}
+    let length = file.metadata().unwrap().len();
+    file.set_len(length.saturating_sub(left as u64)).unwrap();
+}
+
+/// A real small disk, which `ADIT_SMALL_DISK` names: block files and database run out of space as they come. tests/README.md
+/// has the command.
+#[test]
+fn a_small_disk_that_fills_up_stops_without_damage_and_goes_on_with_space() {
+    let Some(disk) = std::env::var_os("ADIT_SMALL_DISK").map(PathBuf::from) else {
+        println!("ignored: ADIT_SMALL_DISK names no small disk");
+        return;
+    };
+    let blocks = eventful(3);
+    let (mut numbers, mut in_files, mut in_database) = (Numbers(5), 0, 0);
+    for round in 0..40 {
+        let (folder, filler) = (disk.join("store"), disk.join("ballast"));
+        let commit = if round % 2 == 0 { CommitPolicy::EveryBlock } else { CommitPolicy::WhenFull };
+        let fate = Arc::default();
+        let mut state = open(&folder, commit, &fate).unwrap();
+        let before = numbers.below(60);
+        assert!(feed(&mut state, &blocks[..before]).is_none());
+        ballast(&filler, numbers.below(100_000));
+        let error = feed(&mut state, &blocks[before..]).or_else(|| state.flush().err());
+        let durable = state.durable_tip().hash;
+        if let Some(error) = error {
+            let StoreError::Io { path, source } = &error else { panic!("{round}: {error}") };
+            assert!(source.kind() == io::ErrorKind::StorageFull && path.starts_with(&folder), "{error}: {source}");
+            *(if path.starts_with(folder.join("blocks")) { &mut in_files } else { &mut in_database }) += 1;
+            assert!(matches!(state.flush(), Err(StoreError::Stopped) | Ok(())));
+        }
+        drop(state);
+        // Full as it is, a start may fail, and damages nothing either.
+        if let Err(error) = open(&folder, commit, &fate) {
+            assert!(matches!(error, StoreError::Io { .. }), "{round}: {error}");
+        }
+        fs::remove_file(&filler).unwrap();
+        let mut state = open(&folder, commit, &fate).unwrap();
+        let id = state.headers().lookup(&durable).unwrap();
+        assert!(state.tip().chain_work >= state.headers().entry(id).chain_work, "{round}");
+        check_coins(&state, &format!("round {round}"));
+        assert!(feed(&mut state, &blocks).is_none());
+        assert_eq!(state.tip().height, 145);
+        state.close().unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    println!("{in_files} stops in block and undo files, {in_database} in the database");
+    assert!(in_files > 0 && in_database > 0);
+}

@@ -69,14 +69,15 @@ impl Known {
 }
 
 /// Rows of two rounds on every stream, each but the last few with the schedule pair that is made meanwhile:
-/// `rounds / pair`.
+/// `rounds / pair`. Pairs are made by an expression rather than a closure, which would not be inlined for certain.
 macro_rules! side_by_side {
-    ($self:ident, $state:ident, $kw:ident, $ring:ident, $pair:expr;
+    ($self:ident, $state:ident, $kw:ident, $ring:ident, |$at:ident| $pair:expr;
      $($round:literal / $i:literal)*; $($last:literal)*) => {
         $(
             $self.two_rounds(&mut $state, $kw, $round);
-            $ring[$i % 8] = $pair(&$ring, $i);
-            $self.together(&mut $state, $round, &mut $ring[$i % 8]);
+            let $at = $i;
+            $ring[$at % 8] = $pair;
+            $self.together(&mut $state, $round, &mut $ring[$at % 8]);
         )*
         $(
             $self.two_rounds(&mut $state, $kw, $last);
@@ -136,9 +137,8 @@ impl Pairs {
         for (i, &pair) in message.iter().enumerate() {
             second.0[i] = self.keyed(pair, i);
         }
-        let mut pair = |ring: &Ring, i| self.second_pair(ring, i, second);
         side_by_side! {
-            self, state, kw, ring, pair;
+            self, state, kw, ring, |i| self.second_pair(&ring, i, second);
             2/8 3/9 4/10 5/11 6/12 7/13 8/14 9/15 10/16 11/17 12/18 13/19 14/20 15/21 16/22 17/23 18/24 19/25 20/26 21/27
             22/28 23/29 24/30;
             25 26 27 28 29 30 31
@@ -152,9 +152,8 @@ impl Pairs {
     fn second_rounds(self, kw: &Keyed, known: &Known, first: u32, out: &mut Keyed) -> Streams<STREAMS> {
         let mut state = in_every_stream(packed(IV));
         let mut ring = [known.pair_8; 8];
-        let mut pair = |ring: &Ring, i| self.first_pair(ring, i, known, first, out);
         side_by_side! {
-            self, state, kw, ring, pair;
+            self, state, kw, ring, |i| self.first_pair(&ring, i, known, first, out);
             0/9 1/10 2/11 3/12 4/13 5/14 6/15 7/16 8/17 9/18 10/19 11/20 12/21 13/22 14/23 15/24 16/25 17/26 18/27 19/28
             20/29 21/30 22/31;
             23 24 25 26 27 28 29

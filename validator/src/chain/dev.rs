@@ -10,7 +10,7 @@ use bitcoin::opcodes::all::OP_RETURN;
 use bitcoin::script::Builder;
 
 use super::genesis::{self, Inscription};
-use super::{BITCOIN_SUBSIDY, ChainParams, Deployments, Difficulty, target};
+use super::{AddressPrefixes, BITCOIN_SUBSIDY, ChainParams, Deployments, Difficulty, target};
 
 /// The limit of work: 2^24 hashes a block, half a second of one CPU core.
 const LIMIT_BITS: u32 = 0x1e00_ffff;
@@ -33,6 +33,8 @@ impl ChainParams {
             magic: [0xad, 0xd1, 0xf7, 0xde],
             p2p_port: 19783,
             rpc_port: 19782,
+            addresses: AddressPrefixes::regtest(),
+            seeds: Vec::new(),
             genesis_hash: genesis.block_hash(),
             genesis,
             pow_limit: target("000000ffff000000000000000000000000000000000000000000000000000000"),

@@ -5,9 +5,11 @@ use bitcoin::hashes::Hash;
 use bitcoin::opcodes::all::OP_CHECKSIG;
 use bitcoin::script::{Builder, PushBytes};
 use bitcoin::{
-    Amount, Block, BlockHash, CompactTarget, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness,
-    absolute, transaction,
+    Amount, Block, BlockHash, CompactTarget, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxMerkleNode, TxOut,
+    Witness, absolute, transaction,
 };
+
+use super::file::Genesis;
 
 /// The first words of the block chain, in the coinbase of most genesis blocks.
 const THE_TIMES: &str = "The Times 03/Jan/2009 Chancellor on brink of second bailout for banks";
@@ -44,26 +46,53 @@ pub(super) fn pay_to_key(key: impl AsRef<PushBytes>) -> ScriptBuf {
 ///
 /// Source: Bitcoin Core, `kernel/chainparams.cpp`, `CreateGenesisBlock`.
 pub(super) fn block(inscription: Inscription, time: u32, nonce: u32, bits: u32) -> Block {
-    let text: &PushBytes = inscription.text.as_bytes().try_into().expect("an inscription is a few dozen bytes");
+    let output = TxOut { value: Amount::from_int_btc(50), script_pubkey: inscription.script };
+    let header = Header {
+        version: Version::ONE,
+        prev_blockhash: BlockHash::all_zeros(),
+        merkle_root: TxMerkleNode::all_zeros(),
+        time,
+        bits: CompactTarget::from_consensus(bits),
+        nonce,
+    };
+    assemble(header, inscribed(inscription.text).into_script(), output)
+}
+
+/// The genesis block of a chain file: as [`block`], with `rules` pushed after the text, so that the block's hash depends
+/// on every rule of its chain. `rules` is [`ChainParams::rules_hash`](super::ChainParams::rules_hash).
+pub(super) fn committed(genesis: &Genesis, rules: [u8; 32]) -> Block {
+    let output = TxOut { value: genesis.value, script_pubkey: genesis.script.clone() };
+    let header = Header {
+        version: genesis.version,
+        prev_blockhash: BlockHash::all_zeros(),
+        merkle_root: TxMerkleNode::all_zeros(),
+        time: genesis.time,
+        bits: genesis.bits,
+        nonce: genesis.nonce,
+    };
+    assemble(header, inscribed(&genesis.message).push_slice(rules).into_script(), output)
+}
+
+/// The coinbase script that begins every genesis block.
+fn inscribed(text: &str) -> Builder {
+    let text: &PushBytes = text.as_bytes().try_into().expect("a text that is bounded to a few dozen bytes");
+    // 486604799 is 0x1d00ffff, main's first bits. The four is pushed as a byte, not as OP_4.
+    Builder::new().push_int(486_604_799).push_slice([4]).push_slice(text)
+}
+
+/// The block of one coinbase, its Merkle root filled in.
+fn assemble(mut header: Header, script_sig: ScriptBuf, output: TxOut) -> Block {
     let coinbase = Transaction {
         version: transaction::Version::ONE,
         lock_time: absolute::LockTime::ZERO,
         input: vec![TxIn {
             previous_output: OutPoint::null(),
-            // 486604799 is 0x1d00ffff, main's first bits. The four is pushed as a byte, not as OP_4.
-            script_sig: Builder::new().push_int(486_604_799).push_slice([4]).push_slice(text).into_script(),
+            script_sig,
             sequence: Sequence::MAX,
             witness: Witness::new(),
         }],
-        output: vec![TxOut { value: Amount::from_int_btc(50), script_pubkey: inscription.script }],
+        output: vec![output],
     };
-    let header = Header {
-        version: Version::ONE,
-        prev_blockhash: BlockHash::all_zeros(),
-        merkle_root: coinbase.compute_txid().to_raw_hash().into(),
-        time,
-        bits: CompactTarget::from_consensus(bits),
-        nonce,
-    };
+    header.merkle_root = coinbase.compute_txid().to_raw_hash().into();
     Block { header, txdata: vec![coinbase] }
 }

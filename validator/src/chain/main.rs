@@ -1,7 +1,7 @@
 //! Bitcoin's main chain.
 
 use super::genesis::{self, Inscription};
-use super::{BITCOIN_RETARGET, BITCOIN_SUBSIDY, ChainParams, Deployments, hash, target, work};
+use super::{AddressPrefixes, BITCOIN_RETARGET, BITCOIN_SUBSIDY, ChainParams, Deployments, hash, target, work};
 use crate::rules::ScriptFlags;
 
 impl ChainParams {
@@ -14,13 +14,22 @@ impl ChainParams {
             magic: [0xf9, 0xbe, 0xb4, 0xd9],
             p2p_port: 8333,
             rpc_port: 8332,
+            addresses: AddressPrefixes::main(),
+            seeds: Vec::new(),
             genesis_hash: genesis.block_hash(),
             genesis,
             pow_limit: target("00000000ffffffffffffffffffffffffffffffffffffffffffffffffffffffff"),
             spacing: 10 * 60,
             difficulty: BITCOIN_RETARGET,
             subsidy: BITCOIN_SUBSIDY,
-            deployments: Deployments { bip34: 227_931, bip65: 388_381, bip66: 363_725, csv: 419_328, segwit: 481_824 },
+            deployments: Deployments {
+                bip34: 227_931,
+                bip65: 388_381,
+                bip66: 363_725,
+                csv: 419_328,
+                segwit: 481_824,
+                taproot: 0,
+            },
             bip34_hash: Some(hash("000000000000024b89b42a942fe0d9fea3bb44ab7bd1b19115dd6a759c0808b8")),
             bip30_repeats: vec![
                 (91_842, hash("00000000000a4d0a398161ffc163c503763b1f4360639393e0e4c8e300e0caec")),

@@ -1,24 +1,36 @@
 //! What makes one chain differ from another: everything that the rules ask about besides the blocks themselves.
 //!
 //! One file a chain, so that a chain reads as a page of facts. The values of public chains are Bitcoin Core's
-//! (`kernel/chainparams.cpp`); `dev` is Adit's own. Nothing here decides: the rules do, with these numbers.
+//! (`kernel/chainparams.cpp`); `dev` is Adit's own; [`ChainFile`] reads those that an operator describes. Nothing here
+//! decides: the rules do, with these numbers.
 
+mod addresses;
+mod challenge;
 mod dev;
+pub mod file;
 mod genesis;
+mod identity;
 mod main;
+mod peer;
+#[cfg(test)]
+mod published;
 mod regtest;
 mod signet;
 mod testnet3;
 mod testnet4;
 
 use bitcoin::{Amount, Block, BlockHash, ScriptBuf, Target, Work};
+use serde::Deserialize;
 
-pub use signet::signet_magic;
+pub use addresses::AddressPrefixes;
+pub use challenge::{ChallengeError, MAX_SIGNERS, Multisig, challenge_hash, signet_magic};
+pub use file::{ChainFile, ChainFileError};
+pub use peer::{PeerAddress, PeerAddressError};
 
 use crate::rules::ScriptFlags;
 
 /// The parameters of one chain.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChainParams {
     /// The name that `--chain` takes.
@@ -29,6 +41,10 @@ pub struct ChainParams {
     pub p2p_port: u16,
     /// The default TCP port for JSON-RPC.
     pub rpc_port: u16,
+    /// What addresses and keys begin with when they are written down.
+    pub addresses: AddressPrefixes,
+    /// Peers to ask first, from a chain file. The built-in chains name none.
+    pub seeds: Vec<PeerAddress>,
     /// The block at height 0. It is given, not checked, and its outputs are never coins.
     pub genesis: Block,
     /// The hash of `genesis`.
@@ -52,11 +68,13 @@ pub struct ChainParams {
     pub script_flag_exceptions: Vec<(BlockHash, ScriptFlags)>,
     /// The script that every block must satisfy (BIP325); `None`: anybody's proof of work will do.
     pub signet_challenge: Option<ScriptBuf>,
-    /// The least work that the best chain is known to have: a chain below it is not the one meant. For whoever chooses among
-    /// strangers' chains; the chain state itself takes any.
+    /// The least work that the best chain is known to have: a chain below it is not the one meant, or not all of it. The
+    /// chain state takes any, and reports this where [`Options::for_chain`] gave it.
+    ///
+    /// [`Options::for_chain`]: crate::chainstate::Options::for_chain
     pub minimum_chain_work: Work,
-    /// A block whose ancestors' scripts are known to be good, so that a node may skip them; the chain state skips none by
-    /// itself. `None`: check all.
+    /// A block whose ancestors' scripts are known to be good, so that a node may skip them; the chain state skips none unless
+    /// its options name a block. `None`: check all.
     pub assume_valid: Option<BlockHash>,
 }
 
@@ -109,25 +127,35 @@ impl Subsidy {
 
 /// The first height at which each soft fork's rules hold.
 ///
-/// P2SH, WITNESS and TAPROOT have no height as script flags: like Bitcoin Core, the rules apply them to every block but
-/// the exceptions in [`ChainParams::script_flag_exceptions`], because only those blocks break them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// P2SH and WITNESS have no height as script flags, and on public chains neither has TAPROOT: like Bitcoin Core, the rules
+/// apply them to every block but the exceptions in [`ChainParams::script_flag_exceptions`], because only those blocks
+/// break them. A chain file may let taproot begin later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Deployments {
     /// Height in the coinbase, block version 2.
+    #[serde(deserialize_with = "file::fields::number::<_, u32, 0, 0xffff_ffff>")]
     pub bip34: u32,
     /// OP_CHECKLOCKTIMEVERIFY, block version 4.
+    #[serde(deserialize_with = "file::fields::number::<_, u32, 0, 0xffff_ffff>")]
     pub bip65: u32,
     /// Strict DER signatures, block version 3.
+    #[serde(deserialize_with = "file::fields::number::<_, u32, 0, 0xffff_ffff>")]
     pub bip66: u32,
     /// Relative lock times (BIP68), OP_CHECKSEQUENCEVERIFY (BIP112), median time past for lock times (BIP113).
+    #[serde(deserialize_with = "file::fields::number::<_, u32, 0, 0xffff_ffff>")]
     pub csv: u32,
     /// Witness commitments (BIP141) and NULLDUMMY (BIP147).
+    #[serde(deserialize_with = "file::fields::number::<_, u32, 0, 0xffff_ffff>")]
     pub segwit: u32,
+    /// Taproot and tapscript (BIP341, BIP342) as script flags. On the public chains 0: see above.
+    #[serde(deserialize_with = "file::fields::number::<_, u32, 0, 0xffff_ffff>")]
+    pub taproot: u32,
 }
 
 impl Deployments {
     /// Every soft fork from the first block on.
-    const FROM_BLOCK_1: Deployments = Deployments { bip34: 1, bip65: 1, bip66: 1, csv: 1, segwit: 1 };
+    pub const FROM_BLOCK_1: Deployments = Deployments { bip34: 1, bip65: 1, bip66: 1, csv: 1, segwit: 1, taproot: 1 };
 }
 
 /// A name that no built-in chain has.

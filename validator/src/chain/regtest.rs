@@ -3,7 +3,7 @@
 use bitcoin::{Amount, Work};
 
 use super::genesis::{self, Inscription};
-use super::{ChainParams, Deployments, Difficulty, Subsidy, target};
+use super::{AddressPrefixes, ChainParams, Deployments, Difficulty, Subsidy, target};
 
 impl ChainParams {
     /// Bitcoin's regression-test chain.
@@ -15,6 +15,8 @@ impl ChainParams {
             magic: [0xfa, 0xbf, 0xb5, 0xda],
             p2p_port: 18444,
             rpc_port: 18443,
+            addresses: AddressPrefixes::regtest(),
+            seeds: Vec::new(),
             genesis_hash: genesis.block_hash(),
             genesis,
             pow_limit: target("7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"),

@@ -1,23 +1,14 @@
 //! The public signet (BIP325): a test chain whose blocks one of two keys must sign.
 
-use bitcoin::hashes::{Hash, sha256d};
-use bitcoin::{Script, ScriptBuf, consensus};
+use bitcoin::ScriptBuf;
 
+use super::challenge::signet_magic;
 use super::genesis::{self, Inscription};
-use super::{BITCOIN_RETARGET, BITCOIN_SUBSIDY, ChainParams, Deployments, hash, target, work};
+use super::{AddressPrefixes, BITCOIN_RETARGET, BITCOIN_SUBSIDY, ChainParams, Deployments, hash, target, work};
 
 /// One signature of two: OP_1, two compressed keys, OP_2, OP_CHECKMULTISIG.
 const CHALLENGE: &str = "512103ad5e0edad18cb1f0fc0d28a3d4f1f3e445640337489abb10404f2d1e086be430\
                          210359ef5021964fe22d6f8e05b2463c9540ce96883fe3b278760f048f5189f2e6c452ae";
-
-/// The magic of a signet: the first four bytes of the double hash of its challenge, length first.
-///
-/// Source: BIP325, "Message Start".
-#[must_use]
-pub fn signet_magic(challenge: &Script) -> [u8; 4] {
-    let digest = sha256d::Hash::hash(&consensus::serialize(challenge)).to_byte_array();
-    [digest[0], digest[1], digest[2], digest[3]]
-}
 
 impl ChainParams {
     /// The public signet.
@@ -30,6 +21,8 @@ impl ChainParams {
             magic: signet_magic(&challenge),
             p2p_port: 38333,
             rpc_port: 38332,
+            addresses: AddressPrefixes::test(),
+            seeds: Vec::new(),
             genesis_hash: genesis.block_hash(),
             genesis,
             pow_limit: target("00000377ae000000000000000000000000000000000000000000000000000000"),
@@ -45,17 +38,5 @@ impl ChainParams {
             // Height 293,175.
             assume_valid: Some(hash("00000008414aab61092ef93f1aacc54cf9e9f16af29ddad493b908a01ff5c329")),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The published magic of the public signet, BIP325.
-    #[test]
-    fn the_magic_follows_from_the_challenge() {
-        assert_eq!(ChainParams::signet().magic, [0x0a, 0x03, 0xcf, 0x40]);
-        assert_ne!(signet_magic(Script::from_bytes(&[0x51])), ChainParams::signet().magic);
     }
 }

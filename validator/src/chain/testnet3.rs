@@ -1,7 +1,7 @@
 //! Bitcoin's third test chain, kept because much recorded data comes from it.
 
 use super::genesis::{self, Inscription};
-use super::{BITCOIN_SUBSIDY, ChainParams, Deployments, Difficulty, hash, target, work};
+use super::{AddressPrefixes, BITCOIN_SUBSIDY, ChainParams, Deployments, Difficulty, hash, target, work};
 use crate::rules::ScriptFlags;
 
 impl ChainParams {
@@ -14,6 +14,8 @@ impl ChainParams {
             magic: [0x0b, 0x11, 0x09, 0x07],
             p2p_port: 18333,
             rpc_port: 18332,
+            addresses: AddressPrefixes::test(),
+            seeds: Vec::new(),
             genesis_hash: genesis.block_hash(),
             genesis,
             pow_limit: target("00000000ffffffffffffffffffffffffffffffffffffffffffffffffffffffff"),
@@ -25,7 +27,14 @@ impl ChainParams {
                 no_retargeting: false,
             },
             subsidy: BITCOIN_SUBSIDY,
-            deployments: Deployments { bip34: 21_111, bip65: 581_885, bip66: 330_776, csv: 770_112, segwit: 834_624 },
+            deployments: Deployments {
+                bip34: 21_111,
+                bip65: 581_885,
+                bip66: 330_776,
+                csv: 770_112,
+                segwit: 834_624,
+                taproot: 0,
+            },
             bip34_hash: Some(hash("0000000023b3a96d3484e5abb3755c413e7d41500f8e2a5c3f0dd01299cd8ef8")),
             bip30_repeats: Vec::new(),
             script_flag_exceptions: vec![

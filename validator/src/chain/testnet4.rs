@@ -1,7 +1,7 @@
 //! Bitcoin's fourth test chain (BIP94).
 
 use super::genesis::{self, Inscription, pay_to_key};
-use super::{BITCOIN_SUBSIDY, ChainParams, Deployments, Difficulty, hash, target, work};
+use super::{AddressPrefixes, BITCOIN_SUBSIDY, ChainParams, Deployments, Difficulty, hash, target, work};
 
 /// What the genesis coinbase says: a date and the hash of a block of main, so that nobody can have started earlier.
 const TEXT: &str = "03/May/2024 000000000000000000001ebd58c244970b3aa9d783bb001011fbe8ea8e98e00e";
@@ -17,6 +17,8 @@ impl ChainParams {
             magic: [0x1c, 0x16, 0x3f, 0x28],
             p2p_port: 48333,
             rpc_port: 48332,
+            addresses: AddressPrefixes::test(),
+            seeds: Vec::new(),
             genesis_hash: genesis.block_hash(),
             genesis,
             pow_limit: target("00000000ffffffffffffffffffffffffffffffffffffffffffffffffffffffff"),

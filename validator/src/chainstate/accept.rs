@@ -168,7 +168,9 @@ impl ChainState {
         if let Some(first) = known.and_then(|id| self.first_failed(id)) {
             return Ok(Step::Ended(BlockOutcome::KnownInvalid { first }));
         }
-        if known.is_some_and(|id| self.tree.entry(id).location.is_some()) || self.orphans.contains(&hash) {
+        // A pruned block of the active chain is not wanted back.
+        let is_here = |id: EntryId| self.tree.entry(id).location.is_some() || self.is_active(id);
+        if known.is_some_and(is_here) || self.orphans.contains(&hash) {
             return Ok(Step::Ended(BlockOutcome::Duplicate));
         }
         let parent = self.tree.lookup(&header.prev_blockhash);
@@ -217,17 +219,21 @@ impl ChainState {
 
     /// Commits if the policy wants it, and tells the events.
     pub(super) fn finish(&mut self) -> Result<(), StoreError> {
-        if self.options.commit == CommitPolicy::EveryBlock {
+        if self.options.commit == CommitPolicy::EveryBlock || self.is_full() || !self.files_to_prune().is_empty() {
             self.flush()?;
-        } else {
-            self.commit_if_full()?;
         }
+        self.publish()?;
         self.events.tell();
         Ok(())
     }
 
-    /// Commits if the coin cache is over its limit.
+    fn is_full(&self) -> bool {
+        self.store.is_durable() && self.coins.memory() > self.options.coin_cache_bytes
+    }
+
+    /// Commits on the way from one tip to another if the coin cache is over its limit. Nothing is pruned and nothing
+    /// shown to readers before the way is done: it may have to be gone back.
     pub(super) fn commit_if_full(&mut self) -> Result<(), StoreError> {
-        if self.coins.memory() > self.options.coin_cache_bytes { self.flush() } else { Ok(()) }
+        if self.is_full() { self.commit() } else { Ok(()) }
     }
 }

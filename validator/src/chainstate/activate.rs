@@ -21,6 +21,7 @@ impl ChainState {
         let mut failures = Vec::new();
         while let Some(best) = self.candidates.best().filter(|best| *best != self.tip_id()) {
             let fork = self.tree.fork_point(self.tip_id(), best);
+            self.check_way_back(fork, best)?;
             while self.tip_id() != fork {
                 self.disconnect_tip()?;
                 self.commit_if_full()?;
@@ -33,12 +34,28 @@ impl ChainState {
                 self.commit_if_full()?;
             }
         }
-        self.candidates.settle(&self.tree, self.tip_id());
+        self.settle();
         if self.tip_id() != before {
             let tip = self.tip();
             self.events.push(Event::TipChanged { hash: tip.hash, height: tip.height });
         }
         Ok(failures)
+    }
+
+    /// Checks that everything is kept that taking the active chain back to `fork` needs, before any of it is taken back.
+    /// `best` is where the way leads on to, for the message.
+    pub(super) fn check_way_back(&self, fork: EntryId, best: EntryId) -> Result<(), StoreError> {
+        let first = self.tree.entry(fork).height as usize + 1;
+        let pruned = self.active.get(first..).unwrap_or_default().iter().rev().map(|id| self.tree.entry(*id));
+        match pruned.into_iter().find(|entry| entry.is_pruned()) {
+            None => Ok(()),
+            Some(pruned) => Err(StoreError::TooDeep {
+                tip: self.tip().height,
+                fork: self.tree.entry(fork).height,
+                to: self.tree.entry(best).hash,
+                pruned: pruned.height,
+            }),
+        }
     }
 
     fn fail(&mut self, id: EntryId, error: RuleError) -> InvalidBlock {
@@ -50,6 +67,14 @@ impl ChainState {
         invalid
     }
 
+    /// Forgets the candidates below the tip, unless the tip itself is known to be invalid and must be left for one of
+    /// them.
+    pub(super) fn settle(&mut self) {
+        if !self.tip().is_failed() {
+            self.candidates.settle(&self.tree, self.tip_id());
+        }
+    }
+
     /// Connects a child of the tip. `Some`: it breaks this rule, and nothing changed.
     fn connect(&mut self, id: EntryId) -> Result<Option<RuleError>, StoreError> {
         let parent = self.tip_id();
@@ -58,10 +83,12 @@ impl ChainState {
             Some(block) => block,
             None => self.read_block(self.tree.entry(id))?,
         };
+        let mut checks = self.options.connect;
+        checks.check_scripts &= !self.is_assumed_valid(id);
         self.coins.begin();
         let ancestry = self.tree.chain(parent);
         let mut view = self.coins.view(&*self.store);
-        let connected = rules::connect_block(&self.params, &ancestry, &block, &mut view, self.options.connect);
+        let connected = rules::connect_block(&self.params, &ancestry, &block, &mut view, checks);
         let kept = match connected {
             Ok(connected) => self.keep_undo(id, &connected.undo).map(|()| None),
             Err(ConnectError::Rule(error)) => Ok(Some(error)),

@@ -7,17 +7,21 @@
 
 mod accept;
 mod activate;
+mod assume_valid;
 mod candidates;
 mod events;
 mod next_block;
+mod orders;
 mod orphans;
+mod prune;
+mod reader;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 
 use bitcoin::consensus::serialize;
-use bitcoin::{BlockHash, OutPoint};
+use bitcoin::{BlockHash, OutPoint, Work};
 
 use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
@@ -26,13 +30,17 @@ use crate::coins::cache::CoinCache;
 use crate::coins::statistics::{CoinCounter, CoinStatistics};
 use crate::headers::tree::{Entry, EntryId, HeaderTree, Validity};
 use crate::rules::ConnectOptions;
+use crate::store::files::MAX_BLOCK_FILE_BYTES;
 use crate::store::folder::{Contents, FolderStore};
 use crate::store::memory::MemoryStore;
-use crate::store::{Backing, Commit, Identity, StoreError};
+use crate::store::{Backing, Commit, Identity, StoreError, decode_stored};
 
 pub use accept::{BlockOutcome, HeaderOutcome, InvalidBlock};
 pub use events::Event;
 pub use next_block::NextBlock;
+pub use orders::OrderOutcome;
+pub use prune::MIN_BLOCKS_TO_KEEP;
+pub use reader::{Reader, Snapshot};
 
 use candidates::Candidates;
 use events::Events;
@@ -56,21 +64,47 @@ pub struct Options {
     /// The most that the coin cache may occupy after a block, in bytes. One block may go over it, and while a commit is
     /// written its changes exist twice.
     pub coin_cache_bytes: usize,
-    /// The most that blocks without a parent may occupy, in bytes.
+    /// The most that blocks without a parent may occupy, in bytes, decoded.
     pub orphan_bytes: usize,
+    /// How many bytes of block and undo files to keep to by deleting the oldest, of which [`MIN_BLOCKS_TO_KEEP`] blocks
+    /// below the tip are kept however long they are. `None`: everything is kept.
+    pub prune_bytes: Option<u64>,
+    /// Keeps the blocks from this height on, whatever `prune_bytes` says, for someone who has not read them yet, such as
+    /// an index: Core's prune lock. [`ChainState::keep_blocks_from`] moves it.
+    pub keep_blocks_from: Option<u32>,
+    /// The longest a block file may get, in bytes. With pruning, files go as wholes.
+    pub block_file_bytes: u32,
     /// What is checked as a block connects.
     pub connect: ConnectOptions,
+    /// A block whose ancestors' scripts are taken to be good, once its header is known and deep enough under the best one.
+    /// `None`: all scripts are run.
+    pub assume_valid: Option<BlockHash>,
+    /// The least work that the chain is known to have. With less work among the headers nothing is assumed valid.
+    pub minimum_chain_work: Work,
 }
 
 impl Default for Options {
-    /// A commit every block, 450 MiB of coins (Core's `-dbcache`), 64 MiB of orphans.
+    /// A commit every block, 450 MiB of coins (Core's `-dbcache`), 64 MiB of orphans, every block kept; everything is checked.
     fn default() -> Self {
         Self {
             commit: CommitPolicy::EveryBlock,
             coin_cache_bytes: 450 << 20,
             orphan_bytes: 64 << 20,
+            prune_bytes: None,
+            keep_blocks_from: None,
+            block_file_bytes: MAX_BLOCK_FILE_BYTES,
             connect: ConnectOptions::default(),
+            assume_valid: None,
+            minimum_chain_work: Work::from_be_bytes([0; 32]),
         }
+    }
+}
+
+impl Options {
+    /// The defaults, with what `params` know of their chain: its assumed-valid block and its minimum work.
+    #[must_use]
+    pub fn for_chain(params: &ChainParams) -> Self {
+        Self { assume_valid: params.assume_valid, minimum_chain_work: params.minimum_chain_work, ..Self::default() }
     }
 }
 
@@ -91,6 +125,10 @@ pub struct ChainState {
     durable_tip: EntryId,
     /// Blocks that came in the running call, which need not be read back to be connected.
     at_hand: HashMap<EntryId, DecodedBlock>,
+    /// Where snapshots go, once somebody has asked for them.
+    reader: Option<Reader>,
+    /// There was a commit since the last snapshot.
+    unpublished: bool,
 }
 
 impl ChainState {
@@ -139,7 +177,10 @@ impl ChainState {
             changed: BTreeSet::new(),
             durable_tip: EntryId::GENESIS,
             at_hand: HashMap::new(),
+            reader: None,
+            unpublished: false,
         };
+        state.store.limit_files(state.options.block_file_bytes);
         match contents.tip {
             Some(tip) => state.load(contents, &tip)?,
             None => state.begin_with_genesis()?,
@@ -173,7 +214,7 @@ impl ChainState {
                 return Err(damaged(&record.hash, "it is not at its parent's height plus one"));
             }
             entry.location = record.location;
-            if !entry.is_failed() {
+            if !entry.is_failed() || record.validity == Validity::Failed {
                 entry.validity = record.validity;
             }
         }
@@ -189,7 +230,7 @@ impl ChainState {
                 self.candidates.add(&self.tree, id);
             }
         }
-        self.candidates.settle(&self.tree, tip);
+        self.settle();
         Ok(())
     }
 
@@ -242,9 +283,10 @@ impl ChainState {
     /// A block of the store, active or not; `None`: it is not there.
     ///
     /// # Errors
-    /// It cannot be read, is damaged, or is no longer kept.
+    /// It was pruned, cannot be read, or is damaged.
     pub fn block(&self, hash: &BlockHash) -> Result<Option<DecodedBlock>, StoreError> {
         match self.tree.lookup(hash).map(|id| self.tree.entry(id)) {
+            Some(entry) if entry.is_pruned() => Err(StoreError::Pruned { hash: entry.hash, height: entry.height }),
             Some(entry) if entry.location.is_some() => self.read_block(entry).map(Some),
             _ => Ok(None),
         }
@@ -252,15 +294,7 @@ impl ChainState {
 
     /// Reads a block back and holds it against its hash.
     fn read_block(&self, entry: &Entry) -> Result<DecodedBlock, StoreError> {
-        let block = DecodedBlock::decode(self.store.read_block(entry)?);
-        let block = block.map_err(|error| self.store.damaged_block(entry, error.to_string()))?;
-        if block.hash() != entry.hash {
-            return Err(self.store.damaged_block(entry, format!("a block {}, wanted {}", block.hash(), entry.hash)));
-        }
-        if !block.block().check_merkle_root() {
-            return Err(self.store.damaged_block(entry, "the transactions are not those of the header".to_owned()));
-        }
-        Ok(block)
+        decode_stored(entry, self.store.read_block(entry)?).map_err(|what| self.store.damaged_block(entry, what))
     }
 
     /// The unspent coin at `outpoint`.
@@ -307,18 +341,38 @@ impl ChainState {
     /// # Errors
     /// A write failed. The store then takes no more; opened anew it has this state or the last durable one.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        if !self.store.is_durable() || (self.changed.is_empty() && self.durable_tip == self.tip_id()) {
+        if !self.store.is_durable() {
             return Ok(());
         }
+        let prunable = self.files_to_prune();
+        if !prunable.is_empty() {
+            self.forget_files(&prunable);
+            self.store.prune(&prunable)?;
+        }
+        if !self.is_durable() || !prunable.is_empty() {
+            self.commit()?;
+        }
+        self.publish()
+    }
+
+    /// Whether the last commit holds everything.
+    fn is_durable(&self) -> bool {
+        self.changed.is_empty() && self.durable_tip == self.tip_id()
+    }
+
+    /// One commit at the boundary of a block, which may lie in the middle of a reorganisation.
+    fn commit(&mut self) -> Result<(), StoreError> {
         let entries = self.changed.iter().map(|id| self.tree.entry(*id)).collect();
         self.store.commit(&Commit { coins: &self.coins, entries, tip: self.tip().hash })?;
         self.coins.written(self.options.coin_cache_bytes);
         self.changed.clear();
         self.durable_tip = self.tip_id();
+        self.unpublished = true;
         Ok(())
     }
 
-    /// Makes the present state durable and releases the folder. Dropping a chain state releases it without a commit.
+    /// Makes the present state durable and releases the folder, once readers and their snapshots are gone too. Dropping a
+    /// chain state releases it without a commit.
     ///
     /// # Errors
     /// As [`Self::flush`].

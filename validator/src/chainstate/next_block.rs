@@ -3,6 +3,8 @@
 use bitcoin::{Amount, BlockHash, CompactTarget};
 
 use super::ChainState;
+use crate::chain::ChainParams;
+use crate::headers::tree::{EntryId, HeaderTree};
 use crate::rules;
 
 /// The facts for a block on top of the tip.
@@ -23,20 +25,26 @@ pub struct NextBlock {
     pub subsidy: Amount,
 }
 
+impl NextBlock {
+    pub(super) fn on(params: &ChainParams, tree: &HeaderTree, tip: EntryId, time: u32) -> Self {
+        let entry = tree.entry(tip);
+        let height = entry.height + 1;
+        Self {
+            height,
+            previous: entry.hash,
+            bits: rules::next_work_required(params, &tree.chain(tip), time),
+            median_time_past: entry.median_time_past,
+            minimum_time: entry.median_time_past.saturating_add(1),
+            subsidy: params.subsidy.at(height),
+        }
+    }
+}
+
 impl ChainState {
     /// The facts for a block on top of the tip whose header has the time `time`, in seconds since 1970. On some chains
     /// the target depends on it.
     #[must_use]
     pub fn next_block(&self, time: u32) -> NextBlock {
-        let tip = self.tip();
-        let height = tip.height + 1;
-        NextBlock {
-            height,
-            previous: tip.hash,
-            bits: rules::next_work_required(&self.params, &self.tree.chain(self.tip_id()), time),
-            median_time_past: tip.median_time_past,
-            minimum_time: tip.median_time_past.saturating_add(1),
-            subsidy: self.params.subsidy.at(height),
-        }
+        NextBlock::on(&self.params, &self.tree, self.tip_id(), time)
     }
 }

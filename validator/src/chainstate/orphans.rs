@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bitcoin::BlockHash;
+use bitcoin::{BlockHash, Transaction, TxIn, TxOut};
 
 use crate::block::DecodedBlock;
 
@@ -18,7 +18,7 @@ pub(super) struct Orphans {
 }
 
 impl Orphans {
-    /// An empty pool for at most `limit` bytes of blocks as they are sent.
+    /// An empty pool for at most `limit` bytes of blocks, as [`memory`] counts them, and so for a number of them too.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             by_arrival: BTreeMap::new(),
@@ -43,7 +43,7 @@ impl Orphans {
         if self.contains(&block.hash()) {
             return;
         }
-        self.bytes += block.raw().len();
+        self.bytes += memory(&block);
         self.arrivals.insert(block.hash(), self.next);
         self.by_parent.entry(block.header().prev_blockhash).or_default().push(self.next);
         self.by_arrival.insert(self.next, block);
@@ -74,8 +74,26 @@ impl Orphans {
 
     fn forget(&mut self, block: &DecodedBlock) {
         self.arrivals.remove(&block.hash());
-        self.bytes -= block.raw().len();
+        self.bytes -= memory(block);
     }
+}
+
+/// About what a block and its places in the pool occupy, in bytes. A block of many small inputs is several times as long
+/// decoded as it was when it was sent, and one of a hundred bytes is not free.
+fn memory(block: &DecodedBlock) -> usize {
+    /// Ids and offsets of a transaction, which are kept beside it.
+    const IDS: usize = 120;
+    /// Allocations of a script or a witness, beside their bytes.
+    const HEAP: usize = 16;
+    /// Entries of the three tables.
+    const PLACES: usize = 400;
+    let transactions = block.transactions().iter().map(|transaction| {
+        let inputs = transaction.input.len() * (size_of::<TxIn>() + 2 * HEAP);
+        let outputs = transaction.output.len() * (size_of::<TxOut>() + HEAP);
+        size_of::<Transaction>() + IDS + inputs + outputs
+    });
+    // The bytes as they were sent are kept, and scripts and witnesses a second time.
+    PLACES + size_of::<DecodedBlock>() + 2 * block.raw().len() + transactions.sum::<usize>()
 }
 
 #[cfg(test)]
@@ -110,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_first_and_nothing_leaks() {
-        let size = block(0, 0).raw().len();
+        let size = memory(&block(0, 0));
         let mut orphans = Orphans::new(3 * size);
         for nonce in 0..10 {
             orphans.insert(block(nonce as u8 % 2, nonce));

@@ -5,10 +5,9 @@
 //! changes it in place and keeps a journal of what it replaced, so that a block that turns out invalid is taken back,
 //! and one that is valid costs one table access a change instead of two.
 
-use std::collections::HashMap;
-
 use bitcoin::OutPoint;
 
+use super::table::Table;
 use super::{Coin, CoinView};
 use crate::store::StoreError;
 
@@ -45,7 +44,7 @@ impl Slot {
 /// Coins and changes over a [`CoinSource`].
 #[derive(Debug, Default)]
 pub struct CoinCache {
-    slots: HashMap<OutPoint, Slot>,
+    slots: Table<Slot>,
     script_bytes: usize,
     dirty: usize,
     /// Every outpoint that became dirty since the last commit, some more than once, some not dirty any more. A commit
@@ -59,10 +58,7 @@ impl CoinCache {
     /// Bytes that the cache occupies: its whole table, used or not, and the scripts as the allocator rounds them.
     #[must_use]
     pub fn memory(&self) -> usize {
-        // The standard table fills seven of eight buckets, and keeps one byte of control a bucket.
-        let buckets = (self.slots.capacity() * 8).div_ceil(7);
-        let touched = self.touched.capacity() * size_of::<OutPoint>();
-        buckets * (size_of::<(OutPoint, Slot)>() + 1) + self.script_bytes + touched
+        self.slots.memory() + self.script_bytes + self.touched.capacity() * size_of::<OutPoint>()
     }
 
     /// How many coins and removals are not written yet.
@@ -174,7 +170,7 @@ pub struct CachedCoins<'a> {
 impl CachedCoins<'_> {
     /// Brings the coin into the cache if it is not there.
     fn fetch(&mut self, outpoint: &OutPoint) -> Result<Option<&Slot>, StoreError> {
-        if !self.cache.slots.contains_key(outpoint) {
+        if self.cache.slots.get(outpoint).is_none() {
             let Some(coin) = self.source.load_coin(outpoint)? else { return Ok(None) };
             // Not a change: the set is the same, so the journal does not hold it.
             self.cache.replace(*outpoint, Some(Slot { coin: Some(coin), dirty: false, fresh: false }));
@@ -373,10 +369,10 @@ mod tests {
                         cache.begin();
                     }
                 }
-                let counted: usize = cache.slots.values().map(Slot::script_bytes).sum();
+                let counted: usize = cache.slots.iter().map(|(_, slot)| slot.script_bytes()).sum();
                 prop_assert_eq!(cache.script_bytes, counted);
                 prop_assert_eq!(cache.dirty(), cache.changes().count());
-                prop_assert_eq!(cache.dirty(), cache.slots.values().filter(|slot| slot.dirty).count());
+                prop_assert_eq!(cache.dirty(), cache.slots.iter().filter(|(_, slot)| slot.dirty).count());
             }
         }
     }

@@ -6,6 +6,8 @@ pub mod muhash;
 pub mod statistics;
 pub mod undo;
 
+mod table;
+
 use std::convert::Infallible;
 
 use bitcoin::{OutPoint, Script, TxOut};

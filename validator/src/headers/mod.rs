@@ -1,5 +1,6 @@
 //! Headers and their ancestors.
 
+mod shared;
 pub mod tree;
 
 use bitcoin::block::Header;

@@ -2,14 +2,14 @@
 //!
 //! An arena indexed by number, parents before children: links are four bytes, walking an ancestor costs no hashing, and
 //! nothing is ever removed, so that a branch that failed is remembered. Each entry also points at one far ancestor
-//! (Core's `pskip`), which makes any ancestor a matter of some dozen steps.
-
-use std::collections::HashMap;
+//! (Core's `pskip`), which makes any ancestor a matter of some dozen steps. A clone shares what has not changed since, so
+//! that readers can keep the tree of one moment.
 
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, CompactTarget, Work};
 
 use super::Ancestry;
+use super::shared::{SharedList, SharedMap};
 
 /// Names an entry of one [`HeaderTree`]. Numbers grow as headers come, so a parent's is below its children's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,7 +51,7 @@ pub struct BlockLocation {
 pub enum Validity {
     /// No broken rule is known.
     Open,
-    /// Every rule was checked and kept.
+    /// Every rule was checked and kept; of an assumed-valid block every rule but its scripts.
     Connected,
     /// The block itself breaks a rule.
     Failed,
@@ -87,13 +87,19 @@ impl Entry {
     pub const fn is_failed(&self) -> bool {
         matches!(self.validity, Validity::Failed | Validity::AncestorFailed)
     }
+
+    /// Whether the block was here, kept every rule, and was deleted since to save space.
+    #[must_use]
+    pub const fn is_pruned(&self) -> bool {
+        matches!(self.validity, Validity::Connected) && self.location.is_none()
+    }
 }
 
 /// All headers, from one genesis block.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HeaderTree {
-    entries: Vec<Entry>,
-    by_hash: HashMap<BlockHash, EntryId>,
+    entries: SharedList<Entry>,
+    by_hash: SharedMap<EntryId>,
     best: EntryId,
     /// The work of one block at the bits that came last. Bits change seldom, and the division is the dearest part of an
     /// insertion.
@@ -117,12 +123,9 @@ impl HeaderTree {
             location: None,
             skip: EntryId::GENESIS,
         };
-        Self {
-            entries: vec![entry],
-            by_hash: HashMap::from([(hash, EntryId::GENESIS)]),
-            best: EntryId::GENESIS,
-            last_work: (genesis.bits, work),
-        }
+        let mut by_hash = SharedMap::new();
+        by_hash.insert(hash, EntryId::GENESIS);
+        Self { entries: SharedList::of(entry), by_hash, best: EntryId::GENESIS, last_work: (genesis.bits, work) }
     }
 
     /// Puts a header under its parent and returns its entry, the one that is there if it was known. `None`: the parent
@@ -192,11 +195,11 @@ impl HeaderTree {
     /// If `id` came from a larger tree.
     #[must_use]
     pub fn entry(&self, id: EntryId) -> &Entry {
-        &self.entries[id.index()]
+        self.entries.get(id.index())
     }
 
     pub(crate) fn entry_mut(&mut self, id: EntryId) -> &mut Entry {
-        &mut self.entries[id.index()]
+        self.entries.get_mut(id.index())
     }
 
     /// How many headers there are, genesis included.
@@ -281,35 +284,63 @@ impl HeaderTree {
     /// Remembers that a block breaks a rule, and so all that is built on it.
     pub fn mark_failed(&mut self, id: EntryId) {
         self.entry_mut(id).validity = Validity::Failed;
-        // Children have larger numbers than their parents, so one pass upwards reaches every descendant.
-        for index in id.index() + 1..self.entries.len() {
-            let inherits = self.entries[index].parent.is_some_and(|parent| self.entry(parent).is_failed());
-            if inherits && self.entries[index].validity != Validity::Failed {
-                self.entries[index].validity = Validity::AncestorFailed;
-            }
-        }
-        self.find_best_header();
-    }
-
-    /// Finds [`Self::best_header`] anew where the one that was best is now known to be invalid.
-    pub(crate) fn find_best_header(&mut self) {
+        self.inherit_failures(id);
         if self.entry(self.best).is_failed() {
-            let open = self.ids().filter(|id| !self.entry(*id).is_failed());
-            self.best = open.rev().max_by_key(|id| self.entry(*id).chain_work).unwrap_or(EntryId::GENESIS);
+            self.find_best_header();
         }
     }
 
-    /// The first bad block under `id`, itself included, if there is one.
+    /// Forgets that `id`, an ancestor or a descendant of it breaks a rule, and returns those that were held to do so
+    /// themselves. They count as unchecked from now on.
+    pub fn clear_failed(&mut self, id: EntryId) -> Vec<EntryId> {
+        let height = self.entry(id).height;
+        let related = |other: EntryId| match self.entry(other).height {
+            above if above > height => self.ancestor(other, height) == id,
+            below => self.ancestor(id, below) == other,
+        };
+        let failed = self.ids().filter(|other| self.entry(*other).validity == Validity::Failed);
+        let cleared: Vec<EntryId> = failed.filter(|other| related(*other)).collect();
+        for id in &cleared {
+            self.entry_mut(*id).validity = Validity::Open;
+        }
+        self.inherit_failures(EntryId::GENESIS);
+        self.find_best_header();
+        cleared
+    }
+
+    /// Gives every entry above `from` the mark that follows from its parent's, where it has none of its own. Children
+    /// have larger numbers than their parents, so that one pass upwards reaches every descendant.
+    fn inherit_failures(&mut self, from: EntryId) {
+        for id in self.ids().skip(from.index() + 1) {
+            let entry = self.entry(id);
+            let inherits = entry.parent.is_some_and(|parent| self.entry(parent).is_failed());
+            let inherited = match (entry.validity, inherits) {
+                (Validity::Open | Validity::Connected, true) => Validity::AncestorFailed,
+                (Validity::AncestorFailed, false) => Validity::Open,
+                _ => continue,
+            };
+            self.entry_mut(id).validity = inherited;
+        }
+    }
+
+    /// Finds [`Self::best_header`] anew, after marks have changed.
+    pub(crate) fn find_best_header(&mut self) {
+        let open = self.ids().filter(|id| !self.entry(*id).is_failed());
+        self.best = open.rev().max_by_key(|id| self.entry(*id).chain_work).unwrap_or(EntryId::GENESIS);
+    }
+
+    /// The first bad block under `id`, itself included, if there is one: the lowest of them.
     #[must_use]
     pub fn first_failed(&self, id: EntryId) -> Option<EntryId> {
-        let mut at = id;
-        loop {
-            match self.entry(at).validity {
-                Validity::Failed => return Some(at),
-                Validity::AncestorFailed => at = self.entry(at).parent?,
-                Validity::Open | Validity::Connected => return None,
+        let (mut first, mut at) = (None, Some(id));
+        while let Some(id) = at.filter(|id| self.entry(*id).is_failed()) {
+            let entry = self.entry(id);
+            if entry.validity == Validity::Failed {
+                first = Some(id);
             }
+            at = entry.parent;
         }
+        first
     }
 }
 
@@ -409,6 +440,35 @@ mod tests {
         assert_eq!(tree.first_failed(later), Some(bad));
         assert_eq!(tree.first_failed(good), None);
         assert_eq!(tree.best_header(), good);
+    }
+
+    #[test]
+    fn marks_are_taken_back_along_one_line_and_stay_elsewhere() {
+        let mut tree = HeaderTree::new(genesis());
+        let base = grow(&mut tree, EntryId::GENESIS, 2, 0, EASY);
+        let fork = grow(&mut tree, base, 2, 0, EASY);
+        let left = grow(&mut tree, fork, 3, 1, EASY);
+        let right = grow(&mut tree, fork, 4, 2, EASY);
+        let left_start = tree.ancestor(left, 5);
+        let right_start = tree.ancestor(right, 5);
+        let kept = tree.clone();
+        for id in [left_start, right_start, base, left] {
+            tree.mark_failed(id);
+        }
+        assert_eq!(tree.best_header(), tree.entry(base).parent.unwrap());
+        assert_eq!((tree.first_failed(left), tree.first_failed(fork)), (Some(base), Some(base)));
+
+        // Along the left branch, up and down. The right one keeps its own mark.
+        assert_eq!(tree.clear_failed(left_start), [base, left_start, left]);
+        assert_eq!((tree.best_header(), tree.first_failed(left)), (left, None));
+        assert_eq!(
+            (tree.entry(right).validity, tree.first_failed(right)),
+            (Validity::AncestorFailed, Some(right_start))
+        );
+        assert_eq!(tree.clear_failed(right), [right_start]);
+        assert_eq!(tree.best_header(), right);
+        assert!(tree.ids().all(|id| tree.entry(id).validity == kept.entry(id).validity));
+        assert_eq!(tree.clear_failed(fork), []);
     }
 
     #[test]

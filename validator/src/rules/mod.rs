@@ -38,6 +38,7 @@ pub use context::validate_block_in_context;
 pub use difficulty::next_work_required;
 pub use error::{RuleError, SignetFault, TargetFault};
 pub use header::{MAX_FUTURE_BLOCK_TIME, validate_header_in_context, validate_header_in_isolation};
+pub(crate) use pow::takes_longer;
 pub use pow::target_from_bits;
 pub use script_flags::{ScriptFlags, script_flags};
 pub use signet::{SignetTransactions, signet_transactions};

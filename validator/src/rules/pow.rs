@@ -1,6 +1,6 @@
 //! Proof of work: what target a header claims, and whether its hash meets it.
 
-use bitcoin::{BlockHash, CompactTarget, Target};
+use bitcoin::{BlockHash, CompactTarget, Target, Work};
 
 use super::error::{RuleError, TargetFault};
 use super::uint256::Uint256;
@@ -30,6 +30,17 @@ pub fn target_from_bits(bits: CompactTarget, limit: Target) -> Result<Target, Ru
 /// Source: Bitcoin Core, `pow.cpp`, `CheckProofOfWorkImpl`.
 pub(super) fn check_proof_of_work(hash: BlockHash, target: Target) -> Result<(), RuleError> {
     if target.is_met_by(hash) { Ok(()) } else { Err(RuleError::HighHash { hash, target }) }
+}
+
+/// Whether `work` takes longer than `seconds` at the rate of one block of `block` work each `spacing` seconds.
+///
+/// Source: Bitcoin Core, `chain.cpp`, `GetBlockProofEquivalentTime`, whose whole seconds are compared. Core's product is
+/// modulo 2^256; here it is exact.
+pub(crate) fn takes_longer(work: Work, block: Work, spacing: u32, seconds: u32) -> bool {
+    // floor(work * spacing / block) > seconds, without the division.
+    let (low, high) = Uint256::from(work).mul_wide(u64::from(spacing));
+    let (least_low, least_high) = Uint256::from(block).mul_wide(u64::from(seconds) + 1);
+    (high, low) >= (least_high, least_low)
 }
 
 #[cfg(test)]
@@ -77,5 +88,27 @@ mod tests {
         bytes[31] = 0x80;
         let hash = BlockHash::from_byte_array(bytes);
         assert_eq!(check_proof_of_work(hash, target), Err(RuleError::HighHash { hash, target }));
+    }
+
+    #[test]
+    fn equivalent_time_is_work_at_the_rate_of_a_block() {
+        let work = |n: u64| {
+            let mut bytes = [0; 32];
+            bytes[24..].copy_from_slice(&n.to_be_bytes());
+            Work::from_be_bytes(bytes)
+        };
+        // 2,016 blocks of 600 seconds are two weeks, and longer takes one more.
+        let block = work(0x1_0001_0001);
+        let blocks = |n: u64| work(n * 0x1_0001_0001);
+        assert!(!takes_longer(blocks(2016), block, 600, 1_209_600));
+        assert!(takes_longer(blocks(2017), block, 600, 1_209_600));
+        // Fractions of a second do not count.
+        assert!(!takes_longer(work(20), work(7), 1, 2));
+        assert!(takes_longer(work(21), work(7), 1, 2));
+        // Products above 2^256 on either side.
+        let most = Work::from_be_bytes([0xff; 32]);
+        assert!(takes_longer(most, work(1), u32::MAX, u32::MAX));
+        assert!(!takes_longer(most, most, 600, 600));
+        assert!(!takes_longer(work(1), most, u32::MAX, u32::MAX));
     }
 }

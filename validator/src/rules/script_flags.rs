@@ -34,6 +34,12 @@ impl ScriptFlags {
         self.0 & other.0 == other.0
     }
 
+    /// The flags as a number, in Bitcoin Core's bits.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
     /// The flags as `bitcoinkernel` takes them.
     pub(super) const fn to_kernel(self) -> bitcoinkernel::ScriptVerificationFlags {
         self.0
@@ -52,11 +58,15 @@ impl BitOr for ScriptFlags {
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `GetBlockScriptFlags`. P2SH, WITNESS and TAPROOT hold for every block but the
 /// listed exceptions: no other block on the public chains breaks them, so the heights of their activation need no code.
+/// Taproot's height is 0 there; a chain file may give one.
 #[must_use]
 pub fn script_flags(params: &ChainParams, height: u32, hash: BlockHash) -> ScriptFlags {
     let exception = params.script_flag_exceptions.iter().find(|(block, _)| *block == hash);
-    let mut flags =
-        exception.map_or(ScriptFlags::P2SH | ScriptFlags::WITNESS | ScriptFlags::TAPROOT, |&(_, flags)| flags);
+    let mut flags = match exception {
+        Some(&(_, flags)) => flags,
+        None if height >= params.deployments.taproot => ScriptFlags::P2SH | ScriptFlags::WITNESS | ScriptFlags::TAPROOT,
+        None => ScriptFlags::P2SH | ScriptFlags::WITNESS,
+    };
     for (from, fork) in [
         (params.deployments.bip66, ScriptFlags::DERSIG),
         (params.deployments.bip65, ScriptFlags::CHECKLOCKTIMEVERIFY),
@@ -98,6 +108,14 @@ mod tests {
             assert_eq!(script_flags(&main, height, hash), flags, "height {height}");
         }
         assert_eq!((csv | ScriptFlags::NULLDUMMY).to_kernel(), bitcoinkernel::VERIFY_ALL);
+    }
+
+    #[test]
+    fn taproot_begins_where_a_chain_says() {
+        let mut params = ChainParams::regtest();
+        params.deployments.taproot = 10;
+        let has = |height| script_flags(&params, height, BlockHash::all_zeros()).contains(ScriptFlags::TAPROOT);
+        assert_eq!((has(9), has(10)), (false, true));
     }
 
     #[test]

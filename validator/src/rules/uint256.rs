@@ -3,7 +3,7 @@
 //! `bitcoin` has such a type but keeps it private. Nothing here wraps: what does not fit comes back as a carry or `None`,
 //! because a wrapped target would be an easy one.
 
-use bitcoin::Target;
+use bitcoin::{Target, Work};
 
 /// A 256-bit unsigned integer; limbs of 64 bits, least significant first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -149,6 +149,12 @@ impl From<Target> for Uint256 {
             *limb = u64::from_le_bytes(*eight);
         }
         Uint256(limbs)
+    }
+}
+
+impl From<Work> for Uint256 {
+    fn from(work: Work) -> Self {
+        Target::from_le_bytes(work.to_le_bytes()).into()
     }
 }
 

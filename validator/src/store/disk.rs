@@ -138,6 +138,6 @@ impl Disk for Folder {
 }
 
 /// Makes creations, renames and removals in a folder durable. Windows has no such call and orders them itself.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(windows) { Ok(()) } else { File::open(path)?.sync_all() }
 }

@@ -14,7 +14,7 @@ use crate::headers::tree::{BlockLocation, Span};
 pub const MAX_BLOCK_FILE_BYTES: u32 = 128 << 20;
 
 /// Magic and length in front of each record.
-const FRAMING_BYTES: u32 = 8;
+pub(crate) const FRAMING_BYTES: u32 = 8;
 
 /// What is in one pair of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct FileInfo {
 }
 
 impl FileInfo {
-    const EMPTY: Self = Self { block_bytes: 0, undo_bytes: 0, blocks: 0, lowest: u32::MAX, highest: 0 };
+    pub(crate) const EMPTY: Self = Self { block_bytes: 0, undo_bytes: 0, blocks: 0, lowest: u32::MAX, highest: 0 };
 }
 
 /// The block and undo files of one folder.
@@ -44,18 +44,21 @@ pub struct BlockFiles {
     changed: BTreeSet<u32>,
     unsynced: BTreeSet<String>,
     created: bool,
+    /// Taken out with the next commit, and deleted after it.
+    pruned: BTreeSet<u32>,
+    max_file_bytes: u32,
 }
 
-fn block_file(number: u32) -> String {
+pub(crate) fn block_file(number: u32) -> String {
     format!("blk{number:05}.dat")
 }
 
-fn undo_file(number: u32) -> String {
+pub(crate) fn undo_file(number: u32) -> String {
     format!("rev{number:05}.dat")
 }
 
 /// The number in the name of a block or undo file.
-fn file_number(name: &str) -> Option<u32> {
+pub(crate) fn file_number(name: &str) -> Option<u32> {
     let digits = name.strip_prefix("blk").or_else(|| name.strip_prefix("rev"))?.strip_suffix(".dat")?;
     let number = digits.parse().ok()?;
     (name == block_file(number) || name == undo_file(number)).then_some(number)
@@ -89,21 +92,68 @@ impl BlockFiles {
                 }
             }
         }
-        Ok(Self { disk, magic, infos, changed: BTreeSet::new(), unsynced: BTreeSet::new(), created: false })
+        Ok(Self {
+            disk,
+            magic,
+            infos,
+            changed: BTreeSet::new(),
+            unsynced: BTreeSet::new(),
+            created: false,
+            pruned: BTreeSet::new(),
+            max_file_bytes: MAX_BLOCK_FILE_BYTES,
+        })
+    }
+
+    /// Ends block files before they would pass this many bytes, instead of [`MAX_BLOCK_FILE_BYTES`].
+    pub fn limit(&mut self, max_file_bytes: u32) {
+        self.max_file_bytes = max_file_bytes.min(MAX_BLOCK_FILE_BYTES);
+    }
+
+    /// What begins every record.
+    pub(super) const fn magic(&self) -> [u8; 4] {
+        self.magic
+    }
+
+    /// Takes up the files as they are, with these lengths: nothing is cut or removed.
+    pub(crate) const fn as_they_are(disk: Box<dyn Disk>, magic: [u8; 4], infos: BTreeMap<u32, FileInfo>) -> Self {
+        Self {
+            disk,
+            magic,
+            infos,
+            changed: BTreeSet::new(),
+            unsynced: BTreeSet::new(),
+            created: false,
+            pruned: BTreeSet::new(),
+            max_file_bytes: MAX_BLOCK_FILE_BYTES,
+        }
+    }
+
+    /// Has the next commit hold the lengths of all files, those without a block among them: a start removes a file that no
+    /// commit refers to.
+    pub(crate) fn adopt_all(&mut self) {
+        self.changed.extend(self.infos.keys());
+    }
+
+    /// Counts a block that is in `file` already.
+    pub(crate) fn adopt(&mut self, file: u32, height: u32) {
+        let info = self.infos.entry(file).or_insert(FileInfo::EMPTY);
+        info.blocks += 1;
+        (info.lowest, info.highest) = (info.lowest.min(height), info.highest.max(height));
+        self.changed.insert(file);
     }
 
     fn io_error(&self, name: &str, source: io::Error) -> StoreError {
         StoreError::Io { path: self.disk.path(name), source }
     }
 
-    fn damaged(&self, name: &str, offset: u32, what: String) -> StoreError {
-        StoreError::Damaged { path: self.disk.path(name), offset: offset.into(), what }
+    fn records(&self) -> Records<'_> {
+        Records { disk: &*self.disk, magic: self.magic }
     }
 
     /// An error that names the block at `location`.
     #[must_use]
     pub fn damaged_block(&self, location: &BlockLocation, what: String) -> StoreError {
-        self.damaged(&block_file(location.file), location.block.offset, what)
+        self.records().damaged_block(location, what)
     }
 
     /// Appends a framed record and `trailer` at `offset`; returns where the record itself lies.
@@ -131,7 +181,7 @@ impl BlockFiles {
     pub fn append_block(&mut self, height: u32, block: &[u8], transactions: u32) -> Result<BlockLocation, StoreError> {
         let (last, info) = self.infos.last_key_value().map_or((0, FileInfo::EMPTY), |(number, info)| (*number, *info));
         let end = u64::from(info.block_bytes) + u64::from(FRAMING_BYTES) + block.len() as u64;
-        let is_full = info.block_bytes > 0 && end > u64::from(MAX_BLOCK_FILE_BYTES);
+        let is_full = info.block_bytes > 0 && end > u64::from(self.max_file_bytes);
         let (file, info) = if is_full { (last + 1, FileInfo::EMPTY) } else { (last, info) };
         let span = self.append(block_file(file), info.block_bytes, block, &[])?;
         let after = FileInfo {
@@ -160,35 +210,12 @@ impl BlockFiles {
         Ok(span)
     }
 
-    /// The record at `span` with `trailer` bytes behind it, its framing checked.
-    fn read(&self, name: &str, span: Span, trailer: u32) -> Result<Vec<u8>, StoreError> {
-        let start = span
-            .offset
-            .checked_sub(FRAMING_BYTES)
-            .ok_or_else(|| self.damaged(name, span.offset, "no place for framing".into()))?;
-        let mut bytes = vec![0; (FRAMING_BYTES + trailer) as usize + span.length as usize];
-        self.disk.read(name, start.into(), &mut bytes).map_err(|source| match source.kind() {
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => {
-                self.damaged(name, start, format!("the record: {source}"))
-            }
-            _ => self.io_error(name, source),
-        })?;
-        let wanted = [self.magic, span.length.to_le_bytes()].concat();
-        if bytes[..FRAMING_BYTES as usize] != wanted {
-            let what =
-                format!("the record's framing is {:02x?}, wanted {wanted:02x?}", &bytes[..FRAMING_BYTES as usize]);
-            return Err(self.damaged(name, start, what));
-        }
-        bytes.drain(..FRAMING_BYTES as usize);
-        Ok(bytes)
-    }
-
     /// The bytes of a block.
     ///
     /// # Errors
     /// They cannot be read, or their framing is damaged. The block itself carries its checksum: its hash.
     pub fn read_block(&self, location: &BlockLocation) -> Result<Vec<u8>, StoreError> {
-        self.read(&block_file(location.file), location.block, 0)
+        self.records().read_block(location)
     }
 
     /// What a block with the parent `previous` spent.
@@ -196,14 +223,7 @@ impl BlockFiles {
     /// # Errors
     /// It cannot be read, or is damaged.
     pub fn read_undo(&self, file: u32, span: Span, previous: &BlockHash) -> Result<BlockUndo, StoreError> {
-        let name = undo_file(file);
-        let bytes = self.read(&name, span, 32)?;
-        let (record, sum) = bytes.split_at(span.length as usize);
-        if sum != checksum(previous, record) {
-            return Err(self.damaged(&name, span.offset, "the undo record's checksum does not match".into()));
-        }
-        BlockUndo::decode(record)
-            .map_err(|error| self.damaged(&name, span.offset + error.offset as u32, error.what.into()))
+        self.records().read_undo(file, span, previous)
     }
 
     /// Returns when everything appended is on stable storage.
@@ -227,9 +247,113 @@ impl BlockFiles {
         self.changed.iter().map(|number| (*number, self.infos[number]))
     }
 
-    /// After a commit of [`Self::changed`].
+    /// After a commit of [`Self::changed`] and [`Self::pruned`]. A file that cannot be deleted now goes at the next start.
     pub fn committed(&mut self) {
         self.changed.clear();
+        for name in
+            std::mem::take(&mut self.pruned).into_iter().flat_map(|number| [block_file(number), undo_file(number)])
+        {
+            match self.disk.remove(&name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(file = %self.disk.path(&name).display(), %error, "cannot delete a pruned file");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The lowest numbers without which all files together would keep to `bytes`, leaving out the file that is being
+    /// written and those with a block above the height `highest`.
+    #[must_use]
+    pub fn to_prune(&self, bytes: u64, highest: u32) -> Vec<u32> {
+        let size = |info: &FileInfo| u64::from(info.block_bytes) + u64::from(info.undo_bytes);
+        let mut all: u64 = self.infos.values().map(size).sum();
+        let last = self.infos.last_key_value().map(|(number, _)| *number);
+        let mut files = Vec::new();
+        for (number, info) in
+            self.infos.iter().filter(|(number, info)| Some(**number) != last && info.highest <= highest)
+        {
+            if all <= bytes {
+                break;
+            }
+            all -= size(info);
+            files.push(*number);
+        }
+        files
+    }
+
+    /// Takes files out with the next commit.
+    pub fn prune(&mut self, files: &[u32]) {
+        for number in files {
+            self.infos.remove(number);
+            self.changed.remove(number);
+            self.unsynced.remove(&block_file(*number));
+            self.unsynced.remove(&undo_file(*number));
+            self.pruned.insert(*number);
+        }
+    }
+
+    /// The files that the next commit must take out.
+    pub fn pruned(&self) -> impl Iterator<Item = u32> {
+        self.pruned.iter().copied()
+    }
+}
+
+/// Reads the records of one folder: all that a reader needs of the files.
+#[derive(Clone, Copy)]
+pub(super) struct Records<'a> {
+    pub(super) disk: &'a dyn Disk,
+    pub(super) magic: [u8; 4],
+}
+
+impl Records<'_> {
+    pub(super) fn damaged(&self, name: &str, offset: u32, what: String) -> StoreError {
+        StoreError::Damaged { path: self.disk.path(name), offset: offset.into(), what }
+    }
+
+    /// See [`BlockFiles::damaged_block`].
+    pub(super) fn damaged_block(&self, location: &BlockLocation, what: String) -> StoreError {
+        self.damaged(&block_file(location.file), location.block.offset, what)
+    }
+
+    /// The record at `span` with `trailer` bytes behind it, its framing checked.
+    fn read(&self, name: &str, span: Span, trailer: u32) -> Result<Vec<u8>, StoreError> {
+        let start = span
+            .offset
+            .checked_sub(FRAMING_BYTES)
+            .ok_or_else(|| self.damaged(name, span.offset, "no place for framing".into()))?;
+        let mut bytes = vec![0; (FRAMING_BYTES + trailer) as usize + span.length as usize];
+        self.disk.read(name, start.into(), &mut bytes).map_err(|source| match source.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => {
+                self.damaged(name, start, format!("the record: {source}"))
+            }
+            _ => StoreError::Io { path: self.disk.path(name), source },
+        })?;
+        let wanted = [self.magic, span.length.to_le_bytes()].concat();
+        if bytes[..FRAMING_BYTES as usize] != wanted {
+            let what =
+                format!("the record's framing is {:02x?}, wanted {wanted:02x?}", &bytes[..FRAMING_BYTES as usize]);
+            return Err(self.damaged(name, start, what));
+        }
+        bytes.drain(..FRAMING_BYTES as usize);
+        Ok(bytes)
+    }
+
+    /// See [`BlockFiles::read_block`].
+    pub(super) fn read_block(&self, location: &BlockLocation) -> Result<Vec<u8>, StoreError> {
+        self.read(&block_file(location.file), location.block, 0)
+    }
+
+    /// See [`BlockFiles::read_undo`].
+    pub(super) fn read_undo(&self, file: u32, span: Span, previous: &BlockHash) -> Result<BlockUndo, StoreError> {
+        let name = undo_file(file);
+        let bytes = self.read(&name, span, 32)?;
+        let (record, sum) = bytes.split_at(span.length as usize);
+        if sum != checksum(previous, record) {
+            return Err(self.damaged(&name, span.offset, "the undo record's checksum does not match".into()));
+        }
+        BlockUndo::decode(record)
+            .map_err(|error| self.damaged(&name, span.offset + error.offset as u32, error.what.into()))
     }
 }
 

@@ -10,7 +10,7 @@ use super::StoreError;
 use super::disk::sync_folder;
 
 /// The newest format that this version reads, and the one that it writes.
-pub(super) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 const LOCK: &str = "lock";
 const MARKER: &str = "STORE";
@@ -27,12 +27,12 @@ pub struct Identity {
     pub magic: [u8; 4],
 }
 
-pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
+pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
     |source| StoreError::Io { path: path.to_owned(), source }
 }
 
 /// Makes the folder if it is not there and takes its lock, which ends with the handle or the process.
-pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
+pub(crate) fn lock(folder: &Path) -> Result<File, StoreError> {
     fs::create_dir_all(folder).map_err(io_error(folder))?;
     let path = folder.join(LOCK);
     let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(io_error(&path))?;
@@ -45,7 +45,7 @@ pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
 
 /// What stands in a folder.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// Nothing, or the beginning of a creation.
     Nothing,
     /// A store of the wanted chain, in a known format.
@@ -53,11 +53,14 @@ pub(super) enum Found {
 }
 
 /// Reads the marker and compares it with what is wanted. Looks at nothing else of a store.
-pub(super) fn examine(folder: &Path, wanted: &Identity) -> Result<Found, StoreError> {
+pub(crate) fn examine(folder: &Path, wanted: &Identity) -> Result<Found, StoreError> {
     let path = folder.join(MARKER);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return examine_unmarked(folder),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(StoreError::Damaged { path, offset: 0, what: "it is no text".to_owned() });
+        }
         Err(source) => return Err(StoreError::Io { path, source }),
     };
     let damaged = |what: &str| StoreError::Damaged { path: path.clone(), offset: 0, what: what.to_owned() };
@@ -105,7 +108,7 @@ fn examine_unmarked(folder: &Path) -> Result<Found, StoreError> {
 }
 
 /// Writes the marker, durably and at once.
-pub(super) fn write(folder: &Path, identity: &Identity) -> Result<(), StoreError> {
+pub(crate) fn write(folder: &Path, identity: &Identity) -> Result<(), StoreError> {
     let text = format!("adit store\nformat {FORMAT}\nchain {}\ngenesis {}\n", identity.chain, identity.genesis);
     let new: PathBuf = folder.join(NEW_MARKER);
     let written =

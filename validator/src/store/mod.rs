@@ -8,15 +8,23 @@ pub mod files;
 pub mod folder;
 pub mod memory;
 
+pub(crate) mod inspect;
+pub(crate) mod journal;
+pub(crate) mod manifest;
 mod marker;
-mod record;
+pub(crate) mod mend;
+pub(crate) mod note;
+pub(crate) mod rebuild;
+pub(crate) mod record;
+mod snapshot;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bitcoin::{BlockHash, OutPoint};
 use thiserror::Error;
 
+use crate::block::DecodedBlock;
 use crate::coins::Coin;
 use crate::coins::cache::{CoinCache, CoinSource};
 use crate::coins::undo::BlockUndo;
@@ -63,6 +71,12 @@ pub enum StoreError {
         /// Something in it that a new store would not have.
         holds: String,
     },
+    /// There is no store to look at.
+    #[error("there is no store in {folder}")]
+    NoStore {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The operating system refused, or the disk is full.
     #[error("{path}")]
     Io {
@@ -92,12 +106,12 @@ pub enum StoreError {
         what: String,
     },
     /// The database refused.
-    #[error("database {path}")]
+    #[error("database {path}: {what}")]
     Database {
         /// The database's folder.
         path: PathBuf,
         /// Why.
-        source: fjall::Error,
+        what: String,
     },
     /// A block or undo record that is needed was not kept.
     #[error("block {hash} is no longer kept")]
@@ -105,9 +119,66 @@ pub enum StoreError {
         /// The block.
         hash: BlockHash,
     },
+    /// A block that was here was deleted to save space.
+    #[error("block {hash} at height {height} was pruned")]
+    Pruned {
+        /// The block.
+        hash: BlockHash,
+        /// Its height.
+        height: u32,
+    },
+    /// The chain with most work leaves the active one below what pruning kept.
+    #[error(
+        "the chain with most work, to block {to}, leaves the active one at height {fork}; to go back there from height {tip} \
+         takes block {pruned}, which was pruned: start again with an empty folder"
+    )]
+    TooDeep {
+        /// The height of the active chain's tip.
+        tip: u32,
+        /// The height of the last block that both chains have.
+        fork: u32,
+        /// The block that should become the tip.
+        to: BlockHash,
+        /// The height of the highest block that would be needed and is gone.
+        pruned: u32,
+    },
+    /// A chain in memory is never committed, so that there is nothing for readers.
+    #[error("a chain state in memory gives no snapshots: it needs a data folder")]
+    NoSnapshots,
     /// A write failed earlier. What reached the disk is then unknown until the folder is opened anew.
     #[error("the store takes no more writes, because one failed: open it anew")]
     Stopped,
+}
+
+/// Decodes a block that was stored and holds it against its index entry; the error says what is wrong with the bytes.
+pub(crate) fn decode_stored(entry: &Entry, bytes: Vec<u8>) -> Result<DecodedBlock, String> {
+    let block = DecodedBlock::decode(bytes).map_err(|error| error.to_string())?;
+    if block.hash() != entry.hash {
+        return Err(format!("a block {}, wanted {}", block.hash(), entry.hash));
+    }
+    if !block.block().check_merkle_root() {
+        return Err("the transactions are not those of the header".to_owned());
+    }
+    Ok(block)
+}
+
+impl StoreError {
+    /// What the database at `path` said, in one line. Its own `Display` is that of a structure.
+    pub(crate) fn of_database(path: &Path, error: fjall::Error) -> Self {
+        use fjall::{Error, LsmError};
+        let path = path.to_owned();
+        let what = match error {
+            Error::Io(source) | Error::Storage(LsmError::Io(source)) => return Self::Io { path, source },
+            Error::Poisoned => return Self::Stopped,
+            Error::Locked => "it is in use by another process".to_owned(),
+            Error::Storage(LsmError::ChecksumMismatch { .. }) => "a table's checksum does not match".to_owned(),
+            Error::Unrecoverable | Error::Storage(LsmError::Unrecoverable) => "files of it are missing".to_owned(),
+            Error::InvalidVersion(_) => "it is not of fjall 3".to_owned(),
+            Error::JournalRecovery(error) => format!("its journal is damaged: {error}"),
+            other => format!("{other:?}"),
+        };
+        Self::Database { path, what }
+    }
 }
 
 /// What one commit makes durable, all of it or nothing.
@@ -167,6 +238,53 @@ pub trait Backing: CoinSource + Send {
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError>;
 
     /// Calls `with` for every coin as of the last commit, in the order of outpoints as bytes.
+    ///
+    /// # Errors
+    /// The coins cannot be read.
+    fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError>;
+
+    /// The longest that a file of blocks may get from now on, in bytes.
+    fn limit_files(&mut self, _: u32) {}
+
+    /// The numbers of the block files to delete so that all files together keep to `bytes`: the oldest, and none with a
+    /// block above the height `highest`.
+    fn files_to_prune(&self, _bytes: u64, _highest: u32) -> Vec<u32> {
+        Vec::new()
+    }
+
+    /// Takes block files out of the store with the next commit, and deletes them after it. The commit must hold the
+    /// entries of their blocks, without their places.
+    ///
+    /// # Errors
+    /// A write failed earlier.
+    fn prune(&mut self, _files: &[u32]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// What the last commit left, for other threads to read; `None`: this store makes no commits.
+    fn snapshot(&self) -> Option<Box<dyn StoreSnapshot>> {
+        None
+    }
+}
+
+/// A store as one commit left it, whatever is committed later. Blocks that are pruned later are gone all the same.
+pub trait StoreSnapshot: CoinSource + Send + Sync {
+    /// The bytes of a block.
+    ///
+    /// # Errors
+    /// They cannot be read, are damaged, or were pruned.
+    fn read_block(&self, entry: &Entry) -> Result<Vec<u8>, StoreError>;
+
+    /// What a block spent.
+    ///
+    /// # Errors
+    /// It cannot be read, is damaged, or was pruned.
+    fn read_undo(&self, entry: &Entry) -> Result<BlockUndo, StoreError>;
+
+    /// An error that names the block's place, for bytes that were read but are not the block.
+    fn damaged_block(&self, entry: &Entry, what: String) -> StoreError;
+
+    /// Calls `with` for every coin, in the order of outpoints as bytes.
     ///
     /// # Errors
     /// The coins cannot be read.

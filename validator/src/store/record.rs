@@ -29,11 +29,11 @@ pub struct IndexRecord {
     pub location: Option<BlockLocation>,
 }
 
-pub(super) fn index_key(entry: &Entry) -> Vec<u8> {
+pub(crate) fn index_key(entry: &Entry) -> Vec<u8> {
     [entry.height.to_be_bytes().as_slice(), entry.hash.as_byte_array()].concat()
 }
 
-pub(super) fn index_value(entry: &Entry) -> Vec<u8> {
+pub(crate) fn index_value(entry: &Entry) -> Vec<u8> {
     let undo = entry.location.and_then(|location| location.undo);
     let mut status = match entry.validity {
         Validity::Open | Validity::AncestorFailed => 0,
@@ -52,7 +52,7 @@ pub(super) fn index_value(entry: &Entry) -> Vec<u8> {
     value
 }
 
-pub(super) fn decode_index(key: &[u8], value: &[u8]) -> Result<IndexRecord, DecodeError> {
+pub(crate) fn decode_index(key: &[u8], value: &[u8]) -> Result<IndexRecord, DecodeError> {
     let mut from = Decoder::new(key);
     let height = u32::from_be_bytes(from.take_array()?);
     let hash = BlockHash::from_byte_array(from.take_array()?);
@@ -83,12 +83,12 @@ pub(super) fn decode_index(key: &[u8], value: &[u8]) -> Result<IndexRecord, Deco
     Ok(IndexRecord { header, hash, height, validity, location })
 }
 
-pub(super) fn file_info_value(info: &FileInfo) -> Vec<u8> {
+pub(crate) fn file_info_value(info: &FileInfo) -> Vec<u8> {
     let numbers = [info.block_bytes, info.undo_bytes, info.blocks, info.lowest, info.highest];
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-pub(super) fn decode_file_info(key: &[u8], value: &[u8]) -> Result<(u32, FileInfo), DecodeError> {
+pub(crate) fn decode_file_info(key: &[u8], value: &[u8]) -> Result<(u32, FileInfo), DecodeError> {
     let mut from = Decoder::new(key);
     let number = u32::from_be_bytes(from.take_array()?);
     from.finish()?;

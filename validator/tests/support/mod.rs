@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
@@ -40,6 +40,8 @@ pub struct Branch {
     unspent: Vec<Unspent>,
     /// Everything mined on this branch, the part before a fork included.
     pub blocks: Vec<DecodedBlock>,
+    /// Bytes of an output that is never a coin, which each coinbase has: long blocks with few coins.
+    pub padding: usize,
 }
 
 /// SplitMix64: the same numbers from the same seed, everywhere.
@@ -62,8 +64,12 @@ impl Numbers {
 
 impl Branch {
     pub fn from_genesis() -> Self {
-        let params = ChainParams::regtest();
-        Self { tip: params.genesis.header, params, height: 0, unspent: Vec::new(), blocks: Vec::new() }
+        Self::on(ChainParams::regtest())
+    }
+
+    /// A branch of a chain whose blocks are as easy as regtest's.
+    pub fn on(params: ChainParams) -> Self {
+        Self { tip: params.genesis.header, params, height: 0, unspent: Vec::new(), blocks: Vec::new(), padding: 0 }
     }
 
     pub fn tip_hash(&self) -> BlockHash {
@@ -121,7 +127,11 @@ impl Branch {
             }
         }
         let reward = self.params.subsidy.at(height) + Amount::from_sat(excess);
-        transactions.insert(0, coinbase(height, salt, reward));
+        let mut first = coinbase(height, salt, reward);
+        if self.padding > 0 {
+            first.output[1].script_pubkey = ScriptBuf::from_bytes([vec![0x6a], vec![0; self.padding]].concat());
+        }
+        transactions.insert(0, first);
         let header = Header {
             version: Version::from_consensus(0x2000_0000),
             prev_blockhash: self.tip_hash(),
@@ -181,6 +191,11 @@ pub fn options(commit: CommitPolicy, coin_cache_bytes: usize) -> Options {
 
 pub fn in_memory() -> ChainState {
     ChainState::in_memory(ChainParams::regtest(), None, Options::default()).unwrap()
+}
+
+/// A chain state in a data folder.
+pub fn on_disk(folder: &Path, options: Options) -> ChainState {
+    ChainState::open(folder, ChainParams::regtest(), options).unwrap()
 }
 
 /// Feeds blocks that must all be connected, one after the other.

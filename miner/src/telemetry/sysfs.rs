@@ -1,0 +1,93 @@
+//! Reads the small text files of Linux' `/sys`, where anything unreadable is simply not there.
+//!
+//! Every reader takes the root as a path, so that tests run on folders laid out as real drivers do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where the kernel keeps them.
+pub(super) const ROOT: &str = "/sys";
+
+/// The text of a file without the space around it.
+pub(super) fn text(file: &Path) -> Option<String> {
+    Some(fs::read_to_string(file).ok()?.trim().to_owned())
+}
+
+/// A whole number, as every file of `hwmon`, `powercap` and `cpufreq` holds it. A driver says that it does not know by an
+/// error or by text.
+pub(super) fn number(file: &Path) -> Option<i64> {
+    text(file)?.parse().ok()
+}
+
+/// A whole number that cannot be negative.
+pub(super) fn count(file: &Path) -> Option<u64> {
+    text(file)?.parse().ok()
+}
+
+/// [`number`] in a unit that is `parts` times as large.
+pub(super) fn scaled(file: &Path, parts: f64) -> Option<f64> {
+    number(file).map(|value| value as f64 / parts)
+}
+
+/// The entries of a folder whose name is accepted, sorted, so that readings do not change with the folder's order.
+pub(super) fn entries(folder: &Path, accept: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&accept))
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// Whether `name` is `prefix` and a number.
+pub(super) fn is_numbered(name: &str, prefix: &str) -> bool {
+    let digits = name.strip_prefix(prefix);
+    digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Lays out folders and files for tests.
+#[cfg(test)]
+pub(super) fn lay_out(root: &Path, files: &[(&str, &str)]) {
+    for (path, content) in files {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_numbers_are_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("value");
+        for (content, wanted) in [
+            ("45000\n", Some(45_000)),
+            (" -1500", Some(-1_500)),
+            ("", None),
+            ("\n", None),
+            ("N/A\n", None),
+            ("nan", None),
+            ("45.5", None),
+            ("99999999999999999999", None),
+        ] {
+            fs::write(&file, content).unwrap();
+            assert_eq!(number(&file), wanted, "{content:?}");
+        }
+        fs::write(&file, [0xff, 0xfe]).unwrap();
+        assert_eq!(number(&file), None, "no text");
+        assert_eq!(number(folder.path()), None, "a folder");
+        assert_eq!(number(&folder.path().join("missing")), None);
+    }
+
+    #[test]
+    fn numbered_names_have_nothing_else() {
+        assert!(is_numbered("hwmon12", "hwmon") && is_numbered("cpu0", "cpu"));
+        for name in ["hwmon", "cpufreq", "hwmon1x", "xhwmon1", "hwmon-1"] {
+            assert!(!is_numbered(name, "hwmon"), "{name}");
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! A run of `adit bench` beside an earlier one: what changed, and whether the change is more than noise.
+//!
+//! **The rule.** A row is faster or slower if the intervals of both runs (see [`interval`]: from the least to the most of five
+//! samples) do not touch and their medians differ by more than [`LEAST_DIFFERENCE`]; otherwise the difference is within noise.
+//! What is held against each other is the ratio to the ruler: other programs on the machine slow the ruler and the kernel
+//! alike, and the ratio stays. A real GPU does not share the CPU's noise, so that there it is the rate itself.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::report::{Kind, RULER, Report, Row};
+use super::statistics::{interval, median};
+
+/// The least relative difference of medians that is called one: a convention. What changes from one start to the next, such
+/// as where code and data come to lie, is in no sample of a single run, and is worth about as much (Mytkowicz et al.,
+/// "Producing wrong data without doing anything obviously wrong!", ASPLOS 2009).
+pub const LEAST_DIFFERENCE: f64 = 0.01;
+
+/// Values that differ between any two runs and mean nothing.
+const VOLATILE: [&str; 1] = ["machine.load_average"];
+
+/// This run beside an earlier one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The file's name, without its folder.
+    pub file: String,
+    /// When the earlier run began.
+    pub began: String,
+    /// The program that made it.
+    pub adit: String,
+    /// What differs apart from the rates, so that a difference of rates may come from it.
+    pub differences: Vec<Difference>,
+    /// The ruler's rates.
+    pub ruler: Change,
+    pub rows: Vec<Compared>,
+    /// Rows of this run that the earlier one does not have.
+    pub appeared: Vec<String>,
+    /// Rows of the earlier run that this one does not have.
+    pub disappeared: Vec<String>,
+}
+
+/// One value that both reports have, or one of them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// Its path in the report.
+    pub field: String,
+    pub earlier: Value,
+    pub now: Value,
+}
+
+/// One row in both runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Compared {
+    pub label: String,
+    pub hashes_per_second: Change,
+    pub ratio_to_ruler: Change,
+    pub judged_by: Figure,
+    pub verdict: Verdict,
+}
+
+/// This run's figure over the earlier run's.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// Median over median.
+    pub factor: f64,
+    /// This run's lower end over the earlier run's upper end.
+    pub low: f64,
+    /// This run's upper end over the earlier run's lower end.
+    pub high: f64,
+}
+
+/// The figure that decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Figure {
+    RatioToRuler,
+    HashesPerSecond,
+}
+
+/// What a change comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    WithinNoise,
+    Faster,
+    Slower,
+}
+
+impl Change {
+    /// Of two rows of samples, each with one at least.
+    fn of(earlier: &[f64], now: &[f64]) -> Option<Self> {
+        let ((earlier_low, earlier_high), (now_low, now_high)) = (interval(earlier)?, interval(now)?);
+        Some(Self {
+            factor: median(now)? / median(earlier)?,
+            low: now_low / earlier_high,
+            high: now_high / earlier_low,
+        })
+    }
+
+    fn verdict(self) -> Verdict {
+        if self.low > 1.0 && self.factor > 1.0 + LEAST_DIFFERENCE {
+            Verdict::Faster
+        } else if self.high < 1.0 && self.factor < 1.0 - LEAST_DIFFERENCE {
+            Verdict::Slower
+        } else {
+            Verdict::WithinNoise
+        }
+    }
+}
+
+impl Verdict {
+    fn name(self) -> &'static str {
+        match self {
+            Verdict::WithinNoise => "within noise",
+            Verdict::Faster => "faster",
+            Verdict::Slower => "slower",
+        }
+    }
+}
+
+impl Comparison {
+    /// Compares `now` with `earlier`, which was read from `file`. Both have samples in every row, as every report has.
+    pub fn of(file: &Path, earlier: &Report, now: &Report) -> Option<Self> {
+        let mut before: HashMap<_, _> = keyed(earlier).collect();
+        let mut rows = Vec::new();
+        let mut appeared = Vec::new();
+        for (key, row) in keyed(now) {
+            match before.remove(&key) {
+                Some(old) => rows.push(Compared::of(old, row)?),
+                None => appeared.push(row.label()),
+            }
+        }
+        let gone = keyed(earlier).filter(|(key, _)| before.contains_key(key));
+        Some(Self {
+            file: file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned(),
+            began: earlier.began.clone(),
+            adit: earlier.adit.line(),
+            differences: differences(earlier, now),
+            ruler: Change::of(&earlier.ruler.rates(), &now.ruler.rates())?,
+            rows,
+            appeared,
+            disappeared: gone.map(|(_, row)| row.label()).collect(),
+        })
+    }
+
+    /// The lines that `adit bench --compare` prints.
+    pub fn text(&self) -> String {
+        let names = self.rows.iter().map(|row| row.label.chars().count());
+        let width = names.max().unwrap_or(0).max(RULER.len());
+        let range = |change: &Change| format!("{:.3} ({:.3} to {:.3})", change.factor, change.low, change.high);
+        let mut lines = vec![format!("against {}, {}, {}", self.file, self.began, self.adit)];
+        for Difference { field, earlier, now } in &self.differences {
+            lines.push(format!("  differs: {field} was {earlier}, is {now}"));
+        }
+        lines.push(format!("{:width$}  {:>24}  {:>24}  verdict", "now over then", "rate", "ratio to the ruler"));
+        lines.push(format!("{RULER:width$}  {:>24}", range(&self.ruler)));
+        for row in &self.rows {
+            let [rate, ratio] = [range(&row.hashes_per_second), range(&row.ratio_to_ruler)];
+            let by = if row.judged_by == Figure::HashesPerSecond { " by rate" } else { "" };
+            lines.push(format!("{:width$}  {rate:>24}  {ratio:>24}  {}{by}", row.label, row.verdict.name()));
+        }
+        lines.extend(self.appeared.iter().map(|label| format!("{label}: not in the earlier run")));
+        lines.extend(self.disappeared.iter().map(|label| format!("{label}: only in the earlier run")));
+        let percent = LEAST_DIFFERENCE * 100.0;
+        lines.push(format!("within noise: the samples' intervals touch, or the medians differ by {percent} % at most"));
+        lines.join("\n")
+    }
+}
+
+impl Compared {
+    fn of(earlier: &Row, now: &Row) -> Option<Self> {
+        let hashes_per_second = Change::of(&earlier.rates(), &now.rates())?;
+        let ratio_to_ruler = Change::of(&earlier.ratios(), &now.ratios())?;
+        let (judged_by, change) = match now.kind {
+            Kind::Gpu => (Figure::HashesPerSecond, hashes_per_second),
+            Kind::Cpu | Kind::SoftwareGpu => (Figure::RatioToRuler, ratio_to_ruler),
+        };
+        Some(Self { label: now.label(), hashes_per_second, ratio_to_ruler, judged_by, verdict: change.verdict() })
+    }
+}
+
+/// What makes a row of one run the same as one of another: its kind, its kernel and, since a machine may have several, a
+/// GPU's name, then its place among those of the same name. Numbers such as `gpu0` move when a card is added.
+type Key<'a> = (Kind, &'a str, &'a str, usize);
+
+fn keyed(report: &Report) -> impl Iterator<Item = (Key<'_>, &Row)> {
+    let mut same = HashMap::new();
+    report.results.iter().map(move |row| {
+        let name = if row.kind == Kind::Cpu { "" } else { row.name.as_str() };
+        let place: &mut usize = same.entry((row.kind, row.kernel.as_str(), name)).or_default();
+        *place += 1;
+        ((row.kind, row.kernel.as_str(), name, *place), row)
+    })
+}
+
+/// What differs in the machine, the program and the settings.
+fn differences(earlier: &Report, now: &Report) -> Vec<Difference> {
+    let part = |report: &Report| serde_json::json!({ "adit": report.adit, "machine": report.machine, "settings": report.settings });
+    let mut found = Vec::new();
+    differ("", &part(earlier), &part(now), &mut found);
+    found.retain(|difference| !VOLATILE.contains(&difference.field.as_str()));
+    if earlier.machine.gpus.is_none() || now.machine.gpus.is_none() {
+        found.retain(|difference| !difference.field.starts_with("machine.gpus"));
+    }
+    found
+}
+
+fn differ(path: &str, earlier: &Value, now: &Value, found: &mut Vec<Difference>) {
+    match (earlier, now) {
+        (Value::Object(one), Value::Object(other)) => {
+            let mut fields: Vec<_> = one.keys().chain(other.keys().filter(|key| !one.contains_key(*key))).collect();
+            fields.sort();
+            for field in fields {
+                let path = if path.is_empty() { field.clone() } else { format!("{path}.{field}") };
+                differ(&path, &earlier[field], &now[field], found);
+            }
+        }
+        (Value::Array(one), Value::Array(other)) if one.iter().chain(other).any(Value::is_object) => {
+            for i in 0..one.len().max(other.len()) {
+                differ(
+                    &format!("{path}[{i}]"),
+                    one.get(i).unwrap_or(&Value::Null),
+                    other.get(i).unwrap_or(&Value::Null),
+                    found,
+                );
+            }
+        }
+        _ if earlier == now => {}
+        _ => found.push(Difference { field: path.to_owned(), earlier: earlier.clone(), now: now.clone() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::tests::report;
+    use super::*;
+
+    fn compared(earlier: &Report, now: &Report) -> Comparison {
+        Comparison::of(Path::new("some/earlier.json"), earlier, now).unwrap()
+    }
+
+    fn verdict(earlier: &[f64], now: &[f64]) -> Verdict {
+        let of = |ratios: &[f64]| report(&[(Kind::Cpu, "sha_ni", ratios)]);
+        compared(&of(earlier), &of(now)).rows[0].verdict
+    }
+
+    #[test]
+    fn a_run_is_within_its_own_noise() {
+        let report = report(&[(Kind::Cpu, "sha_ni", &[3.0, 3.1, 3.2, 3.1, 3.0]), (Kind::Gpu, "pruned", &[700.0; 5])]);
+        let same = compared(&report, &report);
+        assert!(same.rows.iter().all(|row| row.verdict == Verdict::WithinNoise && row.ratio_to_ruler.factor == 1.0));
+        assert!(same.differences.is_empty() && same.appeared.is_empty() && same.disappeared.is_empty());
+        assert_eq!((same.file.as_str(), same.ruler.factor), ("earlier.json", 1.0));
+    }
+
+    #[test]
+    fn intervals_that_touch_are_noise_and_those_apart_are_not() {
+        let earlier = [3.00, 3.10, 3.20, 3.12, 3.05];
+        assert_eq!(verdict(&earlier, &[3.19, 3.30, 3.40, 3.35, 3.38]), Verdict::WithinNoise);
+        assert_eq!(verdict(&earlier, &[3.20, 3.30, 3.40, 3.35, 3.38]), Verdict::WithinNoise);
+        assert_eq!(verdict(&earlier, &[3.21, 3.30, 3.40, 3.35, 3.38]), Verdict::Faster);
+        assert_eq!(verdict(&[3.21, 3.30, 3.40, 3.35, 3.38], &earlier), Verdict::Slower);
+        // One slow sample widens the interval: five do not suffice to tell it from the truth.
+        assert_eq!(verdict(&earlier, &[1.00, 3.30, 3.40, 3.35, 3.38]), Verdict::WithinNoise);
+    }
+
+    #[test]
+    fn a_difference_too_small_to_mean_anything_is_noise_however_steady() {
+        assert_eq!(verdict(&[3.000; 5], &[3.029; 5]), Verdict::WithinNoise);
+        assert_eq!(verdict(&[3.000; 5], &[3.031; 5]), Verdict::Faster);
+        assert_eq!(verdict(&[3.000; 5], &[2.969; 5]), Verdict::Slower);
+        assert_eq!(verdict(&[3.000; 5], &[2.971; 5]), Verdict::WithinNoise);
+    }
+
+    #[test]
+    fn a_busy_machine_changes_no_verdict_of_a_cpu_and_a_gpu_is_judged_by_its_rate() {
+        let earlier = report(&[(Kind::Cpu, "avx2", &[1.5; 5]), (Kind::Gpu, "pruned", &[700.0; 5])]);
+        let mut now = earlier.clone();
+        // The CPU has half its time for us; the GPU goes on as before.
+        for sample in &mut now.ruler.samples {
+            sample.hashes_per_second /= 2.0;
+        }
+        for sample in &mut now.results[0].samples {
+            sample.hashes_per_second /= 2.0;
+        }
+        for sample in &mut now.results[1].samples {
+            sample.ratio_to_ruler *= 2.0;
+        }
+        let comparison = compared(&earlier, &now);
+        let figures = comparison.rows.iter().map(|row| (row.judged_by, row.verdict)).collect::<Vec<_>>();
+        let wanted = [(Figure::RatioToRuler, Verdict::WithinNoise), (Figure::HashesPerSecond, Verdict::WithinNoise)];
+        assert_eq!(figures, wanted);
+        assert_eq!((comparison.ruler.factor, comparison.rows[0].hashes_per_second.factor), (0.5, 0.5));
+    }
+
+    #[test]
+    fn rows_are_matched_by_what_they_are() {
+        let earlier = report(&[
+            (Kind::Cpu, "sha_ni", &[3.0; 5]),
+            (Kind::Cpu, "avx512", &[3.0; 5]),
+            (Kind::Gpu, "pruned", &[100.0; 5]),
+            (Kind::Gpu, "pruned", &[200.0; 5]),
+        ]);
+        let mut now = report(&[
+            (Kind::Cpu, "avx512", &[3.0; 5]),
+            (Kind::Gpu, "reference", &[90.0; 5]),
+            (Kind::Gpu, "pruned", &[100.0; 5]),
+            (Kind::Gpu, "pruned", &[200.0; 5]),
+        ]);
+        now.results[2].device = "gpu7".to_owned();
+        let comparison = compared(&earlier, &now);
+        let factors: Vec<_> = comparison.rows.iter().map(|row| row.ratio_to_ruler.factor).collect();
+        assert_eq!(factors, [1.0; 3]);
+        assert_eq!(comparison.appeared, [now.results[1].label()]);
+        assert_eq!(comparison.disappeared, [earlier.results[0].label()]);
+        let text = comparison.text();
+        for words in ["not in the earlier run", "only in the earlier run", "within noise"] {
+            assert!(text.contains(words), "{text}");
+        }
+    }
+
+    #[test]
+    fn another_machine_program_or_setting_is_named() {
+        let earlier = report(&[(Kind::Cpu, "sha_ni", &[3.0; 5])]);
+        let mut now = earlier.clone();
+        now.machine.cpu.model = "another".to_owned();
+        now.machine.load_average = Some(99.0);
+        now.machine.cpu.instruction_sets.push("sha".to_owned());
+        now.adit.commit = "1234".to_owned();
+        now.settings.threads += 1;
+        let fields = |comparison: &Comparison| -> Vec<String> {
+            comparison.differences.iter().map(|difference| difference.field.clone()).collect()
+        };
+        let wanted = ["adit.commit", "machine.cpu.instruction_sets", "machine.cpu.model", "settings.threads"];
+        assert_eq!(fields(&compared(&earlier, &now)), wanted);
+        assert!(compared(&earlier, &now).text().contains("settings.threads was 1, is 2"));
+        // A list that was not asked for differs from nothing.
+        now = earlier.clone();
+        now.machine.gpus = Some(Vec::new());
+        assert!(fields(&compared(&earlier, &now)).is_empty());
+        let mut with_gpu = now.clone();
+        with_gpu.machine.gpus = Some(vec![super::super::report::tests::gpu("580.1")]);
+        assert_eq!(fields(&compared(&now, &with_gpu)), ["machine.gpus[0]"]);
+        now.machine.gpus = Some(vec![super::super::report::tests::gpu("570.9")]);
+        assert_eq!(fields(&compared(&now, &with_gpu)), ["machine.gpus[0].driver"]);
+    }
+}

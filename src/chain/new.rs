@@ -1,0 +1,207 @@
+//! `adit chain new`: a chain file with a genesis block that commits to it, mined here.
+
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use adit_hash::{Header, NonceRange, Target as HashTarget};
+use adit_miner::{CpuDevice, solve};
+use adit_validator::chain::file::{DifficultyRule, FORMAT, Genesis, Network, Rules};
+use adit_validator::chain::{AddressPrefixes, ChainFile, Deployments, Multisig};
+use anyhow::{Context, anyhow};
+use bitcoin::block::Version;
+use bitcoin::consensus::serialize;
+use bitcoin::{Amount, ScriptBuf, Target, Work};
+
+use super::show;
+use crate::cli::{ChainNewArgs, DifficultyChoice};
+use crate::clock::unix_time;
+use crate::exit::{Exit, Failure, OrExit, Result};
+use crate::{interrupt, output, progress};
+
+/// Nonces searched between two looks at whether the run was interrupted: a second at the most.
+const CHUNK: u64 = 1 << 24;
+
+/// The half-life of a chain that does not name one, in spacings: as on the dev chain.
+const HALF_LIFE_SPACINGS: u32 = 60;
+
+pub fn run(args: &ChainNewArgs) -> Result {
+    let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.toml", args.name)));
+    let mut file = described(args)?;
+    // Before the work, so that it is not done for nothing.
+    check_destination(&path)?;
+    let interrupted = interrupt::flag().or_running()?;
+    mine_genesis(&mut file, &interrupted)?;
+
+    let text = file.to_toml();
+    let read = ChainFile::parse(&text).context("the file would not be read back").or_running()?;
+    if read != file {
+        return Err(Exit::new(Failure::Running, anyhow!("the file would be read back as another chain: {text}")));
+    }
+    write_new(&path, &text)?;
+    let params = file.params();
+    if args.json {
+        output::line(show::as_json(&params, Some(&path)))?;
+    } else {
+        output::line(format_args!("{}\nwritten to {}", show::as_text(&params), path.display()))?;
+    }
+    Ok(())
+}
+
+/// The chain that the flags describe, every value checked, its genesis block not mined.
+fn described(args: &ChainNewArgs) -> Result<ChainFile> {
+    let now = u32::try_from(unix_time()).unwrap_or(u32::MAX);
+    let mut file = ChainFile {
+        format: FORMAT,
+        name: args.name.clone(),
+        magic: [0xff; 4],
+        network: Network {
+            p2p_port: 1,
+            rpc_port: 2,
+            seeds: args.seed.clone(),
+            minimum_chain_work: Work::from_be_bytes([0; 32]),
+            assume_valid: None,
+        },
+        addresses: AddressPrefixes { bech32_hrp: args.hrp.clone(), ..AddressPrefixes::test() },
+        genesis: Genesis {
+            time: args.time.unwrap_or(now),
+            bits: args.pow_limit,
+            nonce: 0,
+            version: Version::ONE,
+            message: args.message.clone().unwrap_or_else(|| format!("Adit chain {}", args.name)),
+            // OP_RETURN: it pays nobody.
+            script: ScriptBuf::from_bytes(vec![0x6a]),
+            value: Amount::ZERO,
+            hash: None,
+        },
+        rules: Rules {
+            pow_limit: Target::from_compact(args.pow_limit),
+            spacing: args.spacing,
+            subsidy: args.subsidy,
+            halving_interval: args.halving,
+            challenge: challenge(args)?,
+            difficulty: difficulty(args)?,
+            deployments: Deployments::FROM_BLOCK_1,
+        },
+    };
+    check(&file)?;
+    // These follow from the rest, which is good.
+    file.magic = args.magic.unwrap_or_else(|| file.derived_magic());
+    let [_, _, third, fourth] = file.magic;
+    let base = 20_000 + u16::from_be_bytes([third, fourth]) % 5_000 * 2;
+    file.network.rpc_port = args.rpc_port.unwrap_or(base);
+    file.network.p2p_port = args.p2p_port.unwrap_or(base + 1);
+    check(&file)?;
+    Ok(file)
+}
+
+/// The values are those of a chain file.
+fn check(file: &ChainFile) -> Result {
+    match ChainFile::parse_unsolved(&file.to_toml()) {
+        Ok(_) => Ok(()),
+        // The user has not seen the text that the error's line is of.
+        Err(error) => Err(Exit::new(Failure::Usage, anyhow!("{}", error.what()))),
+    }
+}
+
+fn challenge(args: &ChainNewArgs) -> Result<Option<ScriptBuf>> {
+    match args.signers {
+        Some(signers) => {
+            let multisig = Multisig::new(signers, args.key.clone()).context("--signers and --key").or_usage()?;
+            Ok(Some(multisig.to_script()))
+        }
+        None => Ok(args.challenge.clone()),
+    }
+}
+
+fn difficulty(args: &ChainNewArgs) -> Result<DifficultyRule> {
+    let foreign = |flag: &str, rule: &str| {
+        Err(Exit::new(Failure::Usage, anyhow!("--{flag} belongs to --difficulty {rule}; the chain has another rule")))
+    };
+    match (args.difficulty, args.half_life, args.interval) {
+        (DifficultyChoice::Asert, half_life, None) => {
+            let half_life = half_life.unwrap_or_else(|| args.spacing.saturating_mul(HALF_LIFE_SPACINGS));
+            Ok(DifficultyRule::Asert { half_life, anchor_height: 1 })
+        }
+        (DifficultyChoice::Retarget, None, interval) => Ok(DifficultyRule::Retarget {
+            interval: interval.unwrap_or(2016),
+            allow_min_difficulty: false,
+            bip94: false,
+        }),
+        (DifficultyChoice::None, None, None) => Ok(DifficultyRule::None),
+        (DifficultyChoice::Asert | DifficultyChoice::None, _, Some(_)) => foreign("interval", "retarget"),
+        (_, Some(_), _) => foreign("half-life", "asert"),
+    }
+}
+
+/// Sets the nonce, and with it the hash, on as many CPU threads as there are. Where 2^32 nonces are not enough the time
+/// moves on by a second.
+fn mine_genesis(file: &mut ChainFile, interrupted: &AtomicBool) -> Result {
+    let mut cpu = CpuDevice::new(None, None).context("cannot mine the genesis block").or_running()?;
+    let target = HashTarget::from_le_bytes(Target::from_compact(file.genesis.bits).to_le_bytes());
+    tracing::info!("mining the genesis block of {}", file.name);
+    let progress = progress::spinner(format!("mining the genesis block of {}", file.name));
+    loop {
+        let header: Header =
+            serialize(&file.params().genesis.header).try_into().expect("a header is serialized to 80 bytes");
+        for first in (0..1_u64 << 32).step_by(CHUNK as usize) {
+            if interrupted.load(Ordering::Relaxed) {
+                progress.finish_and_clear();
+                return Err(Exit::new(Failure::Running, anyhow!("interrupted: nothing was written")));
+            }
+            let solved = solve(&mut cpu, &header, NonceRange::new(first as u32, CHUNK), &target, &|_| {});
+            if let Some(nonce) = solved.context("cannot mine the genesis block").or_running()?.nonce {
+                progress.finish_and_clear();
+                file.genesis.nonce = nonce;
+                file.genesis.hash = Some(file.params().genesis_hash);
+                return Ok(());
+            }
+        }
+        let next = file.genesis.time.checked_add(1);
+        file.genesis.time = next.ok_or_else(|| anyhow!("--time: no genesis block has a hash this low")).or_usage()?;
+    }
+}
+
+/// The folder that a path's file is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn check_destination(path: &Path) -> Result {
+    if path.symlink_metadata().is_ok() {
+        return Err(exists(path));
+    }
+    let folder = folder_of(path);
+    let metadata = folder.metadata().with_context(|| format!("--output: {}", folder.display())).or_usage()?;
+    if metadata.is_dir() {
+        Ok(())
+    } else {
+        Err(Exit::new(Failure::Usage, anyhow!("--output: {} is not a folder", folder.display())))
+    }
+}
+
+fn exists(path: &Path) -> Exit {
+    let error = anyhow!("--output: {} is there already, and a chain file is never overwritten", path.display());
+    Exit::new(Failure::Usage, error)
+}
+
+/// Writes a file that was not there, whole or not at all, and durably.
+fn write_new(path: &Path, text: &str) -> Result {
+    let name = || format!("cannot write {}", path.display());
+    let folder = folder_of(path);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".chain-").suffix(".new");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let mut new = builder.tempfile_in(folder).with_context(name).or_running()?;
+    new.write_all(text.as_bytes()).and_then(|()| new.as_file().sync_all()).with_context(name).or_running()?;
+    match new.persist_noclobber(path) {
+        Ok(_) => {}
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => return Err(exists(path)),
+        Err(error) => return Err(error.error).with_context(name).or_running(),
+    }
+    // The name too survives a power loss; Windows has no such call and orders it itself.
+    #[cfg(unix)]
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).with_context(name).or_running()?;
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! `adit validate --datadir`: a whole store checked anew from genesis, and `adit reindex`, which mends one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use adit_validator::chain::ChainParams;
+use adit_validator::chainstate::Options;
+use adit_validator::recheck::{Finding, Reindexed, Verdict, Watcher, recheck, reindex};
+use adit_validator::store::StoreError;
+use anyhow::anyhow;
+use bitcoin::BlockHash;
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+
+use crate::cli::ReindexArgs;
+use crate::exit::{Exit, Failure, OrExit, Result};
+use crate::rate::counted;
+use crate::{chain, interrupt, output, progress};
+
+/// How many findings are printed as lines; the JSON has more.
+const LINES: usize = 20;
+
+/// The store of `chain` below `datadir`, as `adit up` lays it, or `datadir` itself where that is a store.
+fn store_folder(datadir: &Path, chain: &str) -> PathBuf {
+    if datadir.join("STORE").exists() { datadir.to_owned() } else { datadir.join(chain) }
+}
+
+/// What to do about a database that is damaged.
+fn advice(folder: &Path, chain: &str) -> String {
+    let folder = folder.display();
+    format!("; `adit reindex --chain {chain} --datadir {folder}` makes the database anew from the block files")
+}
+
+/// Another folder, or the same one later, would do; a store that is broken is another matter.
+pub fn store_failure(error: StoreError, folder: &Path, chain: &str) -> Exit {
+    let failure = match error {
+        StoreError::InUse { .. }
+        | StoreError::OtherChain { .. }
+        | StoreError::NewerFormat { .. }
+        | StoreError::NotAStore { .. }
+        | StoreError::NoStore { .. }
+        | StoreError::Io { .. } => Failure::Usage,
+        _ => Failure::Running,
+    };
+    let is_damaged =
+        matches!(error, StoreError::Damaged { .. } | StoreError::DamagedRecord { .. } | StoreError::Database { .. });
+    let advice = if is_damaged { advice(folder, chain) } else { String::new() };
+    Exit::new(failure, anyhow!("--datadir: cannot use {}: {:#}{advice}", folder.display(), anyhow!(error)))
+}
+
+/// Draws progress until a signal asks for an end.
+struct Display {
+    bar: ProgressBar,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Display {
+    fn new() -> Result<Self> {
+        Ok(Self { bar: progress::steps(1), interrupted: interrupt::flag().or_running()? })
+    }
+}
+
+impl Watcher for Display {
+    fn progress(&mut self, work: &'static str, done: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+        self.bar.set_message(format!("{work} ({done})"));
+    }
+
+    fn goes_on(&mut self) -> bool {
+        !self.interrupted.load(Ordering::Relaxed)
+    }
+}
+
+/// `adit validate --datadir`.
+pub fn validate_store(params: &ChainParams, datadir: &Path, as_json: bool) -> Result {
+    let folder = store_folder(datadir, &params.name);
+    let mut display = Display::new()?;
+    let started = Instant::now();
+    let checked = recheck(&folder, params, &mut display);
+    display.bar.finish_and_clear();
+    let verdict = checked.map_err(|error| match error {
+        // A file that cannot be read is input that cannot be read.
+        StoreError::Io { .. } => Exit::new(Failure::Usage, error),
+        error => store_failure(error, &folder, &params.name),
+    })?;
+    let took = started.elapsed().as_secs_f64();
+    if as_json {
+        output::line(verdict_json(params, &folder, &verdict, took))?;
+    } else {
+        output::line(verdict_text(params, &verdict, took))?;
+    }
+    if verdict.found > 0 {
+        let first = verdict.findings.first().map(describe).unwrap_or_default();
+        let more = verdict.found.saturating_sub(1);
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        let advice = advice(&folder, &params.name);
+        return Err(Exit::new(Failure::Invalid, anyhow!("{first}{more}{advice}")));
+    }
+    if verdict.interrupted {
+        return Err(Exit::new(
+            Failure::Running,
+            anyhow!("interrupted after {}: nothing was wrong up to there", counted(verdict.blocks, "block")),
+        ));
+    }
+    Ok(())
+}
+
+/// File, byte, height, block, rule and what was seen.
+fn describe(finding: &Finding) -> String {
+    let mut line = finding.file.display().to_string();
+    line.extend(finding.byte.map(|byte| format!(": byte {byte}")));
+    line.extend(finding.height.map(|height| format!(": height {height}")));
+    line.extend(finding.hash.map(|hash| format!(", block {hash}")));
+    if finding.what.starts_with(&finding.rule) {
+        format!("{line}: {}", finding.what)
+    } else {
+        format!("{line}: {}: {}", finding.rule, finding.what)
+    }
+}
+
+fn tip_json(tip: Option<(u32, BlockHash)>) -> Value {
+    json!(tip.map(|(height, hash)| json!({ "height": height, "hash": hash.to_string() })))
+}
+
+fn verdict_json(params: &ChainParams, folder: &Path, verdict: &Verdict, took: f64) -> Value {
+    let findings = verdict.findings.iter().map(|finding| {
+        json!({
+            "file": finding.file.display().to_string(),
+            "byte": finding.byte,
+            "height": finding.height,
+            "hash": finding.hash.map(|hash| hash.to_string()),
+            "rule": finding.rule,
+            "what": finding.what,
+        })
+    });
+    json!({
+        "chain": params.name,
+        "store": folder.display().to_string(),
+        "valid": verdict.found == 0,
+        "complete": !verdict.interrupted && verdict.unchecked.is_empty(),
+        "tip": tip_json(verdict.tip),
+        "headers": verdict.headers,
+        "blocks": verdict.blocks,
+        "connected": verdict.connected,
+        "undo_records": verdict.undo_records,
+        "inputs": verdict.inputs,
+        "coins": verdict.coins,
+        "found": verdict.found,
+        "findings": findings.collect::<Vec<_>>(),
+        "notes": verdict.notes,
+        "unchecked": verdict.unchecked,
+        "seconds": took,
+    })
+}
+
+fn verdict_text(params: &ChainParams, verdict: &Verdict, took: f64) -> String {
+    let word = if verdict.is_good() { "good" } else { "checked" };
+    let mut lines = vec![format!(
+        "chain {}: {}, {} ({} connected), {} and {} {word} in {took:.2} s",
+        params.name,
+        counted(verdict.headers, "header"),
+        counted(verdict.blocks, "block"),
+        verdict.connected,
+        counted(verdict.undo_records, "undo record"),
+        counted(verdict.coins, "coin"),
+    )];
+    lines.extend(verdict.tip.map(|(height, hash)| format!("tip {hash} at height {height}")));
+    lines.extend(verdict.findings.iter().take(LINES).map(|finding| format!("wrong: {}", describe(finding))));
+    if verdict.found > LINES as u64 {
+        lines.push(format!("wrong: {} more", verdict.found - LINES as u64));
+    }
+    lines.extend(verdict.unchecked.iter().map(|what| format!("not checked: {what}")));
+    lines.extend(verdict.notes.iter().map(|note| format!("note: {note}")));
+    lines.join("\n")
+}
+
+/// `adit reindex`.
+pub fn run_reindex(args: &ReindexArgs) -> Result {
+    let params = chain::named(&args.chain)?;
+    let folder = store_folder(&args.datadir, &params.name);
+    let mut display = Display::new()?;
+    let made = reindex(&folder, &params, Options::default(), &mut display);
+    display.bar.finish_and_clear();
+    let made = made.map_err(|error| match error {
+        StoreError::NotKept { .. } => {
+            let what =
+                anyhow!("{}: the first blocks are not kept, and coins cannot be made without them", folder.display());
+            Exit::new(Failure::Running, what)
+        }
+        StoreError::Io { .. } => Exit::new(Failure::Running, error),
+        error => store_failure(error, &folder, &params.name),
+    })?;
+    if args.json {
+        output::line(reindexed_json(&params, &folder, &made))?;
+    } else {
+        output::line(reindexed_text(&params, &made))?;
+    }
+    if made.interrupted {
+        return Err(Exit::new(Failure::Running, anyhow!("interrupted: the old database is still in its place")));
+    }
+    Ok(())
+}
+
+fn reindexed_json(params: &ChainParams, folder: &Path, made: &Reindexed) -> Value {
+    json!({
+        "chain": params.name,
+        "store": folder.display().to_string(),
+        "complete": !made.interrupted,
+        "tip": tip_json(made.tip),
+        "blocks": made.blocks,
+        "left": made.left,
+    })
+}
+
+fn reindexed_text(params: &ChainParams, made: &Reindexed) -> String {
+    let mut lines = Vec::new();
+    lines.extend(made.tip.map(|(height, hash)| {
+        format!("chain {}: {} indexed; tip {hash} at height {height}", params.name, counted(made.blocks, "block"))
+    }));
+    lines.extend(made.left.iter().map(|left| format!("left where it is: {left}")));
+    lines.join("\n")
+}

@@ -1,0 +1,111 @@
+//! `adit validate --datadir` and `adit reindex` on stores that `adit up` has made.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use support::{Run, adit, run};
+
+fn mine(datadir: &Path, blocks: u32) -> Run {
+    let blocks = blocks.to_string();
+    run(["up", "--chain", "regtest", "--device", "cpu", "--threads", "1", "--json", "--blocks", &blocks, "--datadir"]
+        .map(PathBuf::from)
+        .into_iter()
+        .chain([datadir.to_owned()]))
+}
+
+fn on(command: &[&str], datadir: &Path) -> Run {
+    run(command.iter().map(PathBuf::from).chain([datadir.to_owned()]))
+}
+
+const VALIDATE: [&str; 5] = ["validate", "--chain", "regtest", "--json", "--datadir"];
+const REINDEX: [&str; 5] = ["reindex", "--chain", "regtest", "--json", "--datadir"];
+
+#[test]
+fn a_store_is_checked_damaged_named_and_mended() {
+    let datadir = tempfile::tempdir().expect("a folder");
+    let datadir = datadir.path();
+    on(&VALIDATE, datadir).refused(2, &["no store"]);
+    assert!(fs::read_dir(datadir).expect("readable").next().is_none(), "a check makes nothing");
+    assert_eq!(mine(datadir, 30).code(), 0);
+
+    let json = on(&VALIDATE, datadir).json();
+    assert_eq!((&json["valid"], &json["complete"]), (&true.into(), &true.into()), "{json}");
+    assert_eq!((&json["tip"]["height"], &json["coins"]), (&30.into(), &30.into()), "{json}");
+    let tip = json["tip"].clone();
+    let store = datadir.join("regtest");
+    let text = on(&["validate", "--chain", "regtest", "--datadir"], &store);
+    assert!(text.code() == 0 && text.stdout().contains("30 coins good"), "{}", text.stdout());
+    on(&["validate", "--chain", "signet", "--datadir"], &store).refused(2, &["holds the chain regtest", "signet"]);
+
+    // A block, which no database can mend.
+    let blocks = store.join("blocks/blk00000.dat");
+    let good = fs::read(&blocks).expect("readable");
+    let mut bad = good.clone();
+    *bad.last_mut().expect("not empty") ^= 1;
+    fs::write(&blocks, bad).expect("writable");
+    let checked = on(&VALIDATE, datadir);
+    checked.refused(1, &["blk00000.dat", "height 30", "bad-txnmrklroot"]);
+    let json = checked.json();
+    assert_eq!((&json["valid"], &json["findings"][0]["height"]), (&false.into(), &30.into()), "{json}");
+    fs::write(&blocks, good).expect("writable");
+
+    // The database.
+    let current = store.join("db/keyspaces/1/current");
+    fs::write(&current, b"not a pointer").expect("writable");
+    on(&VALIDATE, datadir).refused(1, &["keyspaces/1/current", "adit reindex --chain regtest --datadir"]);
+    mine(datadir, 1).refused(3, &["keyspaces/1/current", "adit reindex --chain regtest --datadir"]);
+    let made = on(&REINDEX, datadir);
+    assert_eq!(made.code(), 0, "{}", made.stderr());
+    assert_eq!((&made.json()["tip"], &made.json()["blocks"]), (&tip, &31.into()));
+    assert_eq!(on(&VALIDATE, datadir).json()["tip"], tip);
+    assert_eq!(mine(datadir, 1).json_lines()[0]["height"], 31);
+}
+
+#[test]
+fn a_rebuild_that_is_killed_leaves_a_store() {
+    let datadir = tempfile::tempdir().expect("a folder");
+    assert_eq!(mine(datadir.path(), 40).code(), 0);
+    for kill in 0..12 {
+        let mut child = adit();
+        child.args(REINDEX).arg(datadir.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = child.spawn().expect("the program starts");
+        std::thread::sleep(Duration::from_millis(15 * kill));
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+        let checked = on(&VALIDATE, datadir.path());
+        assert_eq!(checked.code(), 0, "kill {kill}: {}", checked.stderr());
+        assert_eq!(checked.json()["tip"]["height"], 40, "kill {kill}");
+    }
+    assert_eq!(on(&REINDEX, datadir.path()).code(), 0);
+    assert_eq!(mine(datadir.path(), 1).json_lines()[0]["height"], 41);
+}
+
+/// A limit on the size of files stands for a full disk: the write fails, the run ends with one line, and goes on later.
+#[cfg(unix)]
+#[test]
+fn a_write_that_fails_ends_the_run_with_one_line_and_no_damage() {
+    let datadir = tempfile::tempdir().expect("a folder");
+    assert_eq!(mine(datadir.path(), 3).code(), 0);
+    // The second start has cut the journal to what is in it.
+    assert_eq!(mine(datadir.path(), 1).code(), 0);
+    let script = "trap '' XFSZ; ulimit -f 32; exec \"$0\" \"$@\"";
+    let limited = std::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_adit"), "up", "--chain", "regtest", "--device", "cpu", "--json"])
+        .args(["--threads", "1", "--blocks", "2000", "--datadir"])
+        .arg(datadir.path())
+        .output()
+        .expect("a shell");
+    let line = String::from_utf8_lossy(&limited.stderr);
+    assert_eq!(limited.status.code(), Some(3), "{line}");
+    assert!(line.lines().count() == 1 && line.contains("File too large"), "{line}");
+    let mined = String::from_utf8_lossy(&limited.stdout).lines().count();
+    let json = on(&VALIDATE, datadir.path()).json();
+    assert_eq!(json["valid"], true, "{json}");
+    let height = json["tip"]["height"].as_u64().expect("a height");
+    assert!(mined > 0 && height >= 4 + mined as u64, "{mined} were reported, the tip is at {height}");
+    assert_eq!(mine(datadir.path(), 1).json_lines()[0]["height"], height + 1);
+}

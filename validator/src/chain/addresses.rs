@@ -1,0 +1,66 @@
+//! What addresses and keys of a chain begin with when they are written down.
+//!
+//! No rule asks about them. They are here so that whoever prints an address, and whoever reads one, need not know chains by
+//! name.
+
+use serde::Deserialize;
+
+use super::file::fields;
+
+/// The prefixes of a chain's addresses and keys.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddressPrefixes {
+    /// What segwit addresses begin with, before the `1` (BIP173, BIP350): 1 to 30 lower-case letters and digits.
+    #[serde(deserialize_with = "fields::bech32_hrp")]
+    pub bech32_hrp: String,
+    /// The version byte of addresses that pay to a public key's hash.
+    #[serde(deserialize_with = "fields::number::<_, u8, 0, 255>")]
+    pub p2pkh: u8,
+    /// The version byte of addresses that pay to a script's hash.
+    #[serde(deserialize_with = "fields::number::<_, u8, 0, 255>")]
+    pub p2sh: u8,
+    /// The version byte of private keys in the wallet import format.
+    #[serde(deserialize_with = "fields::number::<_, u8, 0, 255>")]
+    pub wif: u8,
+    /// The version bytes of extended public keys (BIP32).
+    #[serde(deserialize_with = "fields::hex")]
+    pub xpub: [u8; 4],
+    /// The version bytes of extended private keys (BIP32).
+    #[serde(deserialize_with = "fields::hex")]
+    pub xprv: [u8; 4],
+}
+
+impl AddressPrefixes {
+    /// Main's. Source of all three: Bitcoin Core, `kernel/chainparams.cpp`, `base58Prefixes` and `bech32_hrp`.
+    #[must_use]
+    pub fn main() -> Self {
+        Self {
+            bech32_hrp: "bc".to_owned(),
+            p2pkh: 0,
+            p2sh: 5,
+            wif: 128,
+            xpub: [0x04, 0x88, 0xb2, 0x1e],
+            xprv: [0x04, 0x88, 0xad, 0xe4],
+        }
+    }
+
+    /// Those of the public test chains.
+    #[must_use]
+    pub fn test() -> Self {
+        Self {
+            bech32_hrp: "tb".to_owned(),
+            p2pkh: 111,
+            p2sh: 196,
+            wif: 239,
+            xpub: [0x04, 0x35, 0x87, 0xcf],
+            xprv: [0x04, 0x35, 0x83, 0x94],
+        }
+    }
+
+    /// Regtest's, which differ from the test chains' in segwit addresses only.
+    #[must_use]
+    pub fn regtest() -> Self {
+        Self { bech32_hrp: "bcrt".to_owned(), ..Self::test() }
+    }
+}

@@ -1,0 +1,333 @@
+//! The chain file: a private chain described by its operator, in TOML.
+//!
+//! docs/chain-file.md describes every field. The types here are the file's own shape, so that the reader checks as it
+//! reads: unknown fields are refused, each value is bounded, and what must fit together is looked at last. A chain's genesis
+//! block commits to its rules, so a file whose rules were edited no longer has a genesis block and is refused.
+
+mod error;
+pub(super) mod fields;
+mod write;
+
+use bitcoin::block::Version;
+use bitcoin::hashes::{Hash, HashEngine, sha256};
+use bitcoin::{Amount, BlockHash, CompactTarget, ScriptBuf, Target, Work};
+use serde::Deserialize;
+
+pub use error::ChainFileError;
+
+use super::{AddressPrefixes, ChainParams, Deployments, Difficulty, PeerAddress, Subsidy, genesis};
+use crate::rules::target_from_bits;
+use error::Misfit;
+
+/// The format that this version reads and writes.
+pub const FORMAT: u32 = 1;
+
+/// The longest chain file, in bytes. The longest challenge takes a third of it.
+pub const MAX_CHAIN_FILE_SIZE: usize = 64 << 10;
+
+/// The longest name, in bytes.
+pub const MAX_NAME_LEN: usize = 32;
+
+/// The longest text of a genesis block, in bytes: with the two numbers before it and the rules' hash after it a coinbase
+/// script has room for no more.
+pub const MAX_MESSAGE_LEN: usize = 59;
+
+/// The most seed peers.
+pub const MAX_SEEDS: usize = 64;
+
+/// The longest time that a retarget period ought to take, in seconds: four of them still count in 32 bits.
+const MAX_TIMESPAN: u32 = 1 << 30;
+
+/// A chain as its file describes it. [`Self::parse`] gives one that is whole; whoever fills one in by hand passes it
+/// through [`Self::to_toml`] and [`Self::parse_unsolved`], which check it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainFile {
+    /// The file's format: [`FORMAT`].
+    pub format: u32,
+    /// The chain's name, which is also its folder's.
+    #[serde(deserialize_with = "fields::name")]
+    pub name: String,
+    /// The four bytes before every message and block, in the order in which they are sent.
+    #[serde(deserialize_with = "fields::magic")]
+    pub magic: [u8; 4],
+    /// Where its nodes are, and what is known of it. Not part of the chain's identity.
+    pub network: Network,
+    /// What its addresses begin with. Not part of the chain's identity.
+    pub addresses: AddressPrefixes,
+    /// Its first block.
+    pub genesis: Genesis,
+    /// What its blocks are judged by.
+    pub rules: Rules,
+}
+
+/// The table `[network]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// The TCP port for peers.
+    #[serde(deserialize_with = "fields::number::<_, u16, 1, 65535>")]
+    pub p2p_port: u16,
+    /// The TCP port for JSON-RPC.
+    #[serde(deserialize_with = "fields::number::<_, u16, 1, 65535>")]
+    pub rpc_port: u16,
+    /// Peers to ask first.
+    #[serde(default, deserialize_with = "fields::seeds")]
+    pub seeds: Vec<PeerAddress>,
+    /// The least work of the chain that is meant, in hashes.
+    #[serde(default = "no_work", deserialize_with = "fields::work")]
+    pub minimum_chain_work: Work,
+    /// A block whose ancestors' scripts need not be run.
+    #[serde(default, deserialize_with = "fields::block_hash")]
+    pub assume_valid: Option<BlockHash>,
+}
+
+/// The table `[genesis]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Genesis {
+    /// The header's time, in seconds since 1970.
+    #[serde(deserialize_with = "fields::number::<_, u32, 1, 0xffff_ffff>")]
+    pub time: u32,
+    /// The header's target.
+    #[serde(deserialize_with = "fields::compact")]
+    pub bits: CompactTarget,
+    /// The nonce with which the header's hash meets the target.
+    #[serde(deserialize_with = "fields::number::<_, u32, 0, 0xffff_ffff>")]
+    pub nonce: u32,
+    /// The header's version.
+    #[serde(deserialize_with = "fields::version")]
+    pub version: Version,
+    /// What the coinbase says.
+    #[serde(deserialize_with = "fields::message")]
+    pub message: String,
+    /// The coinbase's output script. Its coin cannot be spent.
+    #[serde(deserialize_with = "fields::script")]
+    pub script: ScriptBuf,
+    /// The coinbase's output value.
+    #[serde(deserialize_with = "fields::amount")]
+    pub value: Amount,
+    /// The block's hash, if it is stated: then it is checked.
+    #[serde(default, deserialize_with = "fields::block_hash")]
+    pub hash: Option<BlockHash>,
+}
+
+/// The table `[rules]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// The easiest target.
+    #[serde(deserialize_with = "fields::pow_limit")]
+    pub pow_limit: Target,
+    /// The wanted time between blocks, in seconds; thirty days at most.
+    #[serde(deserialize_with = "fields::number::<_, u32, 1, 2_592_000>")]
+    pub spacing: u32,
+    /// What the first coinbases may create besides fees.
+    #[serde(deserialize_with = "fields::amount")]
+    pub subsidy: Amount,
+    /// After how many blocks the subsidy halves, each time; 0: never.
+    #[serde(deserialize_with = "fields::number::<_, u32, 0, 0xffff_ffff>")]
+    pub halving_interval: u32,
+    /// The script that every block must satisfy (BIP325).
+    #[serde(default, deserialize_with = "fields::challenge")]
+    pub challenge: Option<ScriptBuf>,
+    /// How the target follows the hashrate.
+    pub difficulty: DifficultyRule,
+    /// From which heights the soft forks hold.
+    pub deployments: Deployments,
+}
+
+/// `difficulty` of `[rules]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum DifficultyRule {
+    /// Every block has the genesis block's target.
+    None,
+    /// Bitcoin's.
+    Retarget {
+        /// How many blocks a period has.
+        #[serde(deserialize_with = "fields::number::<_, u32, 2, 1_000_000>")]
+        interval: u32,
+        /// Testnet's: a block more than two spacings after its parent has the limit's target.
+        #[serde(default)]
+        allow_min_difficulty: bool,
+        /// Testnet4's: an adjustment starts from the period's first target.
+        #[serde(default)]
+        bip94: bool,
+    },
+    /// aserti3-2d.
+    Asert {
+        /// The lag that doubles the target, in seconds; ten years at most.
+        #[serde(deserialize_with = "fields::number::<_, u32, 1, 315_360_000>")]
+        half_life: u32,
+        /// The height where the schedule starts.
+        #[serde(deserialize_with = "fields::number::<_, u32, 0, 1_000_000>")]
+        anchor_height: u32,
+    },
+}
+
+fn no_work() -> Work {
+    Work::from_be_bytes([0; 32])
+}
+
+impl ChainFile {
+    /// Reads a chain file's text. Takes memory in proportion to the text, whatever it says.
+    ///
+    /// # Errors
+    /// It is too long, is not TOML, lacks a field or has one too many, a value is out of bounds or does not go with
+    /// another, or the genesis block is not one.
+    pub fn parse(text: &str) -> Result<Self, ChainFileError> {
+        let file = Self::parse_unsolved(text)?;
+        file.check_genesis().map_err(|misfit| misfit.in_text(text))?;
+        Ok(file)
+    }
+
+    /// As [`Self::parse`], for a file whose genesis block has not been mined: its hash may be any.
+    ///
+    /// # Errors
+    /// As there, but for the genesis block's hash.
+    pub fn parse_unsolved(text: &str) -> Result<Self, ChainFileError> {
+        /// What every format has. A later one may have fields that this version does not know.
+        #[derive(Deserialize)]
+        struct AnyFormat {
+            format: toml::Spanned<i64>,
+        }
+
+        if text.len() > MAX_CHAIN_FILE_SIZE {
+            return Err(ChainFileError::TooLarge { seen: text.len() });
+        }
+        let AnyFormat { format } = toml::from_str(text).map_err(|error| ChainFileError::toml(error, text))?;
+        if *format.get_ref() != i64::from(FORMAT) {
+            return Err(ChainFileError::format(&format, text));
+        }
+        let file: Self = toml::from_str(text).map_err(|error| ChainFileError::toml(error, text))?;
+        file.check_together().map_err(|misfit| misfit.in_text(text))?;
+        Ok(file)
+    }
+
+    /// The parameters of the chain.
+    #[must_use]
+    pub fn params(&self) -> ChainParams {
+        let unknown = genesis::committed(&self.genesis, [0; 32]);
+        let mut params = ChainParams {
+            name: self.name.clone(),
+            magic: self.magic,
+            p2p_port: self.network.p2p_port,
+            rpc_port: self.network.rpc_port,
+            addresses: self.addresses.clone(),
+            seeds: self.network.seeds.clone(),
+            genesis_hash: unknown.block_hash(),
+            genesis: unknown,
+            pow_limit: self.rules.pow_limit,
+            spacing: self.rules.spacing,
+            difficulty: self.rules.difficulty.with_spacing(self.rules.spacing),
+            subsidy: Subsidy { initial: self.rules.subsidy, halving_interval: self.rules.halving_interval },
+            deployments: self.rules.deployments,
+            bip34_hash: None,
+            bip30_repeats: Vec::new(),
+            script_flag_exceptions: Vec::new(),
+            signet_challenge: self.rules.challenge.clone(),
+            minimum_chain_work: self.network.minimum_chain_work,
+            assume_valid: self.network.assume_valid,
+        };
+        // The genesis block is not among the rules that it commits to.
+        params.genesis = genesis::committed(&self.genesis, params.rules_hash().to_byte_array());
+        params.genesis_hash = params.genesis.block_hash();
+        params
+    }
+
+    /// A magic that follows from everything else that makes the chain, genesis time included, for a chain that does not
+    /// want a certain one. Its first byte is no ASCII character, and no built-in chain has it.
+    #[must_use]
+    pub fn derived_magic(&self) -> [u8; 4] {
+        let unmarked = Self { magic: [0; 4], ..self.clone() }.params();
+        let mut engine = sha256::Hash::engine();
+        engine.input(unmarked.rules_text().as_bytes());
+        engine.input(&self.genesis.time.to_le_bytes());
+        let mut digest = sha256::Hash::from_engine(engine);
+        loop {
+            let [first, second, third, fourth, ..] = digest.to_byte_array();
+            let magic = [first | 0x80, second, third, fourth];
+            if !fields::is_reserved_magic(magic) {
+                return magic;
+            }
+            digest = sha256::Hash::hash(digest.as_byte_array());
+        }
+    }
+
+    /// What each value alone cannot show.
+    fn check_together(&self) -> Result<(), Misfit> {
+        let Self { network, addresses, rules, .. } = self;
+        if network.p2p_port == network.rpc_port {
+            return Err(Misfit::new("network.rpc_port", network.rpc_port, "another port than network.p2p_port"));
+        }
+        if addresses.p2pkh == addresses.p2sh {
+            return Err(Misfit::new("addresses.p2sh", addresses.p2sh, "another byte than addresses.p2pkh"));
+        }
+        if addresses.xpub == addresses.xprv {
+            let seen = format!("{:08x}", u32::from_be_bytes(addresses.xprv));
+            return Err(Misfit::new("addresses.xprv", seen, "other bytes than addresses.xpub"));
+        }
+        match rules.difficulty {
+            DifficultyRule::Retarget { interval, .. }
+                if interval.checked_mul(rules.spacing).is_none_or(|timespan| timespan > MAX_TIMESPAN) =>
+            {
+                let wanted = format!("at most {} with this spacing", MAX_TIMESPAN / rules.spacing);
+                Err(Misfit::new("rules.difficulty.retarget.interval", interval, wanted))
+            }
+            DifficultyRule::Asert { half_life, .. } if half_life < rules.spacing => {
+                let wanted = format!("at least one spacing, {}", rules.spacing);
+                Err(Misfit::new("rules.difficulty.asert.half_life", half_life, wanted))
+            }
+            _ => Ok(()),
+        }?;
+        target_from_bits(self.genesis.bits, rules.pow_limit).map_err(|_| {
+            let seen = format!("{:08x}", self.genesis.bits.to_consensus());
+            let wanted = format!("a target from 1 to rules.pow_limit, {:064x}", rules.pow_limit);
+            Misfit::new("genesis.bits", seen, wanted)
+        })?;
+        Ok(())
+    }
+
+    /// The genesis block is the one that is stated, and is mined.
+    fn check_genesis(&self) -> Result<(), Misfit> {
+        let hash = self.params().genesis_hash;
+        let edited = "a chain's name, magic, genesis and rules cannot be changed: `adit chain new` makes another chain";
+        if let Some(stated) = self.genesis.hash.filter(|stated| *stated != hash) {
+            let wanted = format!("{hash}, which follows from the file ({edited})");
+            return Err(Misfit::new("genesis.hash", stated, wanted));
+        }
+        let target = Target::from_compact(self.genesis.bits);
+        if !target.is_met_by(hash) {
+            let seen = format!("{} gives the hash {hash}", self.genesis.nonce);
+            let wanted = format!("at most {target:064x} ({edited})");
+            return Err(Misfit::new("genesis.nonce", seen, wanted));
+        }
+        Ok(())
+    }
+}
+
+impl DifficultyRule {
+    /// The rule as the validator has it, for this many seconds between blocks.
+    fn with_spacing(self, spacing: u32) -> Difficulty {
+        match self {
+            // Every block ends a period, and a period that ends changes nothing.
+            Self::None => Difficulty::Retarget {
+                timespan: spacing,
+                allow_min_difficulty: false,
+                bip94: false,
+                no_retargeting: true,
+            },
+            Self::Retarget { interval, allow_min_difficulty, bip94 } => Difficulty::Retarget {
+                timespan: interval.saturating_mul(spacing),
+                allow_min_difficulty,
+                bip94,
+                no_retargeting: false,
+            },
+            Self::Asert { half_life, anchor_height } => Difficulty::Asert { half_life, anchor_height },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

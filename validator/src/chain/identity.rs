@@ -1,0 +1,68 @@
+//! What a chain is, in words that can be hashed: its name, its magic and every rule that blocks are judged by.
+//!
+//! A private chain's genesis block holds this hash, so that two chains with different rules have different blocks from the
+//! first one on and never take each other's. The words are text and the hash is plain SHA-256, so that anybody can
+//! recompute it with `sha256sum`; docs/chain-file.md gives the text line by line.
+
+use std::fmt::Write;
+
+use bitcoin::hashes::{Hash, sha256};
+
+use super::{ChainParams, Difficulty};
+
+impl ChainParams {
+    /// The rules as lines of text, each ended by a line feed. The genesis block, ports, address prefixes, seeds, and what
+    /// is known of the chain's length are no rules and not in it.
+    #[must_use]
+    pub fn rules_text(&self) -> String {
+        let forks = &self.deployments;
+        let mut text = format!(
+            "adit chain rules 1\nname {}\nmagic {:08x}\npow_limit {:064x}\nspacing {}\ndifficulty {}\nsubsidy {}\n\
+             halving_interval {}\nbip34 {}\nbip65 {}\nbip66 {}\ncsv {}\nsegwit {}\ntaproot {}\nchallenge {}\n",
+            self.name,
+            u32::from_be_bytes(self.magic),
+            self.pow_limit,
+            self.spacing,
+            difficulty_text(&self.difficulty),
+            self.subsidy.initial.to_sat(),
+            self.subsidy.halving_interval,
+            forks.bip34,
+            forks.bip65,
+            forks.bip66,
+            forks.csv,
+            forks.segwit,
+            forks.taproot,
+            self.signet_challenge.as_ref().map_or_else(|| "none".to_owned(), |script| script.to_hex_string()),
+        );
+        // What only public chains have follows, so that a chain file's text is always these fifteen lines.
+        let mut line = |line: std::fmt::Arguments<'_>| text.write_fmt(line).expect("a string takes every write");
+        if let Some(hash) = self.bip34_hash {
+            line(format_args!("bip34_hash {hash}\n"));
+        }
+        for (height, hash) in &self.bip30_repeats {
+            line(format_args!("bip30_repeat {height} {hash}\n"));
+        }
+        for (hash, flags) in &self.script_flag_exceptions {
+            line(format_args!("script_flag_exception {hash} {}\n", flags.bits()));
+        }
+        text
+    }
+
+    /// SHA-256 of [`Self::rules_text`].
+    #[must_use]
+    pub fn rules_hash(&self) -> sha256::Hash {
+        sha256::Hash::hash(self.rules_text().as_bytes())
+    }
+}
+
+fn difficulty_text(difficulty: &Difficulty) -> String {
+    match difficulty {
+        Difficulty::Retarget { timespan, allow_min_difficulty, bip94, no_retargeting } => format!(
+            "retarget timespan {timespan} allow_min_difficulty {allow_min_difficulty} bip94 {bip94} \
+             no_retargeting {no_retargeting}"
+        ),
+        Difficulty::Asert { half_life, anchor_height } => {
+            format!("asert half_life {half_life} anchor_height {anchor_height}")
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Pruning: which block files go, and what must be forgotten with them.
+//!
+//! As in Core, whole pairs of files go, lowest number first, while all of them together are over the stated size, and only
+//! such whose highest block lies at least [`MIN_BLOCKS_TO_KEEP`] below the tip of the commit. The index entries lose their
+//! places and the `files` records go in that commit; the files themselves are deleted after it. A crash between the two
+//! leaves files that no commit refers to, which the next start removes.
+
+use std::collections::BTreeSet;
+
+use super::ChainState;
+use crate::headers::tree::EntryId;
+
+/// How many blocks below the tip are never pruned.
+///
+/// Source: Bitcoin Core, `validation.h`, `MIN_BLOCKS_TO_KEEP`.
+pub const MIN_BLOCKS_TO_KEEP: u32 = 288;
+
+impl ChainState {
+    /// Sets [`super::Options::keep_blocks_from`]; `None`: nobody waits any more.
+    pub const fn keep_blocks_from(&mut self, height: Option<u32>) {
+        self.options.keep_blocks_from = height;
+    }
+
+    /// The files that may go and must, for the store to keep to its size.
+    pub(super) fn files_to_prune(&self) -> Vec<u32> {
+        let Some(bytes) = self.options.prune_bytes else { return Vec::new() };
+        let Some(highest) = self.tip().height.checked_sub(MIN_BLOCKS_TO_KEEP) else { return Vec::new() };
+        match self.options.keep_blocks_from {
+            Some(0) => Vec::new(),
+            Some(height) => self.store.files_to_prune(bytes, highest.min(height - 1)),
+            None => self.store.files_to_prune(bytes, highest),
+        }
+    }
+
+    /// Takes the blocks in `files` out of the index.
+    pub(super) fn forget_files(&mut self, files: &[u32]) {
+        let lies_there = |id: &EntryId| self.tree.entry(*id).location.is_some_and(|at| files.contains(&at.file));
+        let pruned: BTreeSet<EntryId> = self.tree.ids().filter(lies_there).collect();
+        for id in &pruned {
+            self.tree.entry_mut(*id).location = None;
+        }
+        let branches = pruned.iter().copied().filter(|id| !self.is_active(*id)).collect();
+        self.candidates.withdraw(&self.tree, &branches);
+        tracing::info!(?files, blocks = pruned.len(), "pruned");
+        self.changed.extend(pruned);
+    }
+}

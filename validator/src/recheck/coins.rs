@@ -1,0 +1,129 @@
+//! The coins of the database against those of the replay, one by one.
+
+use std::collections::HashMap;
+
+use bitcoin::OutPoint;
+
+use super::index::Loaded;
+use super::{Checker, Finding, Stop};
+use crate::block::DecodedBlock;
+use crate::coins::cache::CoinCache;
+use crate::coins::{Coin, is_unspendable};
+use crate::store::inspect::Snapshot;
+
+/// How many coins lie between two reports of progress.
+const STRIDE: u64 = 1 << 14;
+
+impl Checker<'_> {
+    /// First each coin of the database, then each of the replay that the database lacks.
+    pub(super) fn compare_coins(
+        &mut self,
+        snapshot: &Snapshot,
+        loaded: &Loaded,
+        replayed: &CoinCache,
+    ) -> Result<(), Stop> {
+        let total = replayed.coins().count() as u64;
+        let mut matched = 0;
+        for coin in snapshot.coins() {
+            let (outpoint, coin) = match coin {
+                Ok(coin) => coin,
+                Err(error) => {
+                    self.found_in(error, "coins", None)?;
+                    continue;
+                }
+            };
+            match replayed.get(&outpoint).flatten() {
+                Some(wanted) if *wanted == coin => matched += 1,
+                Some(wanted) => {
+                    let what = format!("{outpoint}: {}, wanted {}", describe(&coin), describe(wanted));
+                    self.found_coin(loaded, &coin, what);
+                }
+                None => {
+                    let what = format!("{outpoint}: {}, wanted none: it is spent or was never made", describe(&coin));
+                    self.found_coin(loaded, &coin, what);
+                }
+            }
+            self.count_coin(total)?;
+        }
+        if matched == total {
+            return Ok(());
+        }
+        for (outpoint, wanted) in replayed.coins() {
+            if self.is_missing(snapshot, outpoint)? {
+                let what = format!("{outpoint}: none, wanted {}", describe(wanted));
+                self.found_coin(loaded, wanted, what);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the blocks above `height` have made and spent, where those below are not kept: what they left is among the
+    /// coins, and what they spent is not.
+    pub(super) fn compare_kept_coins(&mut self, snapshot: &Snapshot, loaded: &Loaded, height: u32) -> Result<(), Stop> {
+        let mut left: HashMap<OutPoint, Option<Coin>> = HashMap::new();
+        for id in &loaded.active[height as usize + 1..] {
+            let entry = loaded.tree.entry(*id);
+            let Some(location) = entry.location else { continue };
+            let Ok(block) = DecodedBlock::decode(loaded.files.read_block(&location)?) else { continue };
+            for (transaction, txid) in block.transactions().iter().zip(block.txids()) {
+                let is_coinbase = transaction.is_coinbase();
+                left.extend(
+                    transaction.input.iter().filter(|_| !is_coinbase).map(|input| (input.previous_output, None)),
+                );
+                for (output, vout) in transaction.output.iter().zip(0..) {
+                    let coin = Coin { output: output.clone(), height: entry.height, is_coinbase };
+                    let coin = (!is_unspendable(&output.script_pubkey)).then_some(coin);
+                    left.insert(OutPoint { txid: *txid, vout }, coin);
+                }
+            }
+            self.go_on()?;
+        }
+        for (outpoint, wanted) in left {
+            let found = snapshot.coin(&outpoint)?;
+            if found != wanted {
+                let describe = |coin: &Option<Coin>| coin.as_ref().map_or_else(|| "none".to_owned(), describe);
+                let what = format!("{outpoint}: {}, wanted {}", describe(&found), describe(&wanted));
+                match wanted.or(found) {
+                    Some(coin) => self.found_coin(loaded, &coin, what),
+                    None => self.found(Finding::file(loaded.database.clone(), "coins", what)),
+                }
+            }
+            self.count_coin(0)?;
+        }
+        Ok(())
+    }
+
+    fn is_missing(&mut self, snapshot: &Snapshot, outpoint: &OutPoint) -> Result<bool, Stop> {
+        match snapshot.coin(outpoint) {
+            Ok(coin) => Ok(coin.is_none()),
+            // It was named when all coins were read.
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn count_coin(&mut self, total: u64) -> Result<(), Stop> {
+        self.verdict.coins += 1;
+        if self.verdict.coins.is_multiple_of(STRIDE) {
+            self.watcher.progress("comparing coins", self.verdict.coins, total);
+            self.go_on()?;
+        }
+        Ok(())
+    }
+
+    /// A coin is named with the height at which it was made, which may be what is wrong with it.
+    fn found_coin(&mut self, loaded: &Loaded, coin: &Coin, what: String) {
+        let finding = Finding::file(loaded.database.clone(), "coins", what);
+        let block = loaded.active.get(coin.height as usize).map(|id| loaded.tree.entry(*id).hash);
+        self.found(Finding { height: Some(coin.height), hash: block, ..finding });
+    }
+}
+
+fn describe(coin: &Coin) -> String {
+    let origin = if coin.is_coinbase { "coinbase at" } else { "made at" };
+    format!(
+        "{} satoshi, {origin} height {}, script {:x}",
+        coin.output.value.to_sat(),
+        coin.height,
+        coin.output.script_pubkey
+    )
+}

@@ -1,0 +1,143 @@
+//! The header index: every header under its parent and by every rule that a header alone can break.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::{Checker, Finding, Stop};
+use crate::headers::tree::{EntryId, HeaderTree, Validity};
+use crate::rules;
+use crate::store::files::{BlockFiles, FileInfo};
+use crate::store::inspect::Snapshot;
+use crate::store::mend::{Cut, compare_with_note};
+use crate::store::record::IndexRecord;
+
+/// Headers that are ahead of every clock were judged by a clock when they came, and are not judged by it again.
+const NO_CLOCK: u64 = u32::MAX as u64;
+
+/// How many headers or blocks lie between two reports of progress.
+pub(super) const STRIDE: u64 = 64;
+
+/// What a store says of its chain.
+pub(super) struct Loaded {
+    pub(super) tree: HeaderTree,
+    /// The chain that the coins belong to, by height.
+    pub(super) active: Vec<EntryId>,
+    pub(super) infos: BTreeMap<u32, FileInfo>,
+    pub(super) files: BlockFiles,
+    /// The database, for findings.
+    pub(super) database: PathBuf,
+    /// How many blocks are in the store.
+    pub(super) blocks: u64,
+}
+
+impl Loaded {
+    pub(super) fn is_active(&self, id: EntryId) -> bool {
+        self.active.get(self.tree.entry(id).height as usize) == Some(&id)
+    }
+}
+
+impl Checker<'_> {
+    /// `None`: the index is so wrong that nothing can be found by it.
+    pub(super) fn check_index(&mut self, snapshot: &Snapshot, cut: Option<Cut>) -> Result<Option<Loaded>, Stop> {
+        let database = self.held.database();
+        let tip = match (snapshot.tip(), snapshot.commits()) {
+            (Ok(tip), Ok(commits)) => {
+                let note = self.held.note()?;
+                if let Err(error) = compare_with_note(&database, &note, commits, tip.as_ref(), cut) {
+                    self.found_in(error, "commit", None)?;
+                }
+                tip
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                self.found_in(error, "commit", None)?;
+                return Ok(None);
+            }
+        };
+        let mut tree = HeaderTree::new(self.params.genesis.header);
+        let mut blocks = 0;
+        for record in snapshot.index() {
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => {
+                    self.found_in(error, "index", None)?;
+                    continue;
+                }
+            };
+            blocks += u64::from(record.location.is_some());
+            self.check_header(&mut tree, &record)?;
+        }
+        let infos = match snapshot.file_infos() {
+            Ok(infos) => infos,
+            Err(error) => {
+                self.found_in(error, "files", None)?;
+                return Ok(None);
+            }
+        };
+        let Some(tip) = tip else {
+            self.note("the store is new: it holds nothing".to_owned());
+            return Ok(None);
+        };
+        let Some(id) = tree.lookup(&tip) else {
+            self.found(Finding::file(database, "index", format!("the tip {tip} is not in the index")));
+            return Ok(None);
+        };
+        self.verdict.tip = Some((tree.entry(id).height, tip));
+        let mut active = vec![EntryId::GENESIS];
+        active.extend(tree.path(EntryId::GENESIS, id));
+        self.check_active(&tree, &active);
+        let files = self.held.files(&self.identity, infos.clone());
+        Ok(Some(Loaded { tree, active, infos, files, database, blocks }))
+    }
+
+    fn check_header(&mut self, tree: &mut HeaderTree, record: &IndexRecord) -> Result<(), Stop> {
+        let IndexRecord { header, hash, height, .. } = record;
+        let index = |what: &str| Finding::file(self.held.database(), "index", what.to_owned()).of_block(*height, *hash);
+        let checked = match tree.lookup(&header.prev_blockhash) {
+            _ if *hash == self.params.genesis_hash && *height == 0 => Ok(Ok(())),
+            None => Err(index("its parent is not in the index")),
+            Some(parent) if tree.entry(parent).height + 1 != *height => {
+                Err(index("it is not at its parent's height plus one"))
+            }
+            Some(parent) => Ok(rules::validate_header_in_isolation(self.params, header, *hash)
+                .and_then(|()| rules::validate_header_in_context(self.params, &tree.chain(parent), header, NO_CLOCK))),
+        };
+        match checked {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                self.found(Finding::broken(self.held.database(), &error).of_block(*height, *hash));
+            }
+            Err(finding) => {
+                self.found(finding);
+                return Ok(());
+            }
+        }
+        if let Some(id) = tree.insert_hashed(*header, *hash) {
+            let entry = tree.entry_mut(id);
+            entry.location = record.location;
+            if !entry.is_failed() {
+                entry.validity = record.validity;
+            }
+        }
+        self.verdict.headers += 1;
+        if self.verdict.headers.is_multiple_of(STRIDE * 16) {
+            self.watcher.progress("checking headers", self.verdict.headers, self.verdict.headers);
+            self.go_on()?;
+        }
+        Ok(())
+    }
+
+    /// Every block of the active chain was connected, and all but genesis left an undo record.
+    fn check_active(&mut self, tree: &HeaderTree, active: &[EntryId]) {
+        for id in active {
+            let entry = tree.entry(*id);
+            let undo = entry.location.map(|location| location.undo.is_some());
+            let what = match (entry.validity, undo) {
+                (Validity::Connected, Some(false)) if entry.height > 0 => "without an undo record",
+                (Validity::Connected, _) => continue,
+                _ => "not marked as connected",
+            };
+            let what = format!("a block of the active chain, {what}");
+            self.found(Finding::file(self.held.database(), "index", what).of_block(entry.height, entry.hash));
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The database's journals, and the note of the last commit beside it.
+
+use std::path::Path;
+
+use super::{Checker, Finding, Stop};
+use crate::store::StoreError;
+use crate::store::journal::{journal_files, read_journal};
+use crate::store::mend::{Cut, examine_journals};
+use crate::store::note::{Note, note_path};
+
+impl Checker<'_> {
+    /// Reads all journals. The torn end of a commit that was never reported is none of the store, and is handed back to
+    /// be left out.
+    pub(super) fn check_journals(&mut self, database: &Path) -> Result<Option<Cut>, Stop> {
+        let note = self.held.note()?;
+        if note == Note::Damaged {
+            let what = "it is not what a commit writes".to_owned();
+            self.found(Finding::file(note_path(&self.held.folder), "commit", what).at(0));
+        }
+        let journals = journal_files(database)?;
+        if journals.is_empty() {
+            self.found(Finding::file(database.to_owned(), "journal", "there is no journal".to_owned()));
+            return Ok(None);
+        }
+        let cut = match examine_journals(database, &note) {
+            Ok(cut) => cut,
+            Err(StoreError::Damaged { path, offset, what }) => {
+                self.found(Finding::file(path, "journal", what).at(offset));
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(Cut { journal, torn, .. }) = &cut {
+            self.note(format!(
+                "{}: a commit that was never finished, torn at byte {} ({}); the next start cuts it",
+                journal.display(),
+                torn.offset,
+                torn.what
+            ));
+        }
+        let mut sequence = None;
+        for path in journals {
+            let journal = read_journal(&path, sequence)?;
+            sequence = journal.last_sequence().or(sequence);
+            if let Some(stray) = journal.stray {
+                let what = "is not zero, in what is allotted for commits to come and not read";
+                self.note(format!("{}: byte {stray} {what}", path.display()));
+            }
+        }
+        Ok(cut)
+    }
+}

@@ -1,0 +1,256 @@
+//! A store checked anew from genesis, and a database made anew from the block files.
+//!
+//! [`recheck`] believes nothing that the store says of itself: every byte of the database is held against a checksum, every
+//! header and block against the rules, every undo record against what a replay spent, and every coin against the coins
+//! of that replay. It changes nothing. [`reindex`] is what mends a store of which only the block files are left.
+
+mod blocks;
+mod coins;
+mod database;
+mod index;
+mod journals;
+mod reindex;
+mod replay;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bitcoin::BlockHash;
+use thiserror::Error;
+
+use crate::chain::ChainParams;
+use crate::rules::RuleError;
+use crate::store::folder::{BLOCKS, DATABASE};
+use crate::store::inspect::Held;
+use crate::store::note::note_path;
+use crate::store::{Identity, StoreError, mend};
+
+pub use reindex::{Reindexed, reindex};
+
+use replay::Replayed;
+
+/// Findings beyond this many are counted and not kept.
+const KEPT_FINDINGS: usize = 100;
+
+/// One thing that is not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The file, or the folder of the database where no single file can be named.
+    pub file: PathBuf,
+    /// Bytes before the damage or before the record that holds it, where that is known.
+    pub byte: Option<u64>,
+    /// The height of the block that it concerns.
+    pub height: Option<u32>,
+    /// That block.
+    pub hash: Option<BlockHash>,
+    /// Core's reject reason where a rule of consensus is broken; else which promise of docs/store-format.md is:
+    /// `marker`, `commit`, `journal`, `database`, `index`, `length`, `framing`, `encoding`, `block-hash`, `undo`, `files`
+    /// or `coins`.
+    pub rule: String,
+    /// What was seen and what was wanted.
+    pub what: String,
+}
+
+impl Finding {
+    fn file(file: PathBuf, rule: &str, what: String) -> Self {
+        Self { file, byte: None, height: None, hash: None, rule: rule.to_owned(), what }
+    }
+
+    fn at(self, byte: u64) -> Self {
+        Self { byte: Some(byte), ..self }
+    }
+
+    fn of_block(self, height: u32, hash: BlockHash) -> Self {
+        Self { height: Some(height), hash: Some(hash), ..self }
+    }
+
+    fn broken(file: PathBuf, error: &RuleError) -> Self {
+        Self::file(file, &error.reject_reason(), error.to_string())
+    }
+}
+
+/// What a re-check found.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// What is wrong, in the order in which it was found. Of very many only the first are kept.
+    pub findings: Vec<Finding>,
+    /// How many there were.
+    pub found: u64,
+    /// What is unusual and harmless: remains that the next start removes, or that nothing refers to.
+    pub notes: Vec<String>,
+    /// What could not be checked, and why.
+    pub unchecked: Vec<String>,
+    /// The tip that the store has.
+    pub tip: Option<(u32, BlockHash)>,
+    /// Headers that were checked.
+    pub headers: u64,
+    /// Blocks that were read and checked.
+    pub blocks: u64,
+    /// Blocks among them that were connected, with scripts.
+    pub connected: u64,
+    /// Undo records that were read and checked.
+    pub undo_records: u64,
+    /// Inputs whose scripts were run.
+    pub inputs: u64,
+    /// Coins that were compared with the replay.
+    pub coins: u64,
+    /// Whether the watcher ended it before all was checked.
+    pub interrupted: bool,
+}
+
+impl Verdict {
+    /// Whether all was checked that could be, and nothing is wrong.
+    #[must_use]
+    pub const fn is_good(&self) -> bool {
+        self.found == 0 && !self.interrupted
+    }
+}
+
+/// Looks on while something long runs.
+pub trait Watcher {
+    /// Is told that `done` of `total` steps of `work` are done.
+    fn progress(&mut self, work: &'static str, done: u64, total: u64);
+
+    /// Whether to go on.
+    fn goes_on(&mut self) -> bool;
+}
+
+/// The watcher that asked for an end gets it.
+#[derive(Debug)]
+struct Interrupted;
+
+#[derive(Debug, Error)]
+enum Stop {
+    #[error("interrupted")]
+    Interrupted,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<Interrupted> for Stop {
+    fn from(Interrupted: Interrupted) -> Self {
+        Self::Interrupted
+    }
+}
+
+struct Checker<'a> {
+    params: &'a ChainParams,
+    identity: Identity,
+    held: Held,
+    watcher: &'a mut dyn Watcher,
+    verdict: Verdict,
+}
+
+/// Checks the store in `folder` from genesis, and changes nothing in it. The folder is locked meanwhile. Memory grows
+/// with the coins and the headers.
+///
+/// # Errors
+/// The folder is in use, of another chain, of a newer format, no store, or a file in it cannot be read. Damage is no
+/// error but the verdict.
+pub fn recheck(folder: &Path, params: &ChainParams, watcher: &mut dyn Watcher) -> Result<Verdict, StoreError> {
+    let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
+    let held = match Held::take(folder, &identity) {
+        Ok(held) => held,
+        Err(StoreError::Damaged { path, offset, what }) => {
+            let findings = vec![Finding::file(path, "marker", what).at(offset)];
+            return Ok(Verdict { findings, found: 1, ..Verdict::default() });
+        }
+        Err(error) => return Err(error),
+    };
+    let mut checker = Checker { params, identity, held, watcher, verdict: Verdict::default() };
+    match checker.check() {
+        Ok(()) => {}
+        Err(Stop::Interrupted) => checker.verdict.interrupted = true,
+        Err(Stop::Store(error)) => return Err(error),
+    }
+    Ok(checker.verdict)
+}
+
+impl Checker<'_> {
+    /// Everything, the database's bytes first: what is read from a damaged database proves nothing.
+    fn check(&mut self) -> Result<(), Stop> {
+        let database = self.held.database();
+        self.check_folder()?;
+        if !database.exists() {
+            self.found(Finding::file(database.clone(), "database", "the folder is missing".to_owned()));
+        }
+        let mut cut = None;
+        if self.verdict.found == 0 {
+            self.watcher.progress("reading the database", 0, 1);
+            self.check_database_files(&database)?;
+            cut = self.check_journals(&database)?;
+        }
+        if self.verdict.found > 0 {
+            self.unchecked("headers, blocks, undo records and coins, which take a whole database to be found");
+            return Ok(());
+        }
+        let snapshot = self.held.open()?;
+        let Some(loaded) = self.check_index(&snapshot, cut)? else { return Ok(()) };
+        self.check_spans(&loaded)?;
+        let replayed = self.replay(&loaded)?;
+        self.check_other_blocks(&loaded)?;
+        match replayed {
+            Replayed::All(coins) => self.compare_coins(&snapshot, &loaded, &coins),
+            Replayed::Above(height) => {
+                self.unchecked("coins that blocks made which are no longer kept");
+                self.compare_kept_coins(&snapshot, &loaded, height)
+            }
+            Replayed::Cut => {
+                self.unchecked("the coins, which take a replay of every block");
+                Ok(())
+            }
+        }
+    }
+
+    /// What lies in the folder beside the store's own.
+    fn check_folder(&mut self) -> Result<(), Stop> {
+        let folder = self.held.folder.clone();
+        let io_error = |source| StoreError::Io { path: folder.clone(), source };
+        for found in fs::read_dir(&folder).map_err(io_error)? {
+            let path = found.map_err(io_error)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+            match name.as_str() {
+                "lock" | "STORE" | BLOCKS | DATABASE => {}
+                _ if path == note_path(&folder) => {}
+                "STORE.new" | "db.new" | "db.check" | mend::REBUILDING | mend::REBUILT | mend::OLD => {
+                    self.note(format!("{}: left over from a run that was cut off", path.display()));
+                }
+                _ => self.note(format!("{}: not of this store", path.display())),
+            }
+        }
+        Ok(())
+    }
+
+    fn found(&mut self, finding: Finding) {
+        self.verdict.found += 1;
+        if self.verdict.findings.len() < KEPT_FINDINGS {
+            self.verdict.findings.push(finding);
+        }
+    }
+
+    /// Turns damage that a read came across into a finding; what else went wrong ends the check.
+    fn found_in(&mut self, error: StoreError, rule: &str, block: Option<(u32, BlockHash)>) -> Result<(), Stop> {
+        let finding = match error {
+            StoreError::Damaged { path, offset, what } => Finding::file(path, rule, what).at(offset),
+            StoreError::DamagedRecord { keyspace, key, what } => {
+                Finding::file(self.held.database(), rule, format!("keyspace {keyspace}, key {key}: {what}"))
+            }
+            StoreError::Database { path, what } => Finding::file(path, "database", what),
+            other => return Err(other.into()),
+        };
+        let finding = match block {
+            Some((height, hash)) => finding.of_block(height, hash),
+            None => finding,
+        };
+        self.found(finding);
+        Ok(())
+    }
+
+    fn note(&mut self, note: String) {
+        self.verdict.notes.push(note);
+    }
+
+    fn unchecked(&mut self, what: &str) {
+        self.verdict.unchecked.push(what.to_owned());
+    }
+}

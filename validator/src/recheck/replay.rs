@@ -1,0 +1,113 @@
+//! The active chain once more, from genesis to the tip, with coins that come from nothing but its blocks.
+
+use bitcoin::OutPoint;
+
+use super::index::Loaded;
+use super::{Checker, Finding, Stop};
+use crate::block::DecodedBlock;
+use crate::coins::Coin;
+use crate::coins::cache::{CoinCache, CoinSource};
+use crate::headers::tree::EntryId;
+use crate::rules::{self, ConnectError, ConnectOptions};
+use crate::store::StoreError;
+use crate::store::files::{block_file, undo_file};
+use crate::store::folder::BLOCKS;
+
+/// No coins: the replay's are all made by it.
+struct Nothing;
+
+impl CoinSource for Nothing {
+    fn load_coin(&self, _: &OutPoint) -> Result<Option<Coin>, StoreError> {
+        Ok(None)
+    }
+}
+
+/// How far a replay came.
+pub(super) enum Replayed {
+    /// To the tip, with these coins.
+    All(Box<CoinCache>),
+    /// The blocks up to this height are not kept; those above it are good as far as they could be checked.
+    Above(u32),
+    /// A block is damaged.
+    Cut,
+}
+
+impl Checker<'_> {
+    /// Checks and connects every block of the active chain. Above a block that is damaged or no longer kept the coins are
+    /// unknown; the blocks there are still checked as far as they can be.
+    pub(super) fn replay(&mut self, loaded: &Loaded) -> Result<Replayed, Stop> {
+        let mut coins = Some(CoinCache::default());
+        let (mut missing, found) = (0_u32, self.verdict.found);
+        for id in &loaded.active {
+            let entry = loaded.tree.entry(*id);
+            if entry.location.is_none() {
+                missing = entry.height;
+                coins = None;
+                continue;
+            }
+            let block = self.check_block(loaded, *id)?;
+            match (block, entry.parent) {
+                (Some(_), None) => {}
+                (Some(block), Some(parent)) => {
+                    let connected = match &mut coins {
+                        Some(coins) => self.connect(loaded, *id, parent, &block, coins)?,
+                        None => self.check_undo(loaded, *id).map(|_| false)?,
+                    };
+                    if !connected {
+                        coins = None;
+                    }
+                }
+                (None, _) => {
+                    self.check_undo(loaded, *id)?;
+                    coins = None;
+                }
+            }
+        }
+        if missing > 0 {
+            self.unchecked(&format!("blocks up to height {missing} that are no longer kept"));
+        }
+        Ok(match coins {
+            Some(coins) => Replayed::All(Box::new(coins)),
+            None if self.verdict.found == found => Replayed::Above(missing),
+            None => Replayed::Cut,
+        })
+    }
+
+    /// Connects a block and compares its undo record with what it spent.
+    fn connect(
+        &mut self,
+        loaded: &Loaded,
+        id: EntryId,
+        parent: EntryId,
+        block: &DecodedBlock,
+        coins: &mut CoinCache,
+    ) -> Result<bool, Stop> {
+        let (entry, ancestry) = (loaded.tree.entry(id), loaded.tree.chain(parent));
+        let blocks = self.held.folder.join(BLOCKS);
+        let number = entry.location.map_or(0, |location| location.file);
+        coins.begin();
+        let mut view = coins.view(&Nothing);
+        let connected = rules::connect_block(self.params, &ancestry, block, &mut view, ConnectOptions::default());
+        coins.keep();
+        let connected = match connected {
+            Ok(connected) => connected,
+            Err(ConnectError::Rule(error)) => {
+                let offset = entry.location.map_or(0, |location| location.block.offset);
+                let finding = Finding::broken(blocks.join(block_file(number)), &error).at(offset.into());
+                self.found(finding.of_block(entry.height, entry.hash));
+                self.check_undo(loaded, id)?;
+                return Ok(false);
+            }
+            Err(ConnectError::View(error)) => return Err(error.into()),
+        };
+        self.verdict.connected += 1;
+        self.verdict.inputs += connected.inputs as u64;
+        if self.check_undo(loaded, id)?.is_some_and(|undo| undo != connected.undo) {
+            let offset = entry.location.and_then(|location| location.undo).map_or(0, |span| span.offset);
+            let what = "the record is whole, and is not what the block spends".to_owned();
+            let finding = Finding::file(blocks.join(undo_file(number)), "undo", what).at(offset.into());
+            self.found(finding.of_block(entry.height, entry.hash));
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,253 @@
+//! A strict reader of the database's journals: which groups are whole, how far the commits in them go, and where the
+//! first byte is that should not be there.
+//!
+//! fjall ends its recovery at the first byte that cannot begin an entry and cuts the journal there, without a word. That
+//! is right for the torn end of a commit that was never reported, and wrong for a byte that was flipped in the middle:
+//! then every later commit is gone, although it was synced. And it refuses to open where a torn commit kept its end and
+//! lost its middle. So the store reads the journals first, by the format of fjall 3 (`journal/entry.rs`), and decides.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::StoreError;
+use super::marker::io_error;
+
+const START: u8 = 1;
+const ITEM: u8 = 2;
+const END: u8 = 3;
+const CLEAR: u8 = 4;
+
+/// Behind each group's checksum.
+const TRAILER: [u8; 4] = *b"FJL\x03";
+
+/// The key under which each commit leaves its number, in the keyspace `meta`. No other key has its length.
+pub(super) const COMMIT_KEY: &[u8] = b"commit";
+
+/// What a journal holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Journal {
+    /// Bytes of whole groups from the start on.
+    pub(crate) whole: u64,
+    /// Groups among them.
+    pub(crate) groups: u64,
+    /// The number of the last commit among them.
+    pub(crate) commit: Option<u64>,
+    /// What is wrong behind them; `None`: nothing is there, or what fjall has allotted and not written.
+    pub(crate) torn: Option<Torn>,
+    /// The first byte that is not zero in what is allotted and not written. fjall does not read there.
+    pub(crate) stray: Option<u64>,
+    first_sequence: Option<u64>,
+    last_sequence: u64,
+}
+
+/// The first thing that is no part of a whole group.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Torn {
+    /// Where it was noticed, in bytes from the file's start.
+    pub(crate) offset: u64,
+    /// What was seen and what was wanted.
+    pub(crate) what: String,
+}
+
+/// The journals of a database in the order of their numbers, the one that is written to last.
+pub(crate) fn journal_files(database: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut journals = Vec::new();
+    for found in fs::read_dir(database).map_err(io_error(database))? {
+        let path = found.map_err(io_error(database))?.path();
+        let number = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".jnl")?.parse::<u64>().ok());
+        journals.extend(number.map(|number| (number, path)));
+    }
+    journals.sort();
+    Ok(journals.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Reads a journal. `after`: the sequence number of the last group in the journals before it.
+pub(crate) fn read_journal(path: &Path, after: Option<u64>) -> Result<Journal, StoreError> {
+    let file = File::open(path).map_err(io_error(path))?;
+    let mut reader = Reader { file: BufReader::with_capacity(1 << 18, file), offset: 0, hash: Xxh3::new() };
+    let mut journal = Journal { last_sequence: after.unwrap_or(0), ..Journal::default() };
+    let mut is_first = after.is_none();
+    loop {
+        match read_group(&mut reader) {
+            Ok(Some(group)) => {
+                if !is_first && group.sequence <= journal.last_sequence {
+                    let what = format!("sequence number {} after {}", group.sequence, journal.last_sequence);
+                    journal.torn = Some(Torn { offset: journal.whole + 5, what });
+                    return Ok(journal);
+                }
+                is_first = false;
+                journal.first_sequence.get_or_insert(group.sequence);
+                journal.last_sequence = group.sequence;
+                journal.commit = group.commit.or(journal.commit);
+                journal.whole = reader.offset;
+                journal.groups += 1;
+            }
+            Ok(None) => return Ok(journal),
+            Err(Fault::Unwritten) => {
+                journal.stray = first_set_byte(path, journal.whole).map_err(io_error(path))?;
+                return Ok(journal);
+            }
+            Err(Fault::Torn(torn)) => {
+                journal.torn = Some(torn);
+                return Ok(journal);
+            }
+            Err(Fault::Io(source)) => return Err(StoreError::Io { path: path.to_owned(), source }),
+        }
+    }
+}
+
+impl Journal {
+    /// The sequence number of its last group, or of the last before it.
+    pub(crate) fn last_sequence(&self) -> Option<u64> {
+        self.first_sequence.map(|_| self.last_sequence)
+    }
+}
+
+/// The first byte of a file at or behind `from` that is not zero.
+fn first_set_byte(path: &Path, from: u64) -> io::Result<Option<u64>> {
+    let (mut file, mut at, mut chunk) = (File::open(path)?, from, vec![0; 1 << 18]);
+    file.seek(SeekFrom::Start(from))?;
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        if let Some(set) = chunk[..read].iter().position(|byte| *byte != 0) {
+            return Ok(Some(at + set as u64));
+        }
+        at += read as u64;
+    }
+}
+
+struct Group {
+    sequence: u64,
+    commit: Option<u64>,
+}
+
+enum Fault {
+    /// A zero where a group would start, which is how what fjall has allotted begins.
+    Unwritten,
+    Torn(Torn),
+    Io(io::Error),
+}
+
+struct Reader {
+    file: BufReader<File>,
+    offset: u64,
+    /// Of the entries since the group's start.
+    hash: Xxh3,
+}
+
+impl Reader {
+    fn torn<T>(&self, what: impl Into<String>) -> Result<T, Fault> {
+        Err(Fault::Torn(Torn { offset: self.offset, what: what.into() }))
+    }
+
+    fn fill(&mut self, into: &mut [u8]) -> Result<(), Fault> {
+        match self.file.read_exact(into) {
+            Ok(()) => {
+                self.offset += into.len() as u64;
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => self.torn("the journal ends within a commit"),
+            Err(error) => Err(Fault::Io(error)),
+        }
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        let mut array = [0; N];
+        self.fill(&mut array)?;
+        Ok(array)
+    }
+
+    /// As [`Self::array`], for bytes that the group's checksum covers.
+    fn hashed<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        let array = self.array()?;
+        self.hash.update(&array);
+        Ok(array)
+    }
+
+    /// `length` bytes that the checksum covers, kept up to 16 of them. A false length ends with the file and allocates
+    /// nothing.
+    fn skip_hashed(&mut self, length: u64) -> Result<Vec<u8>, Fault> {
+        let (mut kept, mut left, mut chunk) = (Vec::new(), length, [0; 4096]);
+        while left > 0 {
+            let part = &mut chunk[..left.min(4096) as usize];
+            self.fill(part)?;
+            self.hash.update(part);
+            kept.extend_from_slice(&part[..part.len().min(16 - kept.len())]);
+            left -= part.len() as u64;
+        }
+        Ok(kept)
+    }
+
+    fn at_end(&mut self) -> Result<bool, Fault> {
+        io::BufRead::fill_buf(&mut self.file).map(<[u8]>::is_empty).map_err(Fault::Io)
+    }
+}
+
+/// The next group; `None`: the file ends.
+fn read_group(from: &mut Reader) -> Result<Option<Group>, Fault> {
+    if from.at_end()? {
+        return Ok(None);
+    }
+    let begin = from.offset;
+    let [tag] = from.array()?;
+    if tag == 0 {
+        return Err(Fault::Unwritten);
+    }
+    if tag != START {
+        from.offset = begin;
+        return from.torn(format!("a byte {tag:#04x}, wanted the start of a commit"));
+    }
+    let count = u32::from_le_bytes(from.array()?);
+    let sequence = u64::from_le_bytes(from.array()?);
+    from.hash.reset();
+    let mut commit = None;
+    for _ in 0..count {
+        commit = read_entry(from)?.or(commit);
+    }
+    let [tag] = from.array()?;
+    if tag != END {
+        from.offset -= 1;
+        return from.torn(format!("a byte {tag:#04x}, wanted the end of a commit of {count} entries"));
+    }
+    let (seen, wanted) = (from.hash.digest(), u64::from_le_bytes(from.array()?));
+    if seen != wanted {
+        from.offset = begin;
+        return from.torn(format!("a commit with the checksum {seen:016x}, wanted {wanted:016x}"));
+    }
+    let trailer: [u8; 4] = from.array()?;
+    if trailer != TRAILER {
+        from.offset -= 4;
+        return from.torn(format!("{trailer:02x?}, wanted the trailer of a commit"));
+    }
+    Ok(Some(Group { sequence, commit }))
+}
+
+/// One entry of a group, and the number of the commit where it is that entry.
+fn read_entry(from: &mut Reader) -> Result<Option<u64>, Fault> {
+    match from.hashed()? {
+        [ITEM] => {
+            let [_value_type, _compression] = from.hashed()?;
+            let _keyspace: [u8; 8] = from.hashed()?;
+            let key_length = u16::from_le_bytes(from.hashed()?);
+            let _value_length: [u8; 4] = from.hashed()?;
+            let stored_length = u32::from_le_bytes(from.hashed()?);
+            let key = from.skip_hashed(key_length.into())?;
+            let value = from.skip_hashed(stored_length.into())?;
+            Ok((key == COMMIT_KEY).then(|| value.try_into().ok().map(u64::from_le_bytes)).flatten())
+        }
+        [CLEAR] => {
+            let _keyspace: [u8; 8] = from.hashed()?;
+            Ok(None)
+        }
+        [tag] => {
+            from.offset -= 1;
+            from.torn(format!("a byte {tag:#04x}, wanted an entry of a commit"))
+        }
+    }
+}

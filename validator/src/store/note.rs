@@ -1,0 +1,130 @@
+//! The note of the last commit: a file beside the database by which a start knows whether the database has lost
+//! something that was durable.
+//!
+//! A database that keeps its newest changes in a journal cannot tell the torn end of an unfinished commit from a
+//! finished one that rotted: it cuts both. The note is written after a commit was synced, and without a sync of its own.
+//! So it is never ahead of what was durable, and it is behind only after a power loss or a kill between the two writes.
+//! Where it is ahead of the database, the database is damaged. It fits one sector, is always as long, and is
+//! overwritten in place.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use bitcoin::BlockHash;
+use bitcoin::hashes::{Hash, sha256d};
+
+use super::StoreError;
+use super::marker::io_error;
+
+const NOTE: &str = "COMMIT";
+
+/// What the note says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LastCommit {
+    /// How many commits the store had, this one included.
+    pub(crate) number: u64,
+    /// The tip that it made durable.
+    pub(crate) tip: BlockHash,
+}
+
+/// What was found in the note's place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// None: the file is missing, empty or only zeros, as a power loss before its first sync may leave it.
+    Missing,
+    /// A commit.
+    Commit(LastCommit),
+    /// Something else.
+    Damaged,
+}
+
+pub(crate) fn note_path(folder: &Path) -> PathBuf {
+    folder.join(NOTE)
+}
+
+fn encode(commit: &LastCommit) -> String {
+    let text = format!("commit {:020}\ntip {}\n", commit.number, commit.tip);
+    let sum = sha256d::Hash::hash(text.as_bytes());
+    format!("{text}sum {sum}\n")
+}
+
+/// Reads the note.
+pub(crate) fn read(folder: &Path) -> Result<Note, StoreError> {
+    let path = note_path(folder);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Note::Missing),
+        Err(source) => return Err(StoreError::Io { path, source }),
+    };
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Ok(Note::Missing);
+    }
+    let commit = std::str::from_utf8(&bytes).ok().and_then(|text| {
+        let mut lines = text.lines();
+        let number = lines.next()?.strip_prefix("commit ")?.parse().ok()?;
+        let tip = lines.next()?.strip_prefix("tip ")?.parse().ok()?;
+        Some(LastCommit { number, tip }).filter(|commit| encode(commit) == text)
+    });
+    Ok(commit.map_or(Note::Damaged, Note::Commit))
+}
+
+/// The note, open for writing.
+#[derive(Debug)]
+pub(super) struct NoteFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl NoteFile {
+    pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
+        let path = note_path(folder);
+        let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(io_error(&path))?;
+        Ok(Self { path, file })
+    }
+
+    pub(super) fn write(&mut self, commit: &LastCommit) -> Result<(), StoreError> {
+        let text = encode(commit);
+        let written = self.file.rewind().and_then(|()| self.file.write_all(text.as_bytes()));
+        written.and_then(|()| self.file.set_len(text.len() as u64)).map_err(io_error(&self.path))
+    }
+
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_data().map_err(io_error(&self.path))
+    }
+}
+
+/// Takes the note away, for a database that counts its commits anew.
+pub(super) fn remove(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_file(note_path(folder)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_note_is_read_and_any_flipped_byte_found() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read(folder.path()).unwrap(), Note::Missing);
+        let mut note = NoteFile::open(folder.path()).unwrap();
+        assert_eq!(read(folder.path()).unwrap(), Note::Missing);
+        for number in [9, 10, u64::MAX] {
+            let commit = LastCommit { number, tip: BlockHash::from_byte_array([7; 32]) };
+            note.write(&commit).unwrap();
+            assert_eq!(read(folder.path()).unwrap(), Note::Commit(commit));
+        }
+        let good = std::fs::read(note_path(folder.path())).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            std::fs::write(note_path(folder.path()), bad).unwrap();
+            assert_eq!(read(folder.path()).unwrap(), Note::Damaged, "byte {at}");
+        }
+        std::fs::write(note_path(folder.path()), vec![0; good.len()]).unwrap();
+        assert_eq!(read(folder.path()).unwrap(), Note::Missing);
+    }
+}

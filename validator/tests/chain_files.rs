@@ -1,0 +1,84 @@
+//! Chains from files: each is whole by itself, and none takes anything of another.
+
+#[expect(dead_code, reason = "other tests use the rest")]
+mod support;
+
+use adit_validator::chain::ChainFile;
+use adit_validator::chain::file::{DifficultyRule, FORMAT, Genesis, Network, Rules};
+use adit_validator::chain::{AddressPrefixes, ChainParams, Deployments};
+use adit_validator::chainstate::{BlockOutcome, ChainState, HeaderOutcome, Options};
+use adit_validator::store::StoreError;
+use bitcoin::block::Version;
+use bitcoin::{Amount, CompactTarget, ScriptBuf, Target, Work};
+use support::{Branch, NOW, connect_all};
+
+/// A chain as easy as regtest, in which `edit` changes something. Its genesis block is mined.
+fn chain(edit: impl FnOnce(&mut ChainFile)) -> ChainParams {
+    let mut file = ChainFile {
+        format: FORMAT,
+        name: "grid".to_owned(),
+        magic: [0xc0, 0xff, 0xee, 0x01],
+        network: Network {
+            p2p_port: 21001,
+            rpc_port: 21000,
+            seeds: Vec::new(),
+            minimum_chain_work: Work::from_be_bytes([0; 32]),
+            assume_valid: None,
+        },
+        addresses: AddressPrefixes::regtest(),
+        genesis: Genesis {
+            time: 1_600_000_000,
+            bits: CompactTarget::from_consensus(0x207f_ffff),
+            nonce: 0,
+            version: Version::ONE,
+            message: "two chains that differ in one rule".to_owned(),
+            script: ScriptBuf::new(),
+            value: Amount::ZERO,
+            hash: None,
+        },
+        rules: Rules {
+            pow_limit: ChainParams::regtest().pow_limit,
+            spacing: 600,
+            subsidy: Amount::from_int_btc(50),
+            halving_interval: 210_000,
+            challenge: None,
+            difficulty: DifficultyRule::None,
+            deployments: Deployments::FROM_BLOCK_1,
+        },
+    };
+    edit(&mut file);
+    while !Target::from_compact(file.genesis.bits).is_met_by(file.params().genesis_hash) {
+        file.genesis.nonce += 1;
+    }
+    ChainFile::parse(&file.to_toml()).expect("a good chain file").params()
+}
+
+#[test]
+fn blocks_of_a_chain_with_another_rule_are_not_taken() {
+    let ours = chain(|_| {});
+    // The other chain's blocks keep all of our rules: only its genesis block tells them apart.
+    let theirs = chain(|file| file.rules.halving_interval += 1);
+    let mut state = ChainState::in_memory(ours.clone(), None, Options::default()).expect("memory");
+    for block in &Branch::on(theirs.clone()).mine(3, 0, 0).blocks {
+        assert_eq!(state.accept_header(block.header(), NOW), HeaderOutcome::UnknownParent);
+        assert_eq!(state.accept_block(block.clone(), NOW).expect("memory"), BlockOutcome::Orphan);
+    }
+    assert_eq!(state.accept_header(&theirs.genesis.header, NOW), HeaderOutcome::UnknownParent);
+    assert_eq!((state.tip().height, state.headers().count()), (0, 1));
+    connect_all(&mut state, &Branch::on(ours).mine(3, 1, 0).blocks);
+    assert_eq!(state.tip().height, 3);
+}
+
+#[test]
+fn a_store_of_a_chain_with_the_same_name_is_refused_with_both() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (ours, theirs) = (chain(|_| {}), chain(|file| file.rules.spacing += 1));
+    ChainState::open(folder.path(), ours.clone(), Options::default()).expect("a new store").close().expect("durable");
+    let Err(StoreError::OtherChain { found, wanted, .. }) =
+        ChainState::open(folder.path(), theirs.clone(), Options::default())
+    else {
+        panic!("the other chain's store was opened");
+    };
+    assert_eq!(found, format!("grid (genesis {})", ours.genesis_hash));
+    assert_eq!(wanted, format!("grid (genesis {})", theirs.genesis_hash));
+}
