@@ -34,20 +34,26 @@ pub(crate) fn is_supported() -> bool {
 
 /// Defines a job for each of the two register files, and the choice between them.
 macro_rules! job {
-    ($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*)) => {
+    ($(#[$doc:meta])* $name:ident, $with_16:ident, $with_32:ident, ($($argument:ident: $type:ty),*)) => {
         $(#[$doc])*
         #[target_feature(enable = "sha,avx")]
         pub(crate) fn $name($($argument: $type),*) {
-            #[target_feature(enable = "sha,avx,avx512vl")]
-            fn with_32_registers($($argument: $type),*) {
-                ShaNi::new().$name($($argument),*);
-            }
             if is_x86_feature_detected!("avx512vl") {
                 // SAFETY: just detected.
-                unsafe { with_32_registers($($argument),*) }
+                unsafe { $with_32($($argument),*) }
             } else {
-                ShaNi::new().$name($($argument),*);
+                $with_16($($argument),*);
             }
+        }
+
+        #[target_feature(enable = "sha,avx")]
+        fn $with_16($($argument: $type),*) {
+            ShaNi::new().$name($($argument),*);
+        }
+
+        #[target_feature(enable = "sha,avx,avx512vl")]
+        fn $with_32($($argument: $type),*) {
+            ShaNi::new().$name($($argument),*);
         }
     };
 }
@@ -77,11 +83,11 @@ fn scan_in_pairs(job: &ScanJob, range: NonceRange, target: &Target, hits: &mut V
 
 job! {
     /// Writes the double hash of `headers[i]` to `out[i]`.
-    hash_headers(headers: &[Header], out: &mut [Digest])
+    hash_headers, hash_headers_with_16, hash_headers_with_32, (headers: &[Header], out: &mut [Digest])
 }
 job! {
     /// Writes the double hash of `pairs[i]` to `out[i]`.
-    hash_pairs(pairs: &[[u8; 64]], out: &mut [Digest])
+    hash_pairs, hash_pairs_with_16, hash_pairs_with_32, (pairs: &[[u8; 64]], out: &mut [Digest])
 }
 
 /// Schedule words and rounds, four a number: the group `i` is `W[4 * i..]`.

@@ -55,15 +55,15 @@ struct Known {
 
 impl Known {
     #[inline(always)]
-    fn new(job: &ScanJob) -> Self {
+    fn new(job: &ScanJob, pairs: Pairs) -> Self {
         let words = job.schedule();
         let [a, b, c, d, e, f, g, h] = job.midstate();
         Self {
             state: packed(job.state_after_round_3()),
-            midstate: [splat(a, b), splat(c, d), splat(e, f), splat(g, h)],
-            pair_8: splat(words.w16, words.w17),
-            pair_9: splat(words.w18, words.w19),
-            pair_15: splat(small_sigma0(HEADER_BITS), words.w31),
+            midstate: [pairs.splat(a, b), pairs.splat(c, d), pairs.splat(e, f), pairs.splat(g, h)],
+            pair_8: pairs.splat(words.w16, words.w17),
+            pair_9: pairs.splat(words.w18, words.w19),
+            pair_15: pairs.splat(small_sigma0(HEADER_BITS), words.w31),
         }
     }
 }
@@ -95,7 +95,7 @@ impl Pairs {
 
     #[inline(always)]
     pub(super) fn scan(self, job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
-        let known = Known::new(job);
+        let known = Known::new(job, self);
         let (mut first_kw, mut second_kw) = (self.padded(&HEADER_PADDING, 2..8), self.padded(&DIGEST_PADDING, 4..8));
         first_kw.0[8] = self.keyed(known.pair_8, 8);
 
@@ -104,7 +104,7 @@ impl Pairs {
         self.first_schedule(&known, now.0, &mut first_kw);
         // The group before the first and the one after the last are searched for nothing.
         let mut before = (now.0, 0);
-        let mut message = [splat(0, 0); 4];
+        let mut message = [self.splat(0, 0); 4];
         loop {
             in_memory(&mut first_kw);
             let state = self.first_rounds(&known, now.0, &first_kw, &message, &mut second_kw);
@@ -133,7 +133,16 @@ impl Pairs {
             *abef = super::add(*abef, vector([0, w3, 0, w3]));
         }
         let [p0, p1, p2, p3] = *message;
-        let mut ring = [p0, p1, p2, p3, splat(PADDING_BIT, 0), splat(0, 0), splat(0, 0), splat(0, DIGEST_BITS)];
+        let mut ring = [
+            p0,
+            p1,
+            p2,
+            p3,
+            self.splat(PADDING_BIT, 0),
+            self.splat(0, 0),
+            self.splat(0, 0),
+            self.splat(0, DIGEST_BITS),
+        ];
         for (i, &pair) in message.iter().enumerate() {
             second.0[i] = self.keyed(pair, i);
         }
@@ -221,12 +230,12 @@ impl Pairs {
                 let w3 = self.swapped_nonces(first);
                 // SAFETY: `self` proves AVX2, which AVX-512 implies.
                 let parts = unsafe { _mm256_blend_epi32::<0b1010_1010>(self.sigma0(w3), w3) };
-                add(known.pair_9, parts)
+                self.add(known.pair_9, parts)
             }
-            10 => add(splat(PADDING_BIT, 0), self.sigma1(back(1))),
-            11 => add(self.straddling(splat(0, HEADER_BITS), back(3)), self.sigma1(back(1))),
-            12..=14 => add(self.straddling(back(4), back(3)), self.sigma1(back(1))),
-            15 => add(add(known.pair_15, self.straddling(back(4), back(3))), self.sigma1(back(1))),
+            10 => self.add(self.splat(PADDING_BIT, 0), self.sigma1(back(1))),
+            11 => self.add(self.straddling(self.splat(0, HEADER_BITS), back(3)), self.sigma1(back(1))),
+            12..=14 => self.add(self.straddling(back(4), back(3)), self.sigma1(back(1))),
+            15 => self.add(self.add(known.pair_15, self.straddling(back(4), back(3))), self.sigma1(back(1))),
             _ => self.next_pair(ring, i),
         };
         out.0[i] = self.keyed(pair, i);
@@ -237,12 +246,12 @@ impl Pairs {
     #[inline(always)]
     fn second_pair(self, ring: &Ring, i: usize, out: &mut Keyed) -> Pair {
         let back = |by: usize| ring[(i - by) % 8];
-        let oldest = || add(back(8), self.sigma0(self.straddling(back(8), back(7))));
+        let oldest = || self.add(back(8), self.sigma0(self.straddling(back(8), back(7))));
         let pair = match i {
-            8 => add(oldest(), splat(0, small_sigma1(DIGEST_BITS))),
-            9 | 10 => add(oldest(), self.sigma1(back(1))),
-            12 => add(add(back(8), self.straddling(back(4), back(3))), self.sigma1(back(1))),
-            13 | 14 => add(self.straddling(back(4), back(3)), self.sigma1(back(1))),
+            8 => self.add(oldest(), self.splat(0, small_sigma1(DIGEST_BITS))),
+            9 | 10 => self.add(oldest(), self.sigma1(back(1))),
+            12 => self.add(self.add(back(8), self.straddling(back(4), back(3))), self.sigma1(back(1))),
+            13 | 14 => self.add(self.straddling(back(4), back(3)), self.sigma1(back(1))),
             _ => self.next_pair(ring, i),
         };
         out.0[i] = self.keyed(pair, i);
@@ -253,8 +262,8 @@ impl Pairs {
     #[inline(always)]
     fn next_pair(self, ring: &Ring, i: usize) -> Pair {
         let back = |by: usize| ring[(i - by) % 8];
-        let sum = add(back(8), self.sigma0(self.straddling(back(8), back(7))));
-        add(add(sum, self.straddling(back(4), back(3))), self.sigma1(back(1)))
+        let sum = self.add(back(8), self.sigma0(self.straddling(back(8), back(7))));
+        self.add(self.add(sum, self.straddling(back(4), back(3))), self.sigma1(back(1)))
     }
 
     /// The digests that end in `state`, as the first four pairs of another message.
@@ -262,7 +271,7 @@ impl Pairs {
     fn digest(self, [abef, cdgh]: State, midstate: &[Pair; 4]) -> [Pair; 4] {
         let [ab, ef] = self.halves(abef);
         let [cd, gh] = self.halves(cdgh);
-        [add(ab, midstate[0]), add(cd, midstate[1]), add(ef, midstate[2]), add(gh, midstate[3])]
+        [self.add(ab, midstate[0]), self.add(cd, midstate[1]), self.add(ef, midstate[2]), self.add(gh, midstate[3])]
     }
 
     /// The upper halves of every stream's vector and the lower ones, the words of each in the order of the state.
@@ -300,16 +309,29 @@ impl Pairs {
     /// Memory for a hash whose pairs `range` are padding: `kw` is `K + W`.
     #[inline(always)]
     fn padded(self, kw: &[u32; 64], range: std::ops::Range<usize>) -> Keyed {
-        let mut keyed = Keyed([splat(0, 0); 32]);
+        let mut keyed = Keyed([self.splat(0, 0); 32]);
         for i in range {
-            keyed.0[i] = splat(kw[2 * i], kw[2 * i + 1]);
+            keyed.0[i] = self.splat(kw[2 * i], kw[2 * i + 1]);
         }
         keyed
     }
 
     #[inline(always)]
     fn keyed(self, pair: Pair, i: usize) -> Pair {
-        add(pair, splat(K[2 * i], K[2 * i + 1]))
+        self.add(pair, self.splat(K[2 * i], K[2 * i + 1]))
+    }
+
+    /// The same two words in every stream.
+    #[inline(always)]
+    fn splat(self, earlier: u32, later: u32) -> Pair {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_set1_epi64x((u64::from(later) << 32 | u64::from(earlier)).cast_signed()) }
+    }
+
+    #[inline(always)]
+    fn add(self, x: Pair, y: Pair) -> Pair {
+        // SAFETY: `self` proves AVX2, which AVX-512 implies.
+        unsafe { _mm256_add_epi32(x, y) }
     }
 
     /// The later word of each pair of `x`, then the earlier one of `y`.
@@ -347,17 +369,4 @@ const XOR3: i32 = 0x96;
 fn in_memory(keyed: &mut Keyed) {
     // SAFETY: there are no instructions.
     unsafe { asm!("/* {0} */", in(reg) std::ptr::from_mut(keyed), options(nostack, preserves_flags)) }
-}
-
-/// The same two words in every stream.
-#[inline(always)]
-fn splat(earlier: u32, later: u32) -> Pair {
-    // SAFETY: every caller holds the proof of AVX.
-    unsafe { _mm256_set1_epi64x((u64::from(later) << 32 | u64::from(earlier)).cast_signed()) }
-}
-
-#[inline(always)]
-fn add(x: Pair, y: Pair) -> Pair {
-    // SAFETY: every caller holds the proof of AVX2, which AVX-512 implies.
-    unsafe { _mm256_add_epi32(x, y) }
 }

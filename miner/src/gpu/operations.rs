@@ -90,13 +90,13 @@ mod tests {
     }
 
     #[test]
-    fn the_pruned_kernel_costs_no_more_than_the_best_opencl_kernels() {
-        // About 1,020 rotates, 156 shifts, 390 exclusive ors, 235 selections and 1,040 additions; two of the additions here
-        // number the nonces.
+    fn the_pruned_kernel_costs_what_the_best_opencl_kernels_cost() {
         let pruned = GpuKernel::Pruned.operations();
-        assert!(pruned.rotates <= 1_020 && pruned.shifts <= 156, "{pruned:?}");
-        assert!(pruned.xors <= 392 && pruned.selections <= 236 && pruned.additions <= 1_044, "{pruned:?}");
-        assert!(pruned.sum() < GpuKernel::Reference.operations().sum());
+        let seen = [pruned.rotates, pruned.shifts, pruned.xors, pruned.selections, pruned.additions];
+        // What the best OpenCL kernels reach, each "about"; two of the additions here number the nonces.
+        for (seen, best) in seen.into_iter().zip([1_020, 156, 390, 235, 1_040]) {
+            assert!(seen * 200 <= best * 201, "{seen} are over half a per cent more than {best}: {pruned:?}");
+        }
     }
 
     /// What is known of an expression while a shader is walked.
