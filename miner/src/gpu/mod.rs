@@ -216,7 +216,7 @@ impl<'a> Run<'a> {
     }
 
     fn finish(&mut self, gpu: &mut GpuDevice, dispatch: Dispatch) -> Result<(), DeviceError> {
-        let outcome = gpu.kernel.collect(&dispatch)?;
+        let outcome = gpu.kernel.collect(&dispatch, || self.feed.has_given_up())?;
         let Dispatch { slot, work, submitted, .. } = dispatch;
         let now = Instant::now();
         gpu.sizer.observe(work.range.count, now - submitted.max(self.last_end));
