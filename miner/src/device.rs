@@ -188,6 +188,12 @@ pub trait Device: Send {
     /// What it is.
     fn info(&self) -> &DeviceInfo;
 
+    /// After how many nonces of a batch the device begins another row of threads, if it works in rows: an edge for the
+    /// known-answer test to try.
+    fn row(&self) -> Option<u64> {
+        None
+    }
+
     /// Draws, searches and reports until the feed is done. A batch takes at most 250 ms, so that a change of template or a
     /// stop is noticed soon. May be called again after it has returned `Ok`.
     ///

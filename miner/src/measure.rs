@@ -93,7 +93,7 @@ pub fn measure_with(
     Ok(gauge.progress.into_inner().expect(NO_PANIC).samples)
 }
 
-/// How long a device that is measured may be silent: no watchdog looks on, and no rate can be told of one so slow.
+/// How long a device may be silent: here no watchdog looks on, and nobody waits for one so slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Why the locks here are never poisoned.
@@ -302,7 +302,11 @@ pub fn solve(
     let search = Search {
         first: range.first,
         progress,
-        state: Mutex::new(SearchState { rest: (range.count > 0).then_some(whole), solved: Solved::default() }),
+        state: Mutex::new(SearchState {
+            rest: (range.count > 0).then_some(whole),
+            solved: Solved::default(),
+            heard: Instant::now(),
+        }),
     };
     device.run(&search)?;
     Ok(search.state.into_inner().expect("nothing that holds the search panics").solved)
@@ -318,6 +322,8 @@ struct Search<'a> {
 struct SearchState {
     rest: Option<Work>,
     solved: Solved,
+    /// When the last report came, or the search began.
+    heard: Instant,
 }
 
 impl Feed for Search<'_> {
@@ -339,9 +345,14 @@ impl Feed for Search<'_> {
         true
     }
 
+    fn has_given_up(&self) -> bool {
+        self.state.lock().expect("nothing that holds the search panics").heard.elapsed() >= PATIENCE
+    }
+
     fn report(&self, work: &Work, candidates: &[u32]) {
         let hashes = {
             let mut state = self.state.lock().expect("nothing that holds the search panics");
+            state.heard = Instant::now();
             let solved = &mut state.solved;
             solved.hashes += work.range.count;
             for &nonce in candidates {

@@ -181,6 +181,11 @@ impl Kernel {
         4 * (1 + u64::from(self.capacity))
     }
 
+    /// The nonces of a full row of workgroups.
+    pub(super) fn row(&self) -> u64 {
+        u64::from(ROW_WORKGROUPS) * u64::from(self.workgroup) * u64::from(self.nonces_per_thread)
+    }
+
     /// Hands `work`, of fewer than 2^31 nonces, to the device and returns at once.
     pub(super) fn dispatch(&self, slot: Slot, work: Work) -> Result<Dispatch, DeviceError> {
         // Fewer than 2^31 nonces, and a row holds at most 2^29 (65,535 workgroups of 256 threads with 32 nonces each), so that

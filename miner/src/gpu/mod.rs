@@ -126,6 +126,10 @@ impl Device for GpuDevice {
         &self.info
     }
 
+    fn row(&self) -> Option<u64> {
+        Some(self.kernel.row())
+    }
+
     fn run(&mut self, feed: &dyn Feed) -> Result<(), DeviceError> {
         let mut run = Run::new(feed);
         for _ in 0..IN_FLIGHT {
