@@ -273,7 +273,7 @@ pub struct BenchArgs {
     pub plot: Option<PathBuf>,
 
     /// Find the fastest settings of every GPU that --device names and keep them for mining, instead of measuring
-    #[arg(long, conflicts_with_all = ["solve", "rounds", "seconds", "compare", "plot"])]
+    #[arg(long, conflicts_with_all = ["solve", "rounds", "seconds", "compare", "plot", "threads", "backend"])]
     pub tune: bool,
 
     /// Print JSON instead of lines: one object (docs/bench-schema.md), or with --solve or --tune one for each device

@@ -57,9 +57,14 @@ pub fn open(args: &DeviceArgs) -> Result<Vec<Box<dyn Device>>> {
     open_by(args, Devices::open)
 }
 
-/// The same, each in a way that can be repeated when it fails.
+/// How to open the devices that the flags name, as often as it takes; at least one. None is opened yet.
 pub fn openers(args: &DeviceArgs) -> Result<Vec<Arc<dyn DeviceOpener>>> {
     open_by(args, Devices::opener)
+}
+
+/// Whether the flags name devices one by one: then the user wants these and no others.
+pub fn are_named(args: &DeviceArgs) -> Result<bool> {
+    Ok(matches!(selection(args)?, Some(Selection::Ids(_))))
 }
 
 fn open_by<D>(

@@ -1,6 +1,6 @@
 //! `adit bench --tune`: finds the settings with which GPUs are fastest, and keeps them for mining.
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use serde_json::json;
 
 use crate::cli::BenchArgs;
@@ -9,8 +9,10 @@ use crate::{devices, output};
 
 pub fn run(args: &BenchArgs) -> Result {
     let (devices, gpus) = devices::gpus(&args.devices)?;
+    let mut lost = None;
     for gpu in gpus {
-        let tuning = devices.tune(gpu.id).with_context(|| gpu.id.to_string()).or_running()?;
+        let tuned = devices.tune(gpu.id).with_context(|| gpu.id.to_string()).or_running()?;
+        let tuning = tuned.tuning;
         let milliseconds = tuning.dispatch.as_millis();
         if args.json {
             let object = json!({
@@ -20,14 +22,22 @@ pub fn run(args: &BenchArgs) -> Result {
                 "nonces_per_thread": tuning.nonces_per_thread,
                 "dispatch_ms": u64::try_from(milliseconds).unwrap_or(u64::MAX),
                 "batch": tuning.batch,
+                "tried": tuned.tried,
+                "settings": tuned.settings,
+                "kept": tuned.kept.as_ref().ok(),
             });
             output::line(object)?;
         } else {
             output::line(format_args!(
-                "{} {}: workgroups of {} threads, {} nonces a thread, dispatches of {} nonces in {milliseconds} ms",
-                gpu.id, gpu.name, tuning.workgroup, tuning.nonces_per_thread, tuning.batch
+                "{} {}: workgroups of {} threads, {} nonces a thread, dispatches of {} nonces in {milliseconds} ms; {} of {} \
+                 settings tried",
+                gpu.id, gpu.name, tuning.workgroup, tuning.nonces_per_thread, tuning.batch, tuned.tried, tuned.settings
             ))?;
         }
+        // The others are worth tuning for what is printed.
+        if let Err(error) = tuned.kept {
+            lost = Some(anyhow!(error).context(format!("the settings of {} are not kept for mining", gpu.id)));
+        }
     }
-    Ok(())
+    lost.map_or(Ok(()), Err).or_running()
 }

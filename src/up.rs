@@ -36,6 +36,7 @@ const TERMINAL_HASH: usize = 12;
 
 pub fn run(args: &UpArgs) -> Result {
     let params = private_chain(&args.chain)?;
+    let mut named_devices = NamedDevices::new(devices::are_named(&args.devices)?);
     let devices = devices::openers(&args.devices)?;
     let payout = args.payout.clone().unwrap_or_else(anyone_can_spend);
     let interrupted = interrupt::flag().or_running()?;
@@ -66,7 +67,7 @@ pub fn run(args: &UpArgs) -> Result {
     }
     let engine = Engine::start(source.clone(), devices, engine_options(args));
     let engine = engine.context("cannot start the miner").or_running()?;
-    let outcome = watch(&engine, &events, &interrupted, args.blocks, &mut display);
+    let outcome = watch(&engine, &events, &interrupted, args.blocks, &mut named_devices, &mut display);
     // The chain first: what is in flight in the devices is stale from here on.
     let closed = source.close().context("cannot make the chain durable").or_running();
     let snapshot = engine.stop();
@@ -116,6 +117,7 @@ fn watch(
     events: &Receiver<Event>,
     interrupted: &AtomicBool,
     blocks: Option<u64>,
+    named: &mut NamedDevices,
     display: &mut Display,
 ) -> Result {
     while !interrupted.load(Ordering::Relaxed) {
@@ -131,6 +133,7 @@ fn watch(
         if let Some(failure) = &snapshot.failure {
             return Err(Exit::new(Failure::Running, anyhow!("the miner stopped: {failure}")));
         }
+        named.check(&snapshot)?;
         if snapshot.all_dead() {
             return Err(Exit::new(Failure::Running, anyhow!("no device is left: {}", failures(&snapshot))));
         }
@@ -140,6 +143,35 @@ fn watch(
         }
     }
     Ok(())
+}
+
+/// Devices that the user named: one that never began to mine ends the run, since a miner without it is not what was asked
+/// for. Of others the engine makes the best.
+struct NamedDevices {
+    named: bool,
+    /// Which have begun to mine.
+    began: Vec<bool>,
+}
+
+impl NamedDevices {
+    fn new(named: bool) -> Self {
+        Self { named, began: Vec::new() }
+    }
+
+    fn check(&mut self, snapshot: &Snapshot) -> Result {
+        self.began.resize(snapshot.devices.len(), false);
+        for (device, began) in snapshot.devices.iter().zip(&mut self.began) {
+            // One may begin and fail between two looks.
+            *began |= device.state == DeviceState::Mining || device.hashes > 0;
+            if let DeviceState::Sick { reason, .. } | DeviceState::Dead { reason, .. } = &device.state
+                && self.named
+                && !*began
+            {
+                return Err(Exit::new(Failure::Running, anyhow!("{}: {reason}", device.info.id)));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn failures(snapshot: &Snapshot) -> String {
@@ -381,9 +413,29 @@ mod tests {
         let params = ChainParams::by_name("regtest").expect("a chain");
         let chain = ChainState::in_memory(params, None, Options::default()).expect("a chain");
         let mut display = Display::new(true, chain.tip());
-        let ended =
-            watch(&engine, &events, &AtomicBool::new(false), None, &mut display).expect_err("no device is left");
+        let ended = watch(&engine, &events, &AtomicBool::new(false), None, &mut NamedDevices::new(false), &mut display)
+            .expect_err("no device is left");
         assert_eq!(ended.to_string(), "no device is left: cpu: device lost: unplugged");
+    }
+
+    #[test]
+    fn a_named_device_that_fails_at_start_ends_the_run_and_one_that_mined_does_not() {
+        let engine = Engine::start(broken(), vec![broken() as Arc<dyn DeviceOpener>], EngineOptions::default());
+        let mut snapshot = engine.expect("threads").stop();
+        let now = Instant::now();
+        let sick = DeviceState::Sick { reason: "unplugged".to_owned(), failures: 1, since: now, next_try: now };
+        let check =
+            |snapshot: &Snapshot, named: &mut NamedDevices| named.check(snapshot).map_err(|end| end.to_string());
+        let [mut named, mut other] = [true, false].map(NamedDevices::new);
+        for state in [DeviceState::Starting, sick.clone()] {
+            snapshot.devices[0].state = state;
+            assert_eq!(check(&snapshot, &mut other), Ok(()));
+        }
+        assert_eq!(check(&snapshot, &mut named), Err("cpu: unplugged".to_owned()));
+        for state in [DeviceState::Mining, sick] {
+            snapshot.devices[0].state = state;
+            assert_eq!(check(&snapshot, &mut named), Ok(()));
+        }
     }
 
     #[test]

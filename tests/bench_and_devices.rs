@@ -172,6 +172,8 @@ fn a_gpu_is_tuned_once_and_again_where_the_settings_are_damaged() {
         assert!(tuned[field].as_u64().is_some_and(|value| value > 0), "{field} in {tuned}");
         assert_eq!(tuned[field], kept["devices"][0][field], "{field}");
     }
+    assert_eq!(tuned["kept"].as_str(), file.to_str());
+    assert!(tuned["tried"].as_u64() >= Some(2) && tuned["tried"].as_u64() <= tuned["settings"].as_u64(), "{tuned}");
 
     let before = read();
     let (solved, warnings) = run(&solve);
@@ -187,6 +189,8 @@ fn a_gpu_is_tuned_once_and_again_where_the_settings_are_damaged() {
 #[test]
 fn wrong_usage_is_named() {
     run(["bench", "--tune", "--device", "cpu"]).refused(2, &["--device", "no gpu"]);
+    run(["bench", "--tune", "--threads", "2"]).refused(2, &["--tune", "--threads"]);
+    run(["bench", "--tune", "--backend", "portable"]).refused(2, &["--tune", "--backend"]);
     run(["bench", "--backend", "abacus"]).refused(2, &["abacus", "portable"]);
     run(["bench", "--device", "gpu99"]).refused(2, &["gpu99"]);
     for args in

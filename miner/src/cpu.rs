@@ -1,6 +1,7 @@
 //! The CPU as a mining device: threads that scan with one of the hash crate's kernels.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -49,12 +50,13 @@ impl CpuDevice {
         Ok(Self { info: DeviceInfo { id: DeviceId::Cpu, name: model(), kind }, backend, threads })
     }
 
-    /// One thread's share of the search.
-    fn search(&self, feed: &dyn Feed) {
+    /// One thread's share of the search, which ends early when another thread has panicked.
+    fn search(&self, feed: &dyn Feed, panicked: &AtomicBool) {
+        let _witness = Witness(panicked);
         let mut batch = FIRST_BATCH;
         let mut most = FIRST_BATCH;
         let mut hits = Vec::new();
-        loop {
+        while !panicked.load(Ordering::Relaxed) {
             let work = match feed.draw(batch.min(most)) {
                 Draw::Work(work) => work,
                 Draw::Empty => {
@@ -95,6 +97,17 @@ impl CpuDevice {
     }
 }
 
+/// Tells the other threads when the one that holds it panics: they would mine on without it, and nobody would know.
+struct Witness<'a>(&'a AtomicBool);
+
+impl Drop for Witness<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Device for CpuDevice {
     fn info(&self) -> &DeviceInfo {
         &self.info
@@ -102,11 +115,12 @@ impl Device for CpuDevice {
 
     fn run(&mut self, feed: &dyn Feed) -> Result<(), DeviceError> {
         let this = &*self;
+        let panicked = &AtomicBool::new(false);
         thread::scope(|scope| {
             let mut threads = Vec::with_capacity(this.threads);
             for i in 0..this.threads {
-                let started =
-                    thread::Builder::new().name(format!("cpu{i}")).spawn_scoped(scope, move || this.search(feed));
+                let search = move || this.search(feed, panicked);
+                let started = thread::Builder::new().name(format!("cpu{i}")).spawn_scoped(scope, search);
                 match started {
                     Ok(thread) => threads.push(thread),
                     // The threads that did start go on: fewer is a slower miner, not a failed one.
@@ -176,4 +190,45 @@ fn instruction_sets() -> Vec<&'static str> {
 #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
 fn instruction_sets() -> Vec<&'static str> {
     Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use adit_hash::{HEADER_LEN, NonceRange, ScanJob, Target};
+
+    use super::*;
+    use crate::job::Extranonce;
+    use crate::work::TemplateId;
+
+    /// Work without end; its first report panics.
+    struct Trap(AtomicBool);
+
+    impl Feed for Trap {
+        fn draw(&self, nonces: u64) -> Draw {
+            Draw::Work(Work {
+                template: TemplateId(0),
+                scan: ScanJob::new(&[1; HEADER_LEN]),
+                range: NonceRange::new(0, nonces),
+                target: Target::from_le_bytes([0; 32]),
+                extranonce: Extranonce::default(),
+            })
+        }
+
+        fn wait(&self) {}
+
+        fn is_current(&self, _work: &Work) -> bool {
+            true
+        }
+
+        fn report(&self, _work: &Work, _candidates: &[u32]) {
+            assert!(self.0.swap(true, Ordering::Relaxed), "the first report");
+        }
+    }
+
+    #[test]
+    fn a_thread_that_panics_ends_the_others() {
+        let mut cpu = CpuDevice::new(NonZeroUsize::new(3), None).unwrap();
+        let outcome = cpu.run(&Trap(AtomicBool::new(false)));
+        assert!(matches!(outcome, Err(DeviceError::Panicked(_))), "{outcome:?}");
+    }
 }

@@ -124,7 +124,7 @@ pub enum DeviceError {
     /// The driver refused the shader, the pipeline or a command.
     #[error("device refused: {0}")]
     Refused(String),
-    /// A dispatch did not end.
+    /// A dispatch had not ended when the device was given up.
     #[error("device hung: a dispatch of {nonces} nonces did not end within {seconds} s")]
     Hung {
         /// The nonces of the dispatch.
@@ -172,6 +172,12 @@ pub trait Feed: Sync {
     /// Whether a hit in this work could still count. Work that could not need not be finished.
     fn is_current(&self, work: &Work) -> bool;
 
+    /// Whether nobody waits for what is in flight any more: the device was silent for too long, or did not stop. One that
+    /// notices this in a wait returns an error. Only the feed can tell, as a slow device is not sick.
+    fn has_given_up(&self) -> bool {
+        false
+    }
+
     /// Says that every nonce of `work` has been searched. `candidates` holds every nonce whose hash meets the target, in any
     /// order; it may hold others whose hash is not above the target in the most significant 32 bits.
     fn report(&self, work: &Work, candidates: &[u32]);
@@ -181,6 +187,12 @@ pub trait Feed: Sync {
 pub trait Device: Send {
     /// What it is.
     fn info(&self) -> &DeviceInfo;
+
+    /// After how many nonces of a batch the device begins another row of threads, if it works in rows: an edge for the
+    /// known-answer test to try.
+    fn row(&self) -> Option<u64> {
+        None
+    }
 
     /// Draws, searches and reports until the feed is done. A batch takes at most 250 ms, so that a change of template or a
     /// stop is noticed soon. May be called again after it has returned `Ok`.

@@ -1,15 +1,19 @@
 //! The devices of this machine: the list of them, the choice from it that a command line makes, and their opening.
 
 use std::fmt;
+use std::io;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use adit_hash::Backend;
 
 use crate::cpu::CpuDevice;
 use crate::device::{Device, DeviceError, DeviceId, DeviceInfo, DeviceOpener, InvalidDeviceId};
-use crate::gpu::{GpuDevice, GpuSettings, Tuning, TuningCache, adapters, tune};
+use crate::gpu::tune::{self, Outcome};
+use crate::gpu::{GpuDevice, GpuSettings, Tuning, TuningCache, adapters};
 
 /// Which devices to use, as the command line says it: `auto`, `cpu`, `gpu`, `all`, or ids joined by commas.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -101,6 +105,20 @@ pub struct CpuSettings {
     pub backend: Option<Backend>,
 }
 
+/// What the tuning of a GPU came to.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Tuned {
+    /// The fastest settings.
+    pub tuning: Tuning,
+    /// How many settings were tried before the time was over.
+    pub tried: usize,
+    /// How many there are to try.
+    pub settings: usize,
+    /// The file that they are kept in, or why they are not.
+    pub kept: io::Result<PathBuf>,
+}
+
 /// The devices of this machine, in the order of their ids.
 #[derive(Debug)]
 pub struct Devices {
@@ -156,7 +174,7 @@ impl Devices {
     /// # Errors
     /// If there is no such device or its driver refuses.
     pub fn open(&self, id: DeviceId) -> Result<Box<dyn Device>, DeviceError> {
-        self.open_with(id, self.settings(id)?)
+        self.open_with(id, self.settings(id))
     }
 
     fn open_with(&self, id: DeviceId, settings: GpuSettings) -> Result<Box<dyn Device>, DeviceError> {
@@ -167,29 +185,43 @@ impl Devices {
     }
 
     /// Measures which settings a GPU is fastest with, whatever is known of it already, and keeps them where there is a cache.
+    /// It takes some seconds, at most 20 and what the driver needs to compile the last setting.
     ///
     /// # Errors
-    /// If there is no such GPU or its driver refuses.
-    pub fn tune(&self, id: DeviceId) -> Result<Tuning, DeviceError> {
-        let (info, adapter) = self.gpu(id)?;
-        let tuning = tune::tune(info, adapter)?;
-        if let Some(cache) = &self.tuning
-            && let Err(error) = cache.put(info, &tuning)
-        {
-            tracing::warn!("{}: tuned settings cannot be kept: {error}", cache.path().display());
-        }
-        Ok(tuning)
+    /// If there is no such GPU, or none of its settings works.
+    pub fn tune(&self, id: DeviceId) -> Result<Tuned, DeviceError> {
+        self.tune_within(tune::ON_REQUEST, id)
     }
 
-    /// What a GPU is opened with; of no account for the CPU.
-    fn settings(&self, id: DeviceId) -> Result<GpuSettings, DeviceError> {
-        match (&self.tuning, id) {
-            (Some(cache), DeviceId::Gpu(_)) => {
-                let (info, _) = self.gpu(id)?;
-                let tuning = cache.get(info).map_or_else(|| self.tune(id), Ok)?;
-                Ok(tuning.settings())
+    fn tune_within(&self, budget: Duration, id: DeviceId) -> Result<Tuned, DeviceError> {
+        let (info, adapter) = self.gpu(id)?;
+        let Outcome { tuning, tried } = tune::tune(info, adapter, budget)?;
+        let kept = match &self.tuning {
+            Some(cache) => cache.put(info, &tuning).map(|()| cache.path().to_owned()),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, "no folder is known for it")),
+        };
+        Ok(Tuned { tuning, tried, settings: tune::SETTINGS, kept })
+    }
+
+    /// What a GPU is opened with; of no account for the CPU. One that cannot be tuned may still mine with the defaults: its
+    /// opening and its known-answer test decide.
+    fn settings(&self, id: DeviceId) -> GpuSettings {
+        let Some(cache) = self.tuning.as_ref().filter(|_| id != DeviceId::Cpu) else { return GpuSettings::default() };
+        let known = self.gpu(id).ok().and_then(|(info, _)| cache.get(info));
+        if let Some(known) = known {
+            return known.settings();
+        }
+        match self.tune_within(tune::AT_START, id) {
+            Ok(Tuned { tuning, kept, .. }) => {
+                if let Err(error) = kept {
+                    tracing::warn!("{}: tuned settings cannot be kept: {error}", cache.path().display());
+                }
+                tuning.settings()
             }
-            _ => Ok(GpuSettings::default()),
+            Err(error) => {
+                tracing::warn!("{id} cannot be tuned and runs with the default settings: {error}");
+                GpuSettings::default()
+            }
         }
     }
 
@@ -198,15 +230,26 @@ impl Devices {
         gpus.find(|(info, _)| info.id == id).ok_or_else(|| DeviceError::Refused(format!("there is no gpu {id}")))
     }
 
-    /// Makes a device ready to run, as [`Devices::open`] does, in a way that can be repeated: every time but the first, the
+    /// How to make a device ready to run, as [`Devices::open`] does, as often as it takes. Nothing is opened or tuned yet: a
+    /// driver may hang over either, so both belong into a thread that can be left behind. Every time but the first, the
     /// drivers are asked for their devices anew, as a driver that failed may know nothing of its former ones.
     ///
     /// # Errors
-    /// If there is no such device or its driver refuses.
+    /// If there is no such device.
     pub fn opener(&self, id: DeviceId) -> Result<Arc<dyn DeviceOpener>, DeviceError> {
-        let settings = self.settings(id)?;
-        let first = self.open_with(id, settings)?;
-        Ok(Arc::new(Reopener { info: first.info().clone(), cpu: self.cpu, settings, first: Mutex::new(Some(first)) }))
+        let (info, adapters) = match id {
+            DeviceId::Cpu => (&self.infos[0], Vec::new()),
+            DeviceId::Gpu(_) => self.gpu(id).map(|(info, adapter)| (info, vec![adapter.clone()]))?,
+        };
+        let mut infos = self.infos[..1].to_vec();
+        infos.extend((id != DeviceId::Cpu).then(|| info.clone()));
+        let alone = Self { cpu: self.cpu, infos, adapters, tuning: self.tuning.clone() };
+        Ok(Arc::new(Opener {
+            info: info.clone(),
+            cpu: self.cpu,
+            first: Mutex::new(Some(alone)),
+            settings: OnceLock::new(),
+        }))
     }
 
     /// The id that the device of another list has in this one. Numbers move up when a card is gone.
@@ -230,27 +273,31 @@ impl Devices {
     }
 }
 
-/// A device of this machine, open, and how to open it again.
-struct Reopener {
+/// How to open a device of this machine.
+struct Opener {
     info: DeviceInfo,
     cpu: CpuSettings,
-    /// Found once: a device that failed is not the one to tune.
-    settings: GpuSettings,
-    first: Mutex<Option<Box<dyn Device>>>,
+    /// The list that the device was chosen from, cut down to it, until it is opened for the first time.
+    first: Mutex<Option<Devices>>,
+    /// What the first opening found. A device whose first opening did not come so far is opened with the defaults: it may
+    /// be the tuning that its driver fails over, and a device that failed is not the one to tune.
+    settings: OnceLock<GpuSettings>,
 }
 
-impl DeviceOpener for Reopener {
+impl DeviceOpener for Opener {
     fn info(&self) -> &DeviceInfo {
         &self.info
     }
 
     fn open(&self) -> Result<Box<dyn Device>, DeviceError> {
-        if let Some(first) = self.first.lock().expect("nothing that holds the device panics").take() {
-            return Ok(first);
+        let first = self.first.lock().expect("nothing that holds the list panics").take();
+        if let Some(devices) = first {
+            let settings = devices.settings(self.info.id);
+            return devices.open_with(self.info.id, *self.settings.get_or_init(|| settings));
         }
         let devices = Devices::list(self.cpu, &Selection::Ids(vec![self.info.id]))?;
         match devices.same_as(&self.info) {
-            Some(id) => devices.open_with(id, self.settings),
+            Some(id) => devices.open_with(id, self.settings.get().copied().unwrap_or_default()),
             None => Err(DeviceError::Lost("it is no longer listed".into())),
         }
     }
@@ -343,6 +390,18 @@ mod tests {
             assert_eq!(opener.open().unwrap().info(), &devices.infos()[0]);
         }
         assert!(devices.opener(DeviceId::Gpu(0)).is_err());
+    }
+
+    /// An adapter that is gone, or a driver that hangs, is the opening's failure and not the caller's.
+    #[test]
+    fn nothing_is_opened_before_it_is_asked_for() {
+        let cpu = CpuSettings { threads: NonZeroUsize::new(3), backend: Some(Backend::Portable) };
+        let devices = Devices::list(cpu, &"cpu".parse().unwrap()).unwrap();
+        let gone = Opener { info: gpu(77, false), cpu, first: Mutex::new(Some(devices)), settings: OnceLock::new() };
+        assert_eq!(gone.info().id, DeviceId::Gpu(77));
+        for _ in 0..2 {
+            assert!(gone.open().is_err());
+        }
     }
 
     #[test]

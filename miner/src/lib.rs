@@ -23,7 +23,7 @@ pub use cpu::CpuDevice;
 pub use device::{
     CpuInfo, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, DeviceOpener, Draw, Feed, GpuInfo, InvalidDeviceId,
 };
-pub use devices::{CpuSettings, Devices, SelectError, Selection};
+pub use devices::{CpuSettings, Devices, SelectError, Selection, Tuned};
 pub use engine::{DeviceSnapshot, DeviceState, Engine, EngineOptions, Snapshot, WatchdogPolicy};
 pub use gpu::{GpuDevice, GpuKernel, GpuSettings, Operations, Tuning, TuningCache};
 pub use job::{Extranonce, Job, JobError, MAX_BRANCH_LEN, MAX_EXTRANONCE_LEN, Verdict, Work, sha256d};

@@ -73,6 +73,7 @@ pub fn measure_with(
         position: AtomicU64::new(0),
         progress: Mutex::new(Progress {
             begun: Instant::now(),
+            heard: Instant::now(),
             from: None,
             hashes: 0,
             sums: Sums::default(),
@@ -92,6 +93,9 @@ pub fn measure_with(
     Ok(gauge.progress.into_inner().expect(NO_PANIC).samples)
 }
 
+/// How long a device may be silent: here no watchdog looks on, and nobody waits for one so slow.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Why the locks here are never poisoned.
 const NO_PANIC: &str = "nothing that holds the progress panics";
 
@@ -107,6 +111,8 @@ struct Gauge<'a> {
 struct Progress {
     /// When the measurement began.
     begun: Instant,
+    /// When the last report came, or the measurement began.
+    heard: Instant,
     /// Where the sample in hand began; `None` while warming up.
     from: Option<Mark>,
     /// Hashes since `from`.
@@ -229,9 +235,14 @@ impl Feed for Gauge<'_> {
         true
     }
 
+    fn has_given_up(&self) -> bool {
+        self.progress.lock().expect(NO_PANIC).heard.elapsed() >= PATIENCE
+    }
+
     fn report(&self, work: &Work, _candidates: &[u32]) {
         let now = Instant::now();
         let mut progress = self.progress.lock().expect(NO_PANIC);
+        progress.heard = now;
         // Samples begin and end with a report: cut by the clock, each would win or lose up to a batch.
         let Some(from) = progress.from else {
             if now - progress.begun >= self.plan.warm_up {
@@ -291,7 +302,11 @@ pub fn solve(
     let search = Search {
         first: range.first,
         progress,
-        state: Mutex::new(SearchState { rest: (range.count > 0).then_some(whole), solved: Solved::default() }),
+        state: Mutex::new(SearchState {
+            rest: (range.count > 0).then_some(whole),
+            solved: Solved::default(),
+            heard: Instant::now(),
+        }),
     };
     device.run(&search)?;
     Ok(search.state.into_inner().expect("nothing that holds the search panics").solved)
@@ -307,6 +322,8 @@ struct Search<'a> {
 struct SearchState {
     rest: Option<Work>,
     solved: Solved,
+    /// When the last report came, or the search began.
+    heard: Instant,
 }
 
 impl Feed for Search<'_> {
@@ -328,9 +345,14 @@ impl Feed for Search<'_> {
         true
     }
 
+    fn has_given_up(&self) -> bool {
+        self.state.lock().expect("nothing that holds the search panics").heard.elapsed() >= PATIENCE
+    }
+
     fn report(&self, work: &Work, candidates: &[u32]) {
         let hashes = {
             let mut state = self.state.lock().expect("nothing that holds the search panics");
+            state.heard = Instant::now();
             let solved = &mut state.solved;
             solved.hashes += work.range.count;
             for &nonce in candidates {

@@ -98,7 +98,7 @@ fn run(args: &Args) -> Result<Value, Error> {
     let kept = args.cache.as_ref().and_then(|path| TuningCache::at(path.clone()).get(&info));
     let tuning = match kept {
         Some(tuning) => tuning,
-        None => devices.tune(info.id)?,
+        None => devices.tune(info.id)?.tuning,
     };
     let open = |kernel| -> Result<Row, Error> {
         let gpu = devices.open_gpu(info.id, GpuSettings { kernel, ..tuning.settings() })?;

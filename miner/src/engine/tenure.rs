@@ -183,6 +183,10 @@ impl Feed for TenureFeed<'_> {
         !self.shared.is_stopping() && !self.tenure.is_over() && self.shared.is_newest(work.template)
     }
 
+    fn has_given_up(&self) -> bool {
+        self.tenure.is_over()
+    }
+
     fn report(&self, work: &Work, candidates: &[u32]) {
         let stats = &self.shared.devices[self.tenure.device];
         let (now, pace) = (self.shared.now(), stats.pace());

@@ -11,9 +11,9 @@ use crate::device::DeviceError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchdogPolicy {
     /// A device that has work and reports nothing for this long hangs, unless [`WatchdogPolicy::slack`] grants it more. A
-    /// GPU's dispatch is meant to take a twentieth of a second and a CPU's batch a hundredth, so this is no question of speed;
-    /// and it is longer than the half minute after which a GPU gives a dispatch up by itself, since that ends in order,
-    /// whereas a thread that does not return can only be left behind.
+    /// GPU's dispatch is meant to take a twentieth of a second and a CPU's batch a hundredth, so this is no question of speed.
+    /// Nothing else gives a device up for its silence, and whoever knows that a driver may be held up for longer, by another
+    /// program or by a debugger, can raise it.
     pub stall: Duration,
     /// The times that a device may be slower than it has been of late before it hangs. A slow device is not sick: one that takes
     /// 10 s a batch has 100 s for the next, however short `stall` is. Ten, as batches grow by less at a time.

@@ -69,9 +69,6 @@ const ROW_WORKGROUPS: u32 = 65_535;
 /// How long one wait for the device lasts before its health is looked at.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// A dispatch that has not ended after this long never will: it is meant to take a twentieth of a second.
-const HUNG_AFTER: Duration = Duration::from_secs(30);
-
 /// A pipeline and what it is dispatched with.
 #[derive(Debug)]
 pub(super) struct Kernel {
@@ -184,6 +181,11 @@ impl Kernel {
         4 * (1 + u64::from(self.capacity))
     }
 
+    /// The nonces of a full row of workgroups.
+    pub(super) fn row(&self) -> u64 {
+        u64::from(ROW_WORKGROUPS) * u64::from(self.workgroup) * u64::from(self.nonces_per_thread)
+    }
+
     /// Hands `work`, of fewer than 2^31 nonces, to the device and returns at once.
     pub(super) fn dispatch(&self, slot: Slot, work: Work) -> Result<Dispatch, DeviceError> {
         // Fewer than 2^31 nonces, and a row holds at most 2^29 (65,535 workgroups of 256 threads with 32 nonces each), so that
@@ -215,9 +217,10 @@ impl Kernel {
         Ok(Dispatch { slot, work, submitted, index, mapped })
     }
 
-    /// Sleeps until the device is done with `dispatch`, and reads what it found.
-    pub(super) fn collect(&self, dispatch: &Dispatch) -> Result<Outcome, DeviceError> {
-        self.wait(dispatch)?;
+    /// Sleeps until the device is done with `dispatch`, and reads what it found. How long is too long is not known here: a
+    /// slow device is not sick. `given_up` says when nobody waits for it any more.
+    pub(super) fn collect(&self, dispatch: &Dispatch, given_up: impl Fn() -> bool) -> Result<Outcome, DeviceError> {
+        self.wait(dispatch, given_up)?;
         let readback = &dispatch.slot.readback;
         let unreadable = |error: String| DeviceError::Lost(format!("the candidates cannot be read: {error}"));
         let outcome = {
@@ -240,7 +243,7 @@ impl Kernel {
         Ok(outcome)
     }
 
-    fn wait(&self, dispatch: &Dispatch) -> Result<(), DeviceError> {
+    fn wait(&self, dispatch: &Dispatch, given_up: impl Fn() -> bool) -> Result<(), DeviceError> {
         loop {
             // wgpu 30 turns a device that is lost while it is waited for into a panic (`Device::poll`), the one failure that
             // neither of its callbacks tells.
@@ -249,8 +252,9 @@ impl Kernel {
             self.fault.check()?;
             match polled {
                 None => return Err(DeviceError::Lost("the driver failed while it was waited for".into())),
-                Some(Err(wgpu::PollError::Timeout)) if dispatch.submitted.elapsed() >= HUNG_AFTER => {
-                    return Err(DeviceError::Hung { nonces: dispatch.work.range.count, seconds: HUNG_AFTER.as_secs() });
+                Some(Err(wgpu::PollError::Timeout)) if given_up() => {
+                    let seconds = dispatch.submitted.elapsed().as_secs();
+                    return Err(DeviceError::Hung { nonces: dispatch.work.range.count, seconds });
                 }
                 Some(Err(wgpu::PollError::Timeout)) => {}
                 Some(Err(error)) => return Err(DeviceError::Refused(error.to_string())),

@@ -126,6 +126,10 @@ impl Device for GpuDevice {
         &self.info
     }
 
+    fn row(&self) -> Option<u64> {
+        Some(self.kernel.row())
+    }
+
     fn run(&mut self, feed: &dyn Feed) -> Result<(), DeviceError> {
         let mut run = Run::new(feed);
         for _ in 0..IN_FLIGHT {
@@ -216,7 +220,7 @@ impl<'a> Run<'a> {
     }
 
     fn finish(&mut self, gpu: &mut GpuDevice, dispatch: Dispatch) -> Result<(), DeviceError> {
-        let outcome = gpu.kernel.collect(&dispatch)?;
+        let outcome = gpu.kernel.collect(&dispatch, || self.feed.has_given_up())?;
         let Dispatch { slot, work, submitted, .. } = dispatch;
         let now = Instant::now();
         gpu.sizer.observe(work.range.count, now - submitted.max(self.last_end));

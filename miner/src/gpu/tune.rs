@@ -2,12 +2,15 @@
 //!
 //! What a driver's compiler makes of a kernel, and how many threads a card needs to be busy, cannot be known from its name.
 //! So each is measured, for as long as a user at the start of a program does not mind: threads in a workgroup first, nonces
-//! a thread with the best of these, then how short a dispatch may be. No dispatch is longer than when mining.
+//! a thread with the best of these, then how short a dispatch may be. No dispatch is longer than when mining. What is taken
+//! has passed the known-answer test: settings that a driver computes wrongly are often the fastest.
 
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::{GpuDevice, GpuSettings, batch};
-use crate::device::{DeviceError, DeviceInfo};
+use crate::device::{Device, DeviceError, DeviceInfo};
+use crate::known_answer;
 use crate::measure::{MeasurePlan, measure};
 
 /// What tuning decides.
@@ -56,34 +59,71 @@ const TRIAL_DISPATCH: Duration = Duration::from_millis(20);
 const TRIAL: MeasurePlan =
     MeasurePlan { warm_up: Duration::from_millis(40), samples: 4, sample: Duration::from_millis(40) };
 
-/// No further setting is tried after this time; how long one takes is the driver's affair, which compiles it.
-const BUDGET: Duration = Duration::from_millis(1_200);
+/// How long a start may look for settings.
+pub(crate) const AT_START: Duration = Duration::from_millis(1_200);
 
-/// Tunes `adapter`, which takes a second or two.
-pub(crate) fn tune(info: &DeviceInfo, adapter: &wgpu::Adapter) -> Result<Tuning, DeviceError> {
-    let begun = Instant::now();
-    let open = |settings| GpuDevice::open(info.clone(), adapter, settings);
-    let mut best = Trial::of(open(GpuSettings { dispatch: TRIAL_DISPATCH, ..GpuSettings::default() })?)?;
+/// How long a user who asks for it is ready to wait for a device, whose driver may take seconds to compile each setting.
+pub(crate) const ON_REQUEST: Duration = Duration::from_secs(20);
+
+/// Tunes `adapter`. No further setting is tried after `budget`; how long one takes is the driver's affair, which compiles it.
+pub(crate) fn tune(info: &DeviceInfo, adapter: &wgpu::Adapter, budget: Duration) -> Result<Outcome, DeviceError> {
+    tune_by(&|settings| GpuDevice::open(info.clone(), adapter, settings), budget)
+}
+
+/// What tuning came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) tuning: Tuning,
+    /// The settings that were tried.
+    pub(crate) tried: usize,
+}
+
+/// The settings that are tried where time allows.
+pub(crate) const SETTINGS: usize = WORKGROUPS.len() + NONCES_PER_THREAD.len() - 1 + DISPATCHES.len();
+
+/// A device whose settings can be tuned.
+trait Tunable: Device {
+    /// The nonces of its next batch.
+    fn batch(&self) -> u64;
+}
+
+impl Tunable for GpuDevice {
+    fn batch(&self) -> u64 {
+        self.batch()
+    }
+}
+
+fn tune_by<D: Tunable>(
+    open: &dyn Fn(GpuSettings) -> Result<D, DeviceError>,
+    budget: Duration,
+) -> Result<Outcome, DeviceError> {
+    let mut tuner = Tuner { open, end: Instant::now() + budget, tried: 0 };
+    let default = GpuSettings { dispatch: TRIAL_DISPATCH, ..GpuSettings::default() };
+    let mut best = tuner.trial(default, None).map(|trial| trial.expect("nothing to beat"));
     for workgroup in WORKGROUPS.into_iter().skip(1) {
-        best.challenge(begun, &open, |settings| GpuSettings { workgroup, ..settings });
+        tuner.challenge(&mut best, &default, |settings| GpuSettings { workgroup, ..settings });
     }
     for nonces_per_thread in NONCES_PER_THREAD.into_iter().skip(1) {
-        best.challenge(begun, &open, |settings| GpuSettings { nonces_per_thread, ..settings });
+        tuner.challenge(&mut best, &default, |settings| GpuSettings { nonces_per_thread, ..settings });
     }
-    let GpuSettings { workgroup, nonces_per_thread, .. } = best.settings;
+    let best = best?;
 
     let mut chosen: Option<Trial> = None;
     for dispatch in DISPATCHES {
-        let trial = Trial::of(open(GpuSettings { dispatch, first_batch: best.batch, ..best.settings })?)?;
-        if chosen.as_ref().is_none_or(|longer| trial.rate * GAIN > longer.rate) {
-            chosen = Some(trial);
+        let settings = GpuSettings { dispatch, first_batch: best.batch, ..best.settings };
+        match tuner.trial(settings, chosen.as_ref().map(|longer| longer.rate / GAIN)) {
+            Ok(Some(trial)) => chosen = Some(trial),
+            Ok(None) => {}
+            Err(error) if chosen.is_none() => return Err(error),
+            Err(error) => tracing::debug!(?dispatch, "not usable: {error}"),
         }
     }
-    let chosen = chosen.unwrap_or(best);
-    Ok(Tuning { workgroup, nonces_per_thread, dispatch: chosen.settings.dispatch, batch: chosen.batch })
+    let GpuSettings { workgroup, nonces_per_thread, .. } = best.settings;
+    let Trial { settings: GpuSettings { dispatch, .. }, batch, .. } = chosen.unwrap_or(best);
+    Ok(Outcome { tuning: Tuning { workgroup, nonces_per_thread, dispatch, batch }, tried: tuner.tried })
 }
 
-/// Settings, and what they came to.
+/// Settings that passed the known-answer test, and what they came to.
 struct Trial {
     settings: GpuSettings,
     /// Hashes a second.
@@ -92,33 +132,117 @@ struct Trial {
     batch: u64,
 }
 
-impl Trial {
-    fn of(mut gpu: GpuDevice) -> Result<Self, DeviceError> {
-        let rates = measure(&mut gpu, &TRIAL)?;
+struct Tuner<'a, D> {
+    open: &'a dyn Fn(GpuSettings) -> Result<D, DeviceError>,
+    /// When to try no further setting.
+    end: Instant,
+    tried: usize,
+}
+
+impl<D: Tunable> Tuner<'_, D> {
+    /// Tries settings; `None` if their rate is not above `bar`. One that would be taken is examined first: a dispatch that
+    /// does nothing is the fastest of all.
+    fn trial(&mut self, settings: GpuSettings, bar: Option<f64>) -> Result<Option<Trial>, DeviceError> {
+        self.tried += 1;
+        let mut device = (self.open)(settings)?;
         // The best of the samples: what else ran on the machine can only have slowed them.
-        let rate = rates.into_iter().fold(0.0, f64::max);
-        Ok(Self { settings: gpu.settings, rate, batch: gpu.sizer.nonces() })
+        let rate = measure(&mut device, &TRIAL)?.into_iter().fold(0.0, f64::max);
+        let batch = device.batch();
+        if bar.is_some_and(|bar| rate <= bar) {
+            return Ok(None);
+        }
+        known_answer::test(&mut device, &AtomicBool::new(false))?;
+        Ok(Some(Trial { settings, rate, batch }))
     }
 
-    /// Tries other settings and becomes them where they are faster. Settings that the driver refuses are not.
+    /// Tries other settings, which become the best where they are faster or the first that work. Settings that the driver
+    /// refuses or computes wrongly are none.
     fn challenge(
         &mut self,
-        begun: Instant,
-        open: &impl Fn(GpuSettings) -> Result<GpuDevice, DeviceError>,
+        best: &mut Result<Trial, DeviceError>,
+        default: &GpuSettings,
         change: impl Fn(GpuSettings) -> GpuSettings,
     ) {
-        if begun.elapsed() >= BUDGET {
+        if Instant::now() >= self.end {
             return;
         }
-        let settings = GpuSettings { first_batch: self.batch / CAUTION, ..change(self.settings) };
-        match open(settings).and_then(Trial::of) {
-            Ok(trial) if trial.rate > self.rate * GAIN => *self = trial,
-            Ok(_) => {}
+        let base = match best {
+            Ok(best) => GpuSettings { first_batch: best.batch / CAUTION, ..best.settings },
+            Err(_) => *default,
+        };
+        let settings = change(base);
+        match self.trial(settings, best.as_ref().ok().map(|best| best.rate * GAIN)) {
+            Ok(Some(trial)) => *best = Ok(trial),
+            Ok(None) => {}
             Err(error) => tracing::debug!(
                 workgroup = settings.workgroup,
                 nonces_per_thread = settings.nonces_per_thread,
                 "not usable: {error}"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use adit_hash::Backend;
+
+    use super::*;
+    use crate::cpu::CpuDevice;
+    use crate::device::{Draw, Feed};
+
+    /// The CPU in place of a GPU; lazy, it reports batches that it never searched.
+    struct Card {
+        cpu: CpuDevice,
+        lazy: bool,
+    }
+
+    impl Device for Card {
+        fn info(&self) -> &DeviceInfo {
+            self.cpu.info()
+        }
+
+        fn run(&mut self, feed: &dyn Feed) -> Result<(), DeviceError> {
+            if !self.lazy {
+                return self.cpu.run(feed);
+            }
+            while let Draw::Work(work) = feed.draw(1 << 20) {
+                feed.report(&work, &[]);
+            }
+            Ok(())
+        }
+    }
+
+    impl Tunable for Card {
+        fn batch(&self) -> u64 {
+            1 << 20
+        }
+    }
+
+    fn tuned(is_lazy: impl Fn(&GpuSettings) -> bool, budget: Duration) -> Result<Outcome, DeviceError> {
+        let open = |settings: GpuSettings| {
+            let cpu = CpuDevice::new(NonZeroUsize::new(1), Some(Backend::Portable))?;
+            Ok(Card { cpu, lazy: is_lazy(&settings) })
+        };
+        tune_by(&open, budget)
+    }
+
+    #[test]
+    fn settings_that_search_nothing_are_fast_and_never_taken() {
+        let is_lazy = |settings: &GpuSettings| settings.workgroup == 128 || settings.nonces_per_thread == 8;
+        let found = tuned(is_lazy, ON_REQUEST).unwrap();
+        assert!(found.tuning.workgroup != 128 && found.tuning.nonces_per_thread != 8, "{found:?}");
+        assert_eq!(found.tried, SETTINGS);
+
+        // Not even the default, nor a dispatch.
+        let found = tuned(|settings| settings.workgroup != 256, ON_REQUEST).unwrap();
+        assert_eq!(found.tuning.workgroup, 256);
+        let found = tuned(|settings| settings.dispatch == DISPATCHES[1], AT_START).unwrap();
+        assert_eq!(found.tuning.dispatch, DISPATCHES[0]);
+
+        let error = tuned(|_| true, Duration::ZERO).unwrap_err();
+        assert!(matches!(error, DeviceError::KnownAnswer(_)), "{error}");
     }
 }

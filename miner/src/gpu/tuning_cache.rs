@@ -11,6 +11,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,10 @@ use crate::device::{DeviceInfo, DeviceKind};
 
 /// The number of the file's format. Also raised when tuning itself changes, as what was found before is then out of date.
 const FORMAT: u32 = 1;
+
+/// Held while the file is changed, as GPUs are tuned at the same time: one's entry must not be lost to another's. Between two
+/// processes that may happen, and costs a tuning.
+static CHANGING: Mutex<()> = Mutex::new(());
 
 /// Tuned settings in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +126,8 @@ impl TuningCache {
     /// If the file cannot be written.
     pub fn put(&self, info: &DeviceInfo, tuning: &Tuning) -> io::Result<()> {
         let Some(key) = Key::of(info) else { return Ok(()) };
+        // It guards a file, which is whole whatever panicked.
+        let _changing = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut devices = self.read();
         // What an older driver or shader needed will not be asked for again.
         devices.retain(|entry| entry.key.device != key.device);
@@ -131,7 +138,8 @@ impl TuningCache {
         if let Some(folder) = folder {
             std::fs::create_dir_all(folder)?;
         }
-        // Beside the file, since a rename is atomic within a file system only; of this process, since another may tune too.
+        // Beside the file, since a rename is atomic within a file system only; of this process, since another may tune too, and
+        // within this one there is a lock.
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}", std::process::id()));
         let draft = self.path.with_file_name(name);
@@ -213,6 +221,20 @@ mod tests {
         assert_eq!(cache.get(&one), None, "the old driver's settings are gone");
         let left: Vec<_> = std::fs::read_dir(cache.path().parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1, "drafts are left: {left:?}");
+    }
+
+    #[test]
+    fn what_is_put_at_the_same_time_is_all_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = TuningCache::at(folder.path().join("tuning.json"));
+        let gpus: Vec<_> = (0..8).map(|i| gpu(&format!("card {i}"), "1.0")).collect();
+        std::thread::scope(|scope| {
+            for gpu in &gpus {
+                scope.spawn(|| cache.put(gpu, &tuning(64)).unwrap());
+            }
+        });
+        assert!(gpus.iter().all(|gpu| cache.get(gpu) == Some(tuning(64))));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
