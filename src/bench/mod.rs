@@ -38,15 +38,15 @@ pub fn run(args: &BenchArgs) -> Result {
 
 fn measure_and_report(args: &BenchArgs) -> Result {
     // First, since listing GPUs may start the program anew, and a pipe can be read only once.
-    let to_measure = devices::to_measure(&args.devices)?;
-    // What would make the measurement worthless is looked at before it.
+    let listed = devices::list_to_measure(&args.devices)?;
+    // What would make the measurement worthless is looked at before it, and before GPUs are opened and tuned.
     let plot = args.plot.as_deref().map(Destination::check).transpose().context("--plot").or_usage()?;
     let earlier = args.compare.as_deref().map(|file| {
         let report = Report::read(file).with_context(|| file.display().to_string());
         report.context("--compare").or_usage().map(|report| (file, report))
     });
     let earlier = earlier.transpose()?;
-    let (mut report, failed) = measure_all(args, to_measure)?;
+    let (mut report, failed) = measure_all(args, listed.open()?)?;
     report.comparison = earlier.map(|(file, earlier)| compared(file, &earlier, &report)).transpose().or_running()?;
     if args.json {
         output::line(serde_json::to_string_pretty(&report).or_running()?)?;
@@ -67,10 +67,7 @@ fn compared(file: &Path, earlier: &Report, now: &Report) -> anyhow::Result<Compa
 }
 
 /// The report, and what it lacks because it failed.
-fn measure_all(
-    args: &BenchArgs,
-    ToMeasure { devices, gpus_listed, rows }: ToMeasure,
-) -> Result<(Report, Vec<String>)> {
+fn measure_all(args: &BenchArgs, ToMeasure { devices, gpus_listed, rows }: ToMeasure) -> Result<(Report, Vec<String>)> {
     let began = now();
     let machine = Machine::this(&devices, gpus_listed);
     let ruler = devices::ruler(args.devices.threads)?;

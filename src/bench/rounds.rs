@@ -185,7 +185,8 @@ mod tests {
 
     #[test]
     fn without_a_ruler_or_anything_beside_it_there_is_no_measurement() {
-        let mut alone = subjects(subject("ruler", 0, false), vec![subject("blind", 0, true), subject("lost", 1, false)]);
+        let mut alone =
+            subjects(subject("ruler", 0, false), vec![subject("blind", 0, true), subject("lost", 1, false)]);
         let error = alone.measure(3, 0.03).unwrap_err().to_string();
         assert_eq!(error, "nothing is left to measure: cpu blind, cpu lost failed");
         let mut unruled = subjects(subject("ruler", 2, false), vec![subject("sound", 0, false)]);
