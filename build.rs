@@ -28,9 +28,15 @@ fn main() {
     println!("cargo:rustc-env=ADIT_PROFILE={}", environment("PROFILE"));
     println!("cargo:rustc-env=ADIT_TARGET={}", environment("TARGET"));
     // The flags come separated by unit separators; they decide what the compiler makes of the portable kernel.
-    println!("cargo:rustc-env=ADIT_RUSTFLAGS={}", environment("CARGO_ENCODED_RUSTFLAGS").replace('\u{1f}', " "));
+    println!("cargo:rustc-env=ADIT_RUSTFLAGS={}", without_paths(&environment("CARGO_ENCODED_RUSTFLAGS")));
     let rustc = std::env::var("RUSTC").ok().and_then(|rustc| output(&rustc, &["--version"]));
     println!("cargo:rustc-env=ADIT_RUSTC={}", rustc.as_deref().unwrap_or("unknown"));
+}
+
+/// The flags with what may be a path blanked: the report is made to be published, and paths name their owner.
+fn without_paths(encoded: &str) -> String {
+    let shown = |flag: &str| if flag.contains(['/', '\\']) { "(path)" } else { flag }.to_owned();
+    encoded.split('\u{1f}').map(shown).collect::<Vec<_>>().join(" ")
 }
 
 fn environment(name: &str) -> String {

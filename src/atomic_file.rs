@@ -25,8 +25,17 @@ pub enum WriteError {
 }
 
 impl Destination {
-    /// Looks whether `path` is, or can become, a file.
+    /// Looks whether `path` is, or can become, a file, and whether its folder takes new ones.
     pub fn check(path: &Path) -> Result<Self, WriteError> {
+        let destination = Self::of(path)?;
+        let temporary = destination.temporary();
+        // Modes and mounts do not tell; an attempt does.
+        let tried = File::create(&temporary).and_then(|_| fs::remove_file(&temporary));
+        tried.map_err(|error| WriteError::Io { file: destination.given.clone(), error })?;
+        Ok(destination)
+    }
+
+    fn of(path: &Path) -> Result<Self, WriteError> {
         let given = path.to_owned();
         if fs::symlink_metadata(path).is_ok() {
             let file = fs::canonicalize(path).map_err(|error| WriteError::Io { file: given.clone(), error })?;
@@ -47,13 +56,18 @@ impl Destination {
             Err(WriteError::NoFolder { file: given, folder: folder.to_owned() })
         }
     }
+
+    /// Beside the file, since a rename is atomic within a file system only; of this process, since another may write too.
+    fn temporary(&self) -> PathBuf {
+        let mut name = self.file.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.tmp", std::process::id()));
+        self.file.with_file_name(name)
+    }
 }
 
 /// Writes `bytes` beside the destination and then moves them there.
 pub fn write(destination: &Destination, bytes: &[u8]) -> Result<(), WriteError> {
-    let mut name = destination.file.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = destination.file.with_file_name(name);
+    let temporary = destination.temporary();
     let written = File::create(&temporary)
         .and_then(|mut file| {
             file.write_all(bytes)?;
@@ -98,6 +112,23 @@ mod tests {
         }
         let error = Destination::check(&missing.join("plot.svg")).unwrap_err().to_string();
         assert!(error.contains("there is no folder") && error.ends_with("missing"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_takes_no_file_is_refused_beforehand_and_one_that_does_is_left_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plot.svg");
+        fs::write(&file, "old").unwrap();
+        Destination::check(&file).unwrap();
+        assert_eq!(
+            (names(folder.path()), fs::read_to_string(&file).unwrap()),
+            (vec!["plot.svg".to_owned()], "old".into())
+        );
+        // Permissions do not stop root; something in the temporary file's place stops everybody.
+        fs::create_dir(Destination { file: file.clone(), given: file.clone() }.temporary()).unwrap();
+        let error = Destination::check(&file).unwrap_err().to_string();
+        assert!(error.contains("plot.svg"), "{error}");
+        assert!(Destination::check(&folder.path().join("other.svg")).is_ok());
     }
 
     #[test]

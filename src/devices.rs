@@ -119,27 +119,44 @@ pub struct Measured {
     pub device: Box<dyn Device>,
 }
 
-/// The devices that the flags name, the CPU once for each kernel that it runs unless one is named. Without `--device` that
-/// is the CPU and every real GPU.
-pub fn to_measure(args: &DeviceArgs) -> Result<ToMeasure> {
+/// The devices that were listed and those of them that the flags name, none opened yet: opening a GPU takes seconds, and
+/// longer where it has to be tuned.
+pub struct Listed {
+    devices: Devices,
+    selection: Selection,
+    settings: CpuSettings,
+    ids: Vec<DeviceId>,
+}
+
+/// The devices that the flags name. Without `--device` that is the CPU and every real GPU. Called before anything is printed
+/// or read, since it may start the program anew.
+pub fn list_to_measure(args: &DeviceArgs) -> Result<Listed> {
     let selection = selection(args)?.unwrap_or(Selection::All);
     let settings = cpu_settings(args)?;
     let devices = list_tuned(settings, &selection).context("--backend").or_usage()?;
     let ids = devices.select(&selection).context("--device").or_usage()?;
-    let opened = open_each(&selection, ids, |id| match id {
-        DeviceId::Cpu => {
-            let backends = settings.backend.map_or_else(|| Backend::supported().collect(), |backend| vec![backend]);
-            backends.into_iter().map(|backend| on_cpu(settings.threads, backend)).collect()
-        }
-        DeviceId::Gpu(_) => {
-            Ok(vec![Measured { kernel: GpuKernel::default().name().to_owned(), device: devices.open(id)? }])
-        }
-    })?;
-    Ok(ToMeasure {
-        devices: devices.infos().to_vec(),
-        gpus_listed: selection.needs_gpus(),
-        rows: opened.into_iter().flatten().collect(),
-    })
+    Ok(Listed { devices, selection, settings, ids })
+}
+
+impl Listed {
+    /// Opens them, the CPU once for each kernel that it runs unless one is named.
+    pub fn open(self) -> Result<ToMeasure> {
+        let Self { devices, selection, settings, ids } = self;
+        let opened = open_each(&selection, ids, |id| match id {
+            DeviceId::Cpu => {
+                let backends = settings.backend.map_or_else(|| Backend::supported().collect(), |backend| vec![backend]);
+                backends.into_iter().map(|backend| on_cpu(settings.threads, backend)).collect()
+            }
+            DeviceId::Gpu(_) => {
+                Ok(vec![Measured { kernel: GpuKernel::default().name().to_owned(), device: devices.open(id)? }])
+            }
+        })?;
+        Ok(ToMeasure {
+            devices: devices.infos().to_vec(),
+            gpus_listed: selection.needs_gpus(),
+            rows: opened.into_iter().flatten().collect(),
+        })
+    }
 }
 
 /// The CPU as a plain loop over the `sha2` crate, which every measurement is held against.
@@ -227,7 +244,7 @@ fn thread_count(threads: Option<u16>) -> Option<NonZeroUsize> {
     threads.and_then(|threads| NonZeroUsize::new(usize::from(threads)))
 }
 
-/// The kernels that this CPU runs, fastest first.
+/// The kernels that this CPU runs, in the order of [`Backend::ALL`].
 fn kernels() -> Vec<&'static str> {
     Backend::supported().map(Backend::name).collect()
 }

@@ -9,30 +9,24 @@ mod genesis;
 mod machine;
 mod plot;
 mod report;
+mod rounds;
 mod statistics;
 mod table;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use adit_miner::{Device, MeasurePlan, Sample, Sensor, measure_with, sensor_of};
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 
 use crate::atomic_file::{self, Destination};
 use crate::cli::{BenchArgs, Puzzle};
 use crate::devices::{self, ToMeasure};
 use crate::exit::{OrExit, Result};
-use crate::{output, progress, tune};
+use crate::{output, tune};
 use compare::Comparison;
 use machine::{Build, Machine};
 use report::{Report, Row, SCHEMA, SCHEMA_VERSION, Settings};
-
-/// Before the first round: clocks settle, a GPU's batches reach their size.
-const FIRST_WARM_UP: Duration = Duration::from_millis(700);
-
-/// Before each later sample.
-const WARM_UP: Duration = Duration::from_millis(100);
+use rounds::{FIRST_WARM_UP, Subject, Subjects, WARM_UP};
 
 pub fn run(args: &BenchArgs) -> Result {
     match args.solve {
@@ -44,15 +38,15 @@ pub fn run(args: &BenchArgs) -> Result {
 
 fn measure_and_report(args: &BenchArgs) -> Result {
     // First, since listing GPUs may start the program anew, and a pipe can be read only once.
-    let to_measure = devices::to_measure(&args.devices)?;
-    // What would make the measurement worthless is looked at before it.
+    let listed = devices::list_to_measure(&args.devices)?;
+    // What would make the measurement worthless is looked at before it, and before GPUs are opened and tuned.
     let plot = args.plot.as_deref().map(Destination::check).transpose().context("--plot").or_usage()?;
     let earlier = args.compare.as_deref().map(|file| {
         let report = Report::read(file).with_context(|| file.display().to_string());
         report.context("--compare").or_usage().map(|report| (file, report))
     });
     let earlier = earlier.transpose()?;
-    let mut report = measure_all(args, to_measure)?;
+    let (mut report, failed) = measure_all(args, listed.open()?)?;
     report.comparison = earlier.map(|(file, earlier)| compared(file, &earlier, &report)).transpose().or_running()?;
     if args.json {
         output::line(serde_json::to_string_pretty(&report).or_running()?)?;
@@ -65,45 +59,26 @@ fn measure_and_report(args: &BenchArgs) -> Result {
     if let Some(plot) = &plot {
         atomic_file::write(plot, plot::svg(&report).as_bytes()).context("--plot").or_running()?;
     }
-    Ok(())
+    Subjects::complete(&failed).or_running()
 }
 
 fn compared(file: &Path, earlier: &Report, now: &Report) -> anyhow::Result<Comparison> {
     Comparison::of(file, earlier, now).context("a row without a sample")
 }
 
-/// A device with one of its kernels, and its samples so far.
-struct Subject {
-    kernel: String,
-    device: Box<dyn Device>,
-    sensor: Option<Arc<dyn Sensor>>,
-    /// One a round.
-    samples: Vec<Sample>,
-}
-
-impl Subject {
-    fn new(kernel: String, device: Box<dyn Device>) -> Self {
-        let sensor = sensor_of(device.info());
-        Self { kernel, device, sensor, samples: Vec::new() }
-    }
-
-    fn measure(&mut self, plan: &MeasurePlan) -> anyhow::Result<()> {
-        let samples = measure_with(&mut *self.device, plan, self.sensor.as_deref());
-        let samples = samples.with_context(|| format!("{} {}", self.device.info().id, self.kernel))?;
-        self.samples.push(*samples.first().ok_or_else(|| anyhow!("no sample"))?);
-        Ok(())
-    }
-}
-
-fn measure_all(args: &BenchArgs, ToMeasure { devices, gpus_listed, rows }: ToMeasure) -> Result<Report> {
+/// The report, and what it lacks because it failed.
+fn measure_all(args: &BenchArgs, ToMeasure { devices, gpus_listed, rows }: ToMeasure) -> Result<(Report, Vec<String>)> {
     let began = now();
     let machine = Machine::this(&devices, gpus_listed);
     let ruler = devices::ruler(args.devices.threads)?;
-    let mut subjects = vec![Subject::new(ruler.kernel, ruler.device)];
-    subjects.extend(rows.into_iter().map(|row| Subject::new(row.kernel, row.device)));
-    measure_rounds(args, &mut subjects)?;
+    let mut subjects = Subjects {
+        ruler: Subject::new(ruler.kernel, ruler.device),
+        others: rows.into_iter().map(|row| Subject::new(row.kernel, row.device)).collect(),
+        failed: Vec::new(),
+    };
+    subjects.measure(args.rounds, args.seconds).or_running()?;
     let (ruler, results) = rows_of(&subjects).or_running()?;
-    Ok(Report {
+    let report = Report {
         schema: SCHEMA.to_owned(),
         schema_version: SCHEMA_VERSION,
         adit: Build::this(),
@@ -120,35 +95,16 @@ fn measure_all(args: &BenchArgs, ToMeasure { devices, gpus_listed, rows }: ToMea
         ruler,
         results,
         comparison: None,
-    })
+    };
+    Ok((report, subjects.failed))
 }
 
-/// Takes one sample of every subject a round, in the same order.
-fn measure_rounds(args: &BenchArgs, subjects: &mut [Subject]) -> Result {
-    let progress = progress::steps(u64::from(args.rounds) * subjects.len() as u64);
-    for round in 0..args.rounds {
-        let plan = MeasurePlan {
-            warm_up: if round == 0 { FIRST_WARM_UP } else { WARM_UP },
-            samples: 1,
-            sample: Duration::from_secs_f64(args.seconds / f64::from(args.rounds)),
-        };
-        for subject in &mut *subjects {
-            progress.set_message(format!("{} {}", subject.device.info().id, subject.kernel));
-            subject.measure(&plan).or_running()?;
-            progress.inc(1);
-        }
-    }
-    progress.finish_and_clear();
-    Ok(())
-}
-
-/// The first subject, which is the ruler, and the others.
-fn rows_of(subjects: &[Subject]) -> anyhow::Result<(Row, Vec<Row>)> {
-    let ruler = subjects.first().context("no ruler")?;
+/// The ruler's row, and the others'.
+fn rows_of(Subjects { ruler, others, .. }: &Subjects) -> anyhow::Result<(Row, Vec<Row>)> {
     let row = |subject: &Subject| {
         Row::new(subject.device.info(), &subject.kernel, &subject.samples, &ruler.samples).context("no sample")
     };
-    Ok((row(ruler)?, subjects[1..].iter().map(row).collect::<anyhow::Result<_>>()?))
+    Ok((row(ruler)?, others.iter().map(row).collect::<anyhow::Result<_>>()?))
 }
 
 fn now() -> String {

@@ -1,0 +1,196 @@
+//! The rounds of a measurement: every subject is tested, and then gives one sample a round, in the same order.
+//!
+//! A rate of wrong answers is no rate, so that each subject passes the known-answer test first. One that fails, then or in a
+//! round, is given up with a warning, as a row without its samples could not be compared; the others go on. Only the ruler
+//! cannot be missed.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use adit_miner::{Device, MeasurePlan, Sample, Sensor, measure_with, sensor_of, test_known_answers};
+use anyhow::{Context, anyhow};
+
+use crate::progress;
+
+/// Before the first round: clocks settle, a GPU's batches reach their size.
+pub const FIRST_WARM_UP: Duration = Duration::from_millis(700);
+
+/// Before each later sample.
+pub const WARM_UP: Duration = Duration::from_millis(100);
+
+/// A device with one of its kernels, and its samples so far.
+pub struct Subject {
+    pub kernel: String,
+    pub device: Box<dyn Device>,
+    sensor: Option<Arc<dyn Sensor>>,
+    /// One a round.
+    pub samples: Vec<Sample>,
+}
+
+/// What is measured.
+pub struct Subjects {
+    /// The plain loop, beside which the others are measured.
+    pub ruler: Subject,
+    pub others: Vec<Subject>,
+    /// What those were called that failed.
+    pub failed: Vec<String>,
+}
+
+impl Subject {
+    pub fn new(kernel: String, device: Box<dyn Device>) -> Self {
+        let sensor = sensor_of(device.info());
+        Self { kernel, device, sensor, samples: Vec::new() }
+    }
+
+    fn label(&self) -> String {
+        format!("{} {}", self.device.info().id, self.kernel)
+    }
+
+    fn test(&mut self) -> anyhow::Result<()> {
+        Ok(test_known_answers(&mut *self.device, &AtomicBool::new(false))?)
+    }
+
+    fn measure(&mut self, plan: &MeasurePlan) -> anyhow::Result<()> {
+        let samples = measure_with(&mut *self.device, plan, self.sensor.as_deref())?;
+        self.samples.push(*samples.first().ok_or_else(|| anyhow!("no sample"))?);
+        Ok(())
+    }
+}
+
+impl Subjects {
+    /// Tests all and takes one sample of each a round, `seconds` in all of each.
+    ///
+    /// # Errors
+    /// If the ruler fails, or all others do.
+    pub fn measure(&mut self, rounds: u16, seconds: f64) -> anyhow::Result<()> {
+        let testing = progress::spinner("known answers".to_owned());
+        self.each(Subject::test)?;
+        testing.finish_and_clear();
+        let progress = progress::steps(u64::from(rounds) * (1 + self.others.len() as u64));
+        for round in 0..rounds {
+            let plan = MeasurePlan {
+                warm_up: if round == 0 { FIRST_WARM_UP } else { WARM_UP },
+                samples: 1,
+                sample: Duration::from_secs_f64(seconds / f64::from(rounds)),
+            };
+            self.each(|subject| {
+                progress.set_message(subject.label());
+                subject.measure(&plan)?;
+                progress.inc(1);
+                Ok(())
+            })?;
+        }
+        progress.finish_and_clear();
+        Ok(())
+    }
+
+    /// Does `step` with every subject that is left, and gives up those that fail at it.
+    fn each(&mut self, mut step: impl FnMut(&mut Subject) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        step(&mut self.ruler).with_context(|| self.ruler.label())?;
+        self.others.retain_mut(|subject| {
+            let Err(error) = step(subject) else { return true };
+            tracing::warn!("{}: {error:#}; going on without it", subject.label());
+            self.failed.push(subject.label());
+            false
+        });
+        if self.others.is_empty() {
+            return Err(anyhow!("nothing is left to measure: {} failed", self.failed.join(", ")));
+        }
+        Ok(())
+    }
+
+    /// An error that names what is missing from the report, if anything is.
+    pub fn complete(failed: &[String]) -> anyhow::Result<()> {
+        if failed.is_empty() {
+            return Ok(());
+        }
+        Err(anyhow!("without {}, which failed", failed.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use adit_hash::Backend;
+    use adit_miner::{CpuDevice, DeviceError, DeviceInfo, Draw, Feed, Work};
+
+    use super::*;
+
+    /// A CPU that is lost at its `lost_at`-th run, and finds nothing if it is `blind`.
+    struct Faulty {
+        cpu: CpuDevice,
+        runs: u32,
+        lost_at: u32,
+        blind: bool,
+    }
+
+    struct BlindFeed<'a>(&'a dyn Feed);
+
+    impl Device for Faulty {
+        fn info(&self) -> &DeviceInfo {
+            self.cpu.info()
+        }
+
+        fn run(&mut self, feed: &dyn Feed) -> Result<(), DeviceError> {
+            self.runs += 1;
+            match self.blind {
+                _ if self.runs == self.lost_at => Err(DeviceError::Lost("unplugged".to_owned())),
+                true => self.cpu.run(&BlindFeed(feed)),
+                false => self.cpu.run(feed),
+            }
+        }
+    }
+
+    impl Feed for BlindFeed<'_> {
+        fn draw(&self, nonces: u64) -> Draw {
+            self.0.draw(nonces)
+        }
+
+        fn wait(&self) {
+            self.0.wait();
+        }
+
+        fn is_current(&self, work: &Work) -> bool {
+            self.0.is_current(work)
+        }
+
+        fn report(&self, work: &Work, _candidates: &[u32]) {
+            self.0.report(work, &[]);
+        }
+    }
+
+    fn subject(name: &str, lost_at: u32, blind: bool) -> Subject {
+        let cpu = CpuDevice::new(NonZeroUsize::new(1), Some(Backend::Sha2Crate)).unwrap();
+        Subject::new(name.to_owned(), Box::new(Faulty { cpu, runs: 0, lost_at, blind }))
+    }
+
+    fn subjects(ruler: Subject, others: Vec<Subject>) -> Subjects {
+        Subjects { ruler, others, failed: Vec::new() }
+    }
+
+    #[test]
+    fn a_subject_that_fails_is_given_up_and_the_others_are_measured() {
+        let others = vec![subject("lost", 3, false), subject("sound", 0, false), subject("blind", 0, true)];
+        let mut subjects = subjects(subject("ruler", 0, false), others);
+        subjects.measure(3, 0.03).unwrap();
+        assert_eq!(subjects.failed, ["cpu blind", "cpu lost"]);
+        let left: Vec<_> = subjects.others.iter().map(|one| (one.kernel.as_str(), one.samples.len())).collect();
+        assert_eq!((left, subjects.ruler.samples.len()), (vec![("sound", 3)], 3));
+        let missing = Subjects::complete(&subjects.failed).unwrap_err().to_string();
+        assert_eq!(missing, "without cpu blind, cpu lost, which failed");
+        assert!(Subjects::complete(&[]).is_ok());
+    }
+
+    #[test]
+    fn without_a_ruler_or_anything_beside_it_there_is_no_measurement() {
+        let mut alone =
+            subjects(subject("ruler", 0, false), vec![subject("blind", 0, true), subject("lost", 1, false)]);
+        let error = alone.measure(3, 0.03).unwrap_err().to_string();
+        assert_eq!(error, "nothing is left to measure: cpu blind, cpu lost failed");
+        let mut unruled = subjects(subject("ruler", 2, false), vec![subject("sound", 0, false)]);
+        let error = format!("{:#}", unruled.measure(3, 0.03).unwrap_err());
+        assert_eq!(error, "cpu ruler: device lost: unplugged");
+    }
+}
