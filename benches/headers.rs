@@ -1,8 +1,9 @@
-//! Headers: hashing 2,000 real ones beside `bitcoin`'s `block_hash`, and checking and indexing them beside Bitcoin Core's
+//! Headers: hashing 2,000 real ones beside `bitcoin`'s `block_hash`, and checking and indexing 102,360 beside Bitcoin Core's
 //! kernel.
 //!
-//! They are signet's first, because on the regression-test chain the kernel checks its whole index at every call, which
-//! would flatter us. They come from `$ADIT_VECTORS` or `../shared/vectors`.
+//! Those that are checked are mainnet's first 10,236, ten times over, each time into an empty index: all that are at hand.
+//! Made ones would be regtest's, where the kernel checks its whole index at every call, which would flatter us. They come from
+//! `$ADIT_VECTORS` or `../shared/vectors`.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -14,15 +15,19 @@ use adit_validator::chainstate::{ChainState, HeaderOutcome, Options};
 use bitcoin::consensus::deserialize;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
+/// How many headers are hashed at once.
 const HEADERS: usize = 2_000;
 
-/// The headers after genesis; none where there are no vectors.
-fn signet_headers() -> Vec<Header> {
+/// How often the headers are checked, into an empty index each time.
+const INDEXES: usize = 10;
+
+/// The headers of a file after genesis; none where there are no vectors.
+fn headers_of(file: &str) -> Vec<Header> {
     let root = std::env::var_os("ADIT_VECTORS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors"), PathBuf::from);
-    let file = root.join("signet/headers-0-2015.bin");
+    let file = root.join(file);
     match std::fs::read(&file) {
-        Ok(bytes) => bytes.as_chunks::<80>().0[1..=HEADERS].to_vec(),
+        Ok(bytes) => bytes.as_chunks::<80>().0[1..].to_vec(),
         Err(error) => {
             eprintln!("skipped: {}: {error}", file.display());
             Vec::new()
@@ -35,10 +40,11 @@ fn decoded(bytes: &[Header]) -> Vec<bitcoin::block::Header> {
 }
 
 fn hash(criterion: &mut Criterion) {
-    let bytes = signet_headers();
+    let mut bytes = headers_of("mainnet/headers-0-10236.bin");
     if bytes.is_empty() {
         return;
     }
+    bytes.truncate(HEADERS);
     let headers = decoded(&bytes);
     let mut out: Vec<Digest> = vec![[0; 32]; HEADERS];
     let mut group = criterion.benchmark_group("hash headers");
@@ -60,33 +66,39 @@ fn hash(criterion: &mut Criterion) {
 }
 
 fn check(criterion: &mut Criterion) {
-    let bytes = signet_headers();
+    let bytes = headers_of("mainnet/headers-0-10236.bin");
     if bytes.is_empty() {
         return;
     }
     let headers = decoded(&bytes);
-    let challenge = ChainParams::signet().signet_challenge.expect("signet has one");
-    let now = u64::from(headers[HEADERS - 1].time);
+    let now = u64::from(headers[headers.len() - 1].time);
     let mut group = criterion.benchmark_group("check headers");
-    group.throughput(Throughput::Elements(HEADERS as u64));
+    group.throughput(Throughput::Elements((INDEXES * headers.len()) as u64));
     group.sample_size(10);
     group.bench_function("rival: bitcoinkernel process_block_header", |bencher| {
         bencher.iter_batched_ref(
-            || Oracle::signet(challenge.as_bytes(), 1).expect("a kernel"),
-            |kernel| {
-                for header in &bytes {
-                    assert!(matches!(kernel.submit_header(header), Ok(None)));
+            || (0..INDEXES).map(|_| Oracle::main(1).expect("a kernel")).collect::<Vec<_>>(),
+            |kernels| {
+                for kernel in kernels {
+                    for header in &bytes {
+                        assert!(matches!(kernel.submit_header(header), Ok(None)));
+                    }
                 }
             },
             BatchSize::PerIteration,
         );
     });
+    let empty = || ChainState::in_memory(ChainParams::main(), None, Options::default()).expect("memory does not fail");
+    let accepted = |outcome: &HeaderOutcome| matches!(outcome, HeaderOutcome::Accepted { .. });
     group.bench_function("adit", |bencher| {
         bencher.iter_batched_ref(
-            || ChainState::in_memory(ChainParams::signet(), None, Options::default()).expect("memory does not fail"),
-            |chain| {
-                for header in &headers {
-                    assert!(matches!(chain.accept_header(header, now), HeaderOutcome::Accepted { .. }));
+            || (0..INDEXES).map(|_| empty()).collect::<Vec<_>>(),
+            |chains| {
+                for chain in chains {
+                    // As they come from a peer: 2,000 a message.
+                    for message in headers.chunks(HEADERS) {
+                        assert!(chain.accept_headers(message, now).iter().all(accepted));
+                    }
                 }
             },
             BatchSize::PerIteration,

@@ -91,6 +91,7 @@ impl From<KernelError> for OracleError {
 /// Which chain the oracle judges.
 #[derive(Debug, Clone, Copy)]
 enum Chain<'a> {
+    Main,
     Regtest,
     Signet(&'a [u8]),
 }
@@ -119,6 +120,13 @@ impl Oracle {
         let temporary = tempfile::tempdir()?;
         let folder = temporary.path().to_owned();
         Self::open(Chain::Regtest, worker_threads, folder, Some(temporary), true)
+    }
+
+    /// Mainnet from its genesis block, as [`regtest`](Self::regtest) otherwise: for real headers.
+    pub fn main(worker_threads: i32) -> Result<Self, OracleError> {
+        let temporary = tempfile::tempdir()?;
+        let folder = temporary.path().to_owned();
+        Self::open(Chain::Main, worker_threads, folder, Some(temporary), true)
     }
 
     /// A signet chain whose blocks must satisfy `challenge`, as [`regtest`](Self::regtest) otherwise.
@@ -237,6 +245,7 @@ fn context(chain: Chain<'_>, events: &Arc<Mutex<Events>>) -> Result<Context, Ker
             disconnected(to_hash(&block.hash()));
         });
     match chain {
+        Chain::Main => builder.chain_type(ChainType::Mainnet).build(),
         Chain::Regtest => builder.chain_type(ChainType::Regtest).build(),
         Chain::Signet(challenge) => builder.signet(challenge).build(),
     }

@@ -1,7 +1,10 @@
 //! Headers and blocks as they come: checked as far as they can be without coins, and kept.
 
+use adit_hash::Backend;
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
+use bitcoin::consensus::Encodable;
+use bitcoin::hashes::Hash;
 
 use super::{ChainState, CommitPolicy, Event};
 use crate::block::DecodedBlock;
@@ -77,6 +80,9 @@ pub enum BlockOutcome {
     },
 }
 
+/// Enough to keep every stream of a kernel busy, few enough to stay in the cache between hashing and checking.
+const HEADERS_HASHED_AT_ONCE: usize = 256;
+
 /// How far a block came before activation.
 enum Step {
     Kept(EntryId),
@@ -86,7 +92,32 @@ enum Step {
 impl ChainState {
     /// Takes a header. `now` is the network's time in seconds since 1970. It becomes durable with the next commit.
     pub fn accept_header(&mut self, header: &Header, now: u64) -> HeaderOutcome {
-        let hash = header.block_hash();
+        self.accept_hashed_header(header, header.block_hash(), now)
+    }
+
+    /// Takes headers in their order, as [`Self::accept_header`] takes one, up to the first that is refused: each after it
+    /// would most likely lack its parent. An outcome each, the refused one's last.
+    ///
+    /// Quicker than one by one, since they are hashed side by side.
+    pub fn accept_headers(&mut self, headers: &[Header], now: u64) -> Vec<HeaderOutcome> {
+        let mut outcomes = Vec::with_capacity(headers.len());
+        for some in headers.chunks(HEADERS_HASHED_AT_ONCE) {
+            let bytes: Vec<[u8; 80]> = some.iter().map(header_bytes).collect();
+            let mut hashes = vec![[0; 32]; some.len()];
+            Backend::fastest_headers().hash_headers(&bytes, &mut hashes);
+            for (header, hash) in some.iter().zip(hashes) {
+                let outcome = self.accept_hashed_header(header, BlockHash::from_byte_array(hash), now);
+                let goes_on = matches!(outcome, HeaderOutcome::Accepted { .. } | HeaderOutcome::Known { .. });
+                outcomes.push(outcome);
+                if !goes_on {
+                    return outcomes;
+                }
+            }
+        }
+        outcomes
+    }
+
+    fn accept_hashed_header(&mut self, header: &Header, hash: BlockHash, now: u64) -> HeaderOutcome {
         if let Some(id) = self.tree.lookup(&hash) {
             return match self.first_failed(id) {
                 Some(first) => HeaderOutcome::KnownInvalid { first },
@@ -103,16 +134,16 @@ impl ChainState {
         }
     }
 
-    /// Puts a header that is good in isolation into the tree. `None`: its parent is unknown.
+    /// Puts a header that is new and good in isolation into the tree. `None`: its parent is unknown.
     fn insert_header(&mut self, header: &Header, hash: BlockHash, now: u64) -> Result<Option<EntryId>, RuleError> {
         let Some(parent) = self.tree.lookup(&header.prev_blockhash) else { return Ok(None) };
         if self.tree.entry(parent).is_failed() {
             return Err(RuleError::PreviousInvalid { previous: header.prev_blockhash });
         }
         rules::validate_header_in_context(&self.params, &self.tree.chain(parent), header, now)?;
-        let id = self.tree.insert_hashed(*header, hash);
-        self.changed.extend(id);
-        Ok(id)
+        let id = self.tree.insert_child(parent, *header, hash);
+        self.changed.insert(id);
+        Ok(Some(id))
     }
 
     /// Takes a block, and with it every orphan that waited for it, and makes the best chain active. `now` is the
@@ -236,4 +267,10 @@ impl ChainState {
     pub(super) fn commit_if_full(&mut self) -> Result<(), StoreError> {
         if self.is_full() { self.commit() } else { Ok(()) }
     }
+}
+
+fn header_bytes(header: &Header) -> [u8; 80] {
+    let mut bytes = [0; 80];
+    header.consensus_encode(&mut bytes.as_mut_slice()).expect("a header has 80 bytes");
+    bytes
 }

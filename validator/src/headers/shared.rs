@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
+use foldhash::fast::RandomState;
 
 /// How many items a part of a list holds: a copy of 256 headers' entries takes some microseconds.
 const PART: usize = 256;
@@ -60,13 +61,13 @@ impl<T: Clone> SharedList<T> {
 /// A map from block hashes.
 #[derive(Clone, Debug)]
 pub(super) struct SharedMap<V> {
-    shards: Vec<Arc<HashMap<BlockHash, V>>>,
+    shards: Vec<Arc<HashMap<BlockHash, V, RandomState>>>,
 }
 
 impl<V: Clone> SharedMap<V> {
     pub(super) fn new() -> Self {
         // All of them are the same empty map at first.
-        let empty = Arc::new(HashMap::new());
+        let empty = Arc::new(HashMap::default());
         Self { shards: std::iter::repeat_n(empty, SHARDS).collect() }
     }
 

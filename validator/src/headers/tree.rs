@@ -142,7 +142,12 @@ impl HeaderTree {
         if let Some(known) = self.lookup(&hash) {
             return Some(known);
         }
-        let parent_id = self.lookup(&header.prev_blockhash)?;
+        let parent = self.lookup(&header.prev_blockhash)?;
+        Some(self.insert_child(parent, header, hash))
+    }
+
+    /// Puts in a header that is new, on the parent that it names.
+    pub(crate) fn insert_child(&mut self, parent_id: EntryId, header: Header, hash: BlockHash) -> EntryId {
         if self.last_work.0 != header.bits {
             self.last_work = (header.bits, header.work());
         }
@@ -166,7 +171,7 @@ impl HeaderTree {
         }
         self.entries.push(entry);
         self.by_hash.insert(hash, id);
-        Some(id)
+        id
     }
 
     fn median_time(&self, own: u32, parent: EntryId) -> u32 {

@@ -8,7 +8,7 @@ use std::fmt;
 use bitcoin::{Amount, OutPoint, Transaction};
 
 use super::script_flags::{ScriptFlags, script_flags};
-use super::scripts::check_scripts;
+use super::scripts::ScriptChecks;
 use super::sequence_locks::SequenceLocks;
 use super::sigops::{check_sigop_cost, sigop_cost};
 use super::{COINBASE_MATURITY, MAX_MONEY, RuleError};
@@ -91,9 +91,9 @@ impl<E: std::error::Error> std::error::Error for ConnectError<E> {}
 /// `ancestry` ends in the block's parent, so the block is not the genesis block, whose outputs are never coins. The block
 /// has passed [`validate_block_in_isolation`](super::validate_block_in_isolation) and
 /// [`validate_block_in_context`](super::validate_block_in_context). After an error `view` is changed in part and has to
-/// be thrown away. Scripts run on the current `rayon` pool.
+/// be thrown away. Scripts run on the current `rayon` pool while the coins of later transactions are still being fetched.
 ///
-/// Source: Bitcoin Core, `validation.cpp`, `ConnectBlock`, with its order: transaction by transaction, scripts last.
+/// Source: Bitcoin Core, `validation.cpp`, `ConnectBlock`, with its order: transaction by transaction, a script's failure reported last.
 pub fn connect_block<V: CoinView>(
     params: &ChainParams,
     ancestry: &impl Ancestry,
@@ -117,10 +117,33 @@ pub(super) fn connect_transactions<V: CoinView>(
     view: &mut V,
     options: ConnectOptions,
 ) -> Result<Connected, ConnectError<V::Error>> {
+    let flags = script_flags(params, locks.height, block.hash());
+    let scripts = ScriptChecks::new(block, flags);
+    let gathered = rayon::in_place_scope(|scope| {
+        let start = |tx, coins| scripts.start(scope, tx, coins, options.check_scripts);
+        let gathered = connect_coins(params, locks, block, view, flags, start);
+        if gathered.is_err() {
+            scripts.stop();
+        }
+        gathered
+    });
+    let total = gathered?;
+    let spent = scripts.finish()?;
+    let fees = Amount::from_sat(total.fees.unsigned_abs());
+    Ok(Connected { undo: BlockUndo { spent }, fees, inputs: total.inputs, sigop_cost: total.sigop_cost })
+}
+
+/// All of a block but its scripts. `start` is given the coins of each transaction but the coinbase, in their order.
+fn connect_coins<V: CoinView>(
+    params: &ChainParams,
+    locks: &SequenceLocks<'_>,
+    block: &DecodedBlock,
+    view: &mut V,
+    flags: ScriptFlags,
+    start: impl Fn(usize, Vec<Coin>),
+) -> Result<Totals, ConnectError<V::Error>> {
     let height = locks.height;
-    let flags = script_flags(params, height, block.hash());
     let mut total = Totals::default();
-    let mut spent = Vec::with_capacity(block.transactions().len().saturating_sub(1));
     for (tx, transaction) in block.transactions().iter().enumerate() {
         if transaction.is_coinbase() {
             total.add_sigops(transaction, &[], flags)?;
@@ -131,16 +154,12 @@ pub(super) fn connect_transactions<V: CoinView>(
             locks.check(tx, transaction, &coins)?;
             total.add_sigops(transaction, &coins, flags)?;
             total.inputs += coins.len();
-            spent.push(coins);
+            start(tx, coins);
         }
         create_outputs(tx, block, height, view)?;
     }
     check_coinbase_amount(params, height, block, total.fees)?;
-    if options.check_scripts {
-        check_scripts(block, &spent, flags)?;
-    }
-    let fees = Amount::from_sat(total.fees.unsigned_abs());
-    Ok(Connected { undo: BlockUndo { spent }, fees, inputs: total.inputs, sigop_cost: total.sigop_cost })
+    Ok(total)
 }
 
 /// What adds up over the transactions of a block.

@@ -3,8 +3,12 @@
 //! A transaction is parsed and its signature hashes are prepared once, by the thread that gets to it; its inputs are then
 //! spread over all threads, so that a block of one huge transaction keeps as many busy as one of many small ones.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+
 use bitcoin::TxOut;
 use bitcoinkernel::{PrecomputedTransactionData, ScriptPubkey, verify};
+use rayon::Scope;
 use rayon::prelude::*;
 
 use super::RuleError;
@@ -12,19 +16,67 @@ use super::script_flags::ScriptFlags;
 use crate::block::DecodedBlock;
 use crate::coins::Coin;
 
-/// Every input's script and witness satisfy the script of the coin that it spends. `spent` holds the coins of each
-/// transaction but the coinbase. Of several inputs that fail the first is reported, whichever thread is the quicker.
+/// The scripts of a block: every input's script and witness satisfy the script of the coin that it spends.
+///
+/// They need the coins of their own transaction only, so each starts as soon as these are there. Of several inputs that
+/// fail the first is reported, whichever thread is the quicker.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `CheckInputScripts`.
-pub(super) fn check_scripts(block: &DecodedBlock, spent: &[Vec<Coin>], flags: ScriptFlags) -> Result<(), RuleError> {
-    let failing = spent.par_iter().enumerate().find_map_first(|(after_coinbase, coins)| {
-        let tx = after_coinbase + 1;
+pub(super) struct ScriptChecks<'a> {
+    block: &'a DecodedBlock,
+    flags: ScriptFlags,
+    /// The coins of each transaction but the coinbase.
+    spent: Vec<OnceLock<Vec<Coin>>>,
+    /// The first input known to fail, as transaction and input.
+    failing: Mutex<Option<(usize, usize)>>,
+    /// Transactions from this one on need not be looked at any more: one before them fails.
+    limit: AtomicUsize,
+}
+
+impl<'a> ScriptChecks<'a> {
+    pub(super) fn new(block: &'a DecodedBlock, flags: ScriptFlags) -> Self {
+        let others = block.transactions().len().saturating_sub(1);
+        Self {
+            block,
+            flags,
+            spent: (0..others).map(|_| OnceLock::new()).collect(),
+            failing: Mutex::new(None),
+            limit: AtomicUsize::new(usize::MAX),
+        }
+    }
+
+    /// Keeps the coins of transaction `tx`, not the coinbase, and, if `run`, runs its scripts on another thread.
+    pub(super) fn start<'scope>(&'scope self, scope: &Scope<'scope>, tx: usize, coins: Vec<Coin>, run: bool) {
+        let coins = self.spent[tx - 1].get_or_init(|| coins);
+        if run {
+            scope.spawn(move |_| self.check(tx, coins));
+        }
+    }
+
+    fn check(&self, tx: usize, coins: &[Coin]) {
+        if tx >= self.limit.load(Ordering::Relaxed) {
+            return;
+        }
         let outputs: Vec<&TxOut> = coins.iter().map(|coin| &coin.output).collect();
-        first_failing_input(block.raw_transaction(tx), &outputs, flags).map(|input| (tx, input))
-    });
-    match failing {
-        Some((tx, input)) => Err(RuleError::Script { tx, txid: block.txids()[tx], input }),
-        None => Ok(()),
+        if let Some(input) = first_failing_input(self.block.raw_transaction(tx), &outputs, self.flags) {
+            let mut failing = self.failing.lock().expect("nothing that holds the first failure panics");
+            let first = failing.map_or((tx, input), |first| first.min((tx, input)));
+            *failing = Some(first);
+            self.limit.fetch_min(first.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Nobody wants to know any more.
+    pub(super) fn stop(&self) {
+        self.limit.store(0, Ordering::Relaxed);
+    }
+
+    /// The coins of each transaction but the coinbase, once all that was started has ended.
+    pub(super) fn finish(self) -> Result<Vec<Vec<Coin>>, RuleError> {
+        match self.failing.into_inner().expect("nothing that holds the first failure panics") {
+            Some((tx, input)) => Err(RuleError::Script { tx, txid: self.block.txids()[tx], input }),
+            None => Ok(self.spent.into_iter().filter_map(OnceLock::into_inner).collect()),
+        }
     }
 }
 
@@ -98,7 +150,14 @@ mod tests {
                     .collect(),
             );
         }
-        check_scripts(&block_of(block), &spent, ScriptFlags::P2SH | ScriptFlags::WITNESS | ScriptFlags::TAPROOT)
+        let block = block_of(block);
+        let checks = ScriptChecks::new(&block, ScriptFlags::P2SH | ScriptFlags::WITNESS | ScriptFlags::TAPROOT);
+        rayon::in_place_scope(|scope| {
+            for (tx, coins) in (1..).zip(spent) {
+                checks.start(scope, tx, coins, true);
+            }
+        });
+        checks.finish().map(drop)
     }
 
     #[test]
