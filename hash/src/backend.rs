@@ -83,7 +83,7 @@ impl Backend {
 
     /// The fastest scan kernel on this CPU: measured at the first call, in a few milliseconds, then remembered.
     ///
-    /// No fixed order is right everywhere: on Zen 4 SHA-NI is ahead of AVX-512 by a few per cent, but only because
+    /// No fixed order is right everywhere: on Zen 4 SHA-NI is ahead of AVX-512 by a quarter, but only because
     /// `sha256rnds2` starts there every cycle. See docs/performance.md.
     #[must_use]
     pub fn fastest() -> Backend {
