@@ -15,11 +15,12 @@ mod nvidia;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use adit_miner::{
     CpuSettings, Device, DeviceId, DeviceInfo, DeviceKind, Devices, GpuDevice, GpuKernel, GpuSettings, MeasurePlan,
-    Operations, Selection, TuningCache, measure,
+    Operations, Sample, Selection, Sensor, TuningCache, measure_with, sensor_of, test_known_answers,
 };
 use serde_json::{Value, json};
 
@@ -79,44 +80,45 @@ fn args() -> Result<Args, Error> {
     Ok(args)
 }
 
-/// A kernel on the device, and its samples in hashes a second.
+/// A kernel on the device, and its samples.
 struct Row {
     gpu: GpuDevice,
-    samples: Vec<f64>,
-    /// While its samples were taken.
-    host: host::Usage,
+    samples: Vec<Sample>,
+    /// The share of a core that the feeding thread had in each.
+    host: Vec<f64>,
 }
 
 fn run(args: &Args) -> Result<Value, Error> {
-    let devices = Devices::list(CpuSettings::default(), &Selection::All)?;
+    let cache = args.cache.clone().map(TuningCache::at);
+    let mut devices = Devices::list(CpuSettings::default(), &Selection::All)?;
+    if let Some(cache) = cache.clone() {
+        devices = devices.tuned_by(cache);
+    }
     let gpu = |info: &&DeviceInfo| {
         matches!(info.kind, DeviceKind::Gpu(_)) && args.device.is_none_or(|wanted| wanted == info.id)
     };
     let info = devices.infos().iter().find(gpu).ok_or("there is no such gpu")?.clone();
     let DeviceKind::Gpu(about) = &info.kind else { return Err(format!("{} is no gpu", info.id).into()) };
 
-    let kept = args.cache.as_ref().and_then(|path| TuningCache::at(path.clone()).get(&info));
-    let tuning = match kept {
-        Some(tuning) => tuning,
-        None => devices.tune(info.id)?.tuning,
-    };
+    let tuning =
+        cache.and_then(|cache| cache.get(&info)).map_or_else(|| devices.tune(info.id).map(|tuned| tuned.tuning), Ok)?;
     let open = |kernel| -> Result<Row, Error> {
-        let gpu = devices.open_gpu(info.id, GpuSettings { kernel, ..tuning.settings() })?;
-        Ok(Row { gpu, samples: Vec::new(), host: host::Usage::default() })
+        let mut gpu = devices.open_gpu(info.id, GpuSettings { kernel, ..tuning.settings() })?;
+        test_known_answers(&mut gpu, &AtomicBool::new(false)).map_err(|error| format!("{}: {error}", kernel.name()))?;
+        Ok(Row { gpu, samples: Vec::new(), host: Vec::new() })
     };
     let [mut pruned, mut reference] = [open(GpuKernel::Pruned)?, open(GpuKernel::Reference)?];
-    let sensor = nvidia::Sensor::of(about);
-    let mut readings = Vec::new();
+    let sensor = sensor_of(&info);
     let begun = Instant::now();
     while pruned.samples.len() < 3 || begun.elapsed().as_secs_f64() < args.seconds {
-        pruned.sample()?;
-        readings.extend(sensor.as_ref().and_then(nvidia::Sensor::read));
-        reference.sample()?;
+        pruned.sample(sensor.as_deref())?;
+        reference.sample(sensor.as_deref())?;
     }
 
     let rival = if about.vendor_id == nvidia::VENDOR { nvidia::rival(&args.rival) } else { None };
-    let rate = median(&pruned.samples);
-    let clock_mhz = args.clock_mhz.or_else(|| median_of(readings.iter().map(|reading| reading.clock_mhz)));
+    let (rates, reference_rates) = (pruned.rates(), reference.rates());
+    let rate = median(&rates);
+    let clock_mhz = args.clock_mhz.or_else(|| pruned.median(|sample| sample.mean.core_clock_mhz));
     let lanes = args.lanes.or_else(|| rival.as_ref().map(nvidia::Rival::lanes));
     let operations = GpuKernel::Pruned.operations();
     let bound = lanes.zip(clock_mhz).map(|(lanes, mhz)| lanes * mhz * 1e6 / f64::from(operations.instructions()));
@@ -132,33 +134,48 @@ fn run(args: &Args) -> Result<Value, Error> {
         "nonces_per_thread": tuning.nonces_per_thread,
         "dispatch_ms": tuning.dispatch.as_secs_f64() * 1e3,
         "rate_mhs": rate / 1e6,
-        "reference_mhs": median(&reference.samples) / 1e6,
-        "ratio": median_of(pruned.samples.iter().zip(&reference.samples).map(|(one, other)| one / other)),
-        "ratio_of_bests": best(&pruned.samples) / best(&reference.samples),
-        "samples_mhs": mega(&pruned.samples),
-        "reference_samples_mhs": mega(&reference.samples),
+        "reference_mhs": median(&reference_rates) / 1e6,
+        "ratio": median_of(rates.iter().zip(&reference_rates).map(|(one, other)| one / other)),
+        "ratio_of_bests": best(&rates) / best(&reference_rates),
+        "samples_mhs": mega(&rates),
+        "reference_samples_mhs": mega(&reference_rates),
         "rival_mhs": rival.as_ref().map(|rival| rival.rate / 1e6),
         "ratio_to_rival": rival.as_ref().map(|rival| rate / rival.rate),
         "operations_a_hash": as_json(&operations),
         "reference_operations_a_hash": as_json(&GpuKernel::Reference.operations()),
         "bound_mhs": bound.map(|bound| bound / 1e6),
         "share_of_bound": bound.map(|bound| rate / bound),
-        "host_thread_share_of_core": pruned.host.thread_share(),
-        "process_share_of_core": pruned.host.process_share(),
+        "host_thread_share_of_core": median_of(pruned.host.iter().copied()),
+        "process_share_of_core": pruned.median(|sample| Some(sample.cpu_seconds? / sample.seconds)),
         "clock_mhz": clock_mhz,
-        "watts": median_of(readings.iter().map(|reading| reading.watts)),
+        "watts": pruned.median(watts),
     }))
 }
 
 impl Row {
-    fn sample(&mut self) -> Result<(), Error> {
+    fn sample(&mut self, sensor: Option<&dyn Sensor>) -> Result<(), Error> {
         let plan = MeasurePlan { warm_up: WARM_UP, samples: 1, sample: SAMPLE };
         let before = host::Clock::now();
-        let rates = measure(&mut self.gpu, &plan)?;
-        self.host.add(&before, &host::Clock::now());
-        self.samples.push(*rates.first().ok_or_else(|| format!("{} gave no sample", self.gpu.info().name))?);
+        let samples = measure_with(&mut self.gpu, &plan, sensor)?;
+        self.host.extend(before.share());
+        self.samples.push(*samples.first().ok_or_else(|| format!("{} gave no sample", self.gpu.info().name))?);
         Ok(())
     }
+
+    /// Hashes a second.
+    fn rates(&self) -> Vec<f64> {
+        self.samples.iter().map(Sample::rate).collect()
+    }
+
+    /// Of the samples that know it.
+    fn median(&self, figure: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
+        median_of(self.samples.iter().filter_map(figure))
+    }
+}
+
+/// As the hardware counted the energy, or else as the readings while the sample was taken have it.
+fn watts(sample: &Sample) -> Option<f64> {
+    sample.counted_joules.map(|joules| joules / sample.seconds).or(sample.mean.power_watts)
 }
 
 fn as_json(operations: &Operations) -> Value {

@@ -1,9 +1,8 @@
-//! What only an NVIDIA machine has: `nvidia-smi`'s readings, and `nvcc` to compile a CUDA rival with.
+//! What only an NVIDIA machine has: `nvcc` to compile a CUDA rival with.
 
 use std::path::Path;
 use std::process::Command;
 
-use adit_miner::GpuInfo;
 use serde_json::Value;
 
 /// NVIDIA's PCI id.
@@ -12,37 +11,6 @@ pub const VENDOR: u32 = 0x10de;
 /// Lanes for 32-bit integers in a multiprocessor, from Volta to Ada and Hopper. For other cards `--lanes` says how many there
 /// are in all.
 const LANES: f64 = 64.0;
-
-/// A card that `nvidia-smi` knows.
-pub struct Sensor {
-    pci: Option<String>,
-}
-
-/// What it says at a moment.
-pub struct Reading {
-    pub watts: f64,
-    pub clock_mhz: f64,
-}
-
-impl Sensor {
-    pub fn of(gpu: &GpuInfo) -> Option<Self> {
-        let sensor = Self { pci: gpu.pci.clone() };
-        (gpu.vendor_id == VENDOR && sensor.read().is_some()).then_some(sensor)
-    }
-
-    /// Read between two samples, when the card has not yet cooled or slowed down: both are averages over some 100 ms.
-    pub fn read(&self) -> Option<Reading> {
-        let mut command = Command::new("nvidia-smi");
-        command.args(["--query-gpu=power.draw,clocks.sm", "--format=csv,noheader,nounits"]);
-        if let Some(pci) = &self.pci {
-            command.arg(format!("--id={pci}"));
-        }
-        let output = command.output().ok().filter(|output| output.status.success())?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let (watts, clock) = text.lines().next()?.split_once(',')?;
-        Some(Reading { watts: watts.trim().parse().ok()?, clock_mhz: clock.trim().parse().ok()? })
-    }
-}
 
 /// What the rival came to.
 pub struct Rival {
