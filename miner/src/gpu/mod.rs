@@ -69,8 +69,6 @@ pub struct GpuDevice {
     kernel: Kernel,
     settings: GpuSettings,
     sizer: BatchSizer,
-    /// How long the opening took.
-    opened_in: Duration,
 }
 
 impl GpuDevice {
@@ -83,22 +81,8 @@ impl GpuDevice {
             batch: settings.batch.map(|nonces| nonces.clamp(1, batch::LARGEST)),
             ..settings
         };
-        let start = Instant::now();
         let kernel = Kernel::new(adapter, &settings)?;
-        Ok(Self {
-            info,
-            kernel,
-            settings,
-            sizer: BatchSizer::new(settings.dispatch, settings.first_batch),
-            opened_in: start.elapsed(),
-        })
-    }
-
-    /// How long the opening took. Most of it is the compilation of the kernel, which some drivers put off to the first
-    /// dispatch.
-    #[must_use]
-    pub fn opened_in(&self) -> Duration {
-        self.opened_in
+        Ok(Self { info, kernel, settings, sizer: BatchSizer::new(settings.dispatch, settings.first_batch) })
     }
 
     /// The device, for tests that take it away.
