@@ -16,7 +16,7 @@ use adit_testchain::blk::{self, BlkReader};
 use adit_testchain::{ChainGenerator, ChainShape, Oracle, Verdict};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Options};
+use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Options, Timings};
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -181,7 +181,7 @@ impl Timing {
         result
     }
 
-    fn end(self, close: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Value> {
+    fn end(self, phases: Value, close: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Value> {
         let start = Instant::now();
         close()?;
         let closing = start.elapsed();
@@ -190,6 +190,7 @@ impl Timing {
             "closing_seconds": closing.as_secs_f64(),
             "blocks": self.blocks - self.untimed,
             "peak_mib": peak_mib()?,
+            "phases": phases,
         }))
     }
 }
@@ -208,17 +209,40 @@ fn connect(subject: Subject, size: Size) -> anyhow::Result<Value> {
     let folder = folder(&path)?;
     let mut chain = open(folder.path())?;
     let mut timing = Timing { untimed, blocks: 0, spent: Duration::ZERO };
+    let (mut decoding, mut before) = (Duration::ZERO, Timings::default());
     for block in BlkReader::open(&path, Network::Regtest.magic())? {
         let block = block?;
-        let outcome =
-            timing.block(|| anyhow::Ok(chain.accept_block(DecodedBlock::decode(block.as_slice())?, u64::MAX / 2)?))?;
+        if timing.blocks == untimed {
+            (decoding, before) = (Duration::ZERO, *chain.timings());
+        }
+        let outcome = timing.block(|| {
+            let start = Instant::now();
+            let block = DecodedBlock::decode(block.as_slice())?;
+            decoding += start.elapsed();
+            anyhow::Ok(chain.accept_block(block, u64::MAX / 2)?)
+        })?;
         ensure!(matches!(outcome, BlockOutcome::Connected { .. }), "{outcome:?}");
     }
-    timing.end(|| Ok(chain.close()?))
+    let phases = phases(decoding, &before, chain.timings());
+    timing.end(phases, || Ok(chain.close()?))
+}
+
+/// Seconds by what they went to, until the close.
+fn phases(decoding: Duration, before: &Timings, after: &Timings) -> Value {
+    let of = |part: fn(&Timings) -> Duration| (part(after) - part(before)).as_secs_f64();
+    json!({
+        "decode": decoding.as_secs_f64(),
+        "checks": of(|timings| timings.checks),
+        "fetch": of(|timings| timings.fetch),
+        "coins": of(|timings| timings.coins),
+        "scripts": of(|timings| timings.scripts),
+        "append": of(|timings| timings.append),
+        "commit": of(|timings| timings.commit),
+    })
 }
 
 fn open(folder: &Path) -> anyhow::Result<ChainState> {
-    let options = Options { commit: CommitPolicy::WhenFull, coin_cache_bytes: CACHE_MIB << 20, ..Options::default() };
+    let options = Options { commit: CommitPolicy::WhenFull, cache_bytes: CACHE_MIB << 20, ..Options::default() };
     Ok(ChainState::open(folder, ChainParams::regtest(), options)?)
 }
 
@@ -233,7 +257,7 @@ fn connect_with_kernel(subject: Subject, size: Size) -> anyhow::Result<Value> {
         let submission = timing.block(|| oracle.submit(&block));
         ensure!(submission.verdict == Verdict::Accepted, "{:?}", submission.verdict);
     }
-    timing.end(|| {
+    timing.end(Value::Null, || {
         drop(oracle);
         Ok(())
     })

@@ -146,7 +146,7 @@ impl UpArgs {
     pub fn chain_options(&self, params: &ChainParams) -> Options {
         let known = Options::for_chain(params);
         Options {
-            coin_cache_bytes: usize::try_from(u64::from(self.cache) << 20).unwrap_or(usize::MAX),
+            cache_bytes: usize::try_from(u64::from(self.cache) << 20).unwrap_or(usize::MAX),
             prune_bytes: self.prune.map(|mib| u64::from(mib) << 20),
             assume_valid: self.assume_valid.map_or(known.assume_valid, AssumeValid::block),
             ..known
@@ -325,9 +325,9 @@ mod tests {
             Err(error) => Err(error.to_string()),
         };
         let options = up(&["--cache", "64", "--prune", "550"]).unwrap();
-        assert_eq!((options.coin_cache_bytes, options.prune_bytes), (64 << 20, Some(550 << 20)));
+        assert_eq!((options.cache_bytes, options.prune_bytes), (64 << 20, Some(550 << 20)));
         let options = up(&[]).unwrap();
-        assert_eq!((options.coin_cache_bytes, options.prune_bytes), (450 << 20, None));
+        assert_eq!((options.cache_bytes, options.prune_bytes), (450 << 20, None));
         for wrong in [["--prune", "549"], ["--cache", "3"], ["--cache", "1048577"], ["--prune", "all"]] {
             assert!(up(&wrong).unwrap_err().contains(wrong[0]), "{wrong:?}");
         }

@@ -39,14 +39,20 @@ pub fn store_failure(error: StoreError, folder: &Path, chain: &str) -> Exit {
         StoreError::InUse { .. }
         | StoreError::OtherChain { .. }
         | StoreError::NewerFormat { .. }
+        | StoreError::OlderFormat { .. }
         | StoreError::NotAStore { .. }
         | StoreError::NoStore { .. }
         | StoreError::Io { .. } => Failure::Usage,
         _ => Failure::Running,
     };
-    let is_damaged =
-        matches!(error, StoreError::Damaged { .. } | StoreError::DamagedRecord { .. } | StoreError::Database { .. });
-    let advice = if is_damaged { advice(folder, chain) } else { String::new() };
+    let can_be_mended = matches!(
+        error,
+        StoreError::Damaged { .. }
+            | StoreError::DamagedRecord { .. }
+            | StoreError::Database { .. }
+            | StoreError::OlderFormat { .. }
+    );
+    let advice = if can_be_mended { advice(folder, chain) } else { String::new() };
     Exit::new(failure, anyhow!("--datadir: cannot use {}: {:#}{advice}", folder.display(), anyhow!(error)))
 }
 

@@ -41,7 +41,7 @@ fn main() -> Outcome {
 }
 
 fn options() -> Options {
-    Options { commit: CommitPolicy::WhenFull, coin_cache_bytes: 8 << 20, ..Options::default() }
+    Options { commit: CommitPolicy::WhenFull, cache_bytes: 8 << 20, ..Options::default() }
 }
 
 /// Imports more than `blocks` blocks and prints the durable height after each.

@@ -250,7 +250,7 @@ fn a_folder_with_hardly_a_cache_and_memory_agree() {
     for block in eventful(8) {
         let outcome = on_disk.accept_block(block.clone(), NOW).unwrap();
         assert_eq!(outcome, in_memory.accept_block(block, NOW).unwrap());
-        assert!(on_disk.coin_cache_bytes() <= options.coin_cache_bytes);
+        assert!(on_disk.coin_cache_bytes() <= options.cache_bytes);
     }
     assert_eq!(on_disk.tip().hash, in_memory.tip().hash);
     assert_eq!(on_disk.tip().height, 220);

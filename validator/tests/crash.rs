@@ -61,8 +61,9 @@ impl Mode {
         };
         Options {
             commit,
-            // Small enough that a commit comes every dozen blocks or so.
-            coin_cache_bytes: if self == Self::Deep { 0 } else { 20_000 },
+            // Small enough that a commit comes every dozen blocks or so, and then goes into tables.
+            cache_bytes: if self == Self::Deep { 0 } else { 40_000 },
+            large_commit: 20,
             prune_bytes: is_pruned.then_some(1),
             block_file_bytes: if is_pruned { 10_000 } else { 1 << 20 },
             ..Options::default()
@@ -186,7 +187,7 @@ fn kill_in(mode: Mode, wanted: usize, numbers: &mut Numbers) {
         std::fs::write(folder.path().join(BLOCKS), framed.collect::<Vec<u8>>()).unwrap();
         // What is to be killed is soon reached: the beginning is imported in peace.
         let mut state =
-            on_disk(&data, Options { commit: CommitPolicy::WhenFull, coin_cache_bytes: 1 << 20, ..mode.options() });
+            on_disk(&data, Options { commit: CommitPolicy::WhenFull, cache_bytes: 1 << 20, ..mode.options() });
         for block in &blocks[..mode.head_start(blocks.len(), numbers)] {
             state.accept_block(block.clone(), NOW).unwrap();
         }
@@ -200,7 +201,7 @@ fn kill_in(mode: Mode, wanted: usize, numbers: &mut Numbers) {
             kills += usize::from(killed);
             finished = !killed;
             let cut_at = durable_tip(&data);
-            let state = on_disk(&data, Options { coin_cache_bytes: 20_000, ..mode.options() });
+            let state = on_disk(&data, Options { cache_bytes: 40_000, ..mode.options() });
             midway += usize::from(cut_at != Some(state.tip().hash));
             let context = format!("{mode:?}, kill {kills}, after {pause:?}, at height {}", state.tip().height);
             check(&state, reported, mode, &by_hash, &context);
@@ -217,7 +218,7 @@ fn kill_in(mode: Mode, wanted: usize, numbers: &mut Numbers) {
 fn durable_tip(data: &Path) -> Option<BlockHash> {
     let params = ChainParams::regtest();
     let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
-    FolderStore::open(data, &identity).unwrap().1.tip
+    FolderStore::open(data, &identity, 4 << 20).unwrap().1.tip
 }
 
 /// Checks that nothing reported is lost, and that the coins are those of a fresh replay of the blocks that were made.
@@ -245,7 +246,7 @@ fn check(
 
 /// Whatever happened, the import can be finished.
 fn finish(data: &Path, mode: Mode, blocks: &[DecodedBlock], by_hash: &HashMap<BlockHash, DecodedBlock>) {
-    let mut state = on_disk(data, Options { coin_cache_bytes: 1 << 20, ..mode.options() });
+    let mut state = on_disk(data, Options { cache_bytes: 1 << 20, ..mode.options() });
     for block in blocks {
         state.accept_block(block.clone(), NOW).unwrap();
     }

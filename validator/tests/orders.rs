@@ -251,7 +251,7 @@ fn an_order_cut_off_at_any_commit_is_finished_by_the_next_start() {
 fn open_cut(folder: &Path, left: &Arc<AtomicUsize>) -> ChainState {
     let params = ChainParams::regtest();
     let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
-    let (store, contents) = FolderStore::open(folder, &identity).unwrap();
+    let (store, contents) = FolderStore::open(folder, &identity, 4 << 20).unwrap();
     let store = Cut { store, left: Arc::clone(left) };
     ChainState::with_store(Box::new(store), contents, params, options(CommitPolicy::WhenFull, 0)).unwrap()
 }

@@ -118,7 +118,7 @@ fn open(folder: &Path, commit: CommitPolicy, fate: &Arc<Mutex<Fate>>) -> Result<
     let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
     let blocks = folder.join("blocks");
     let disk = || -> Box<dyn Disk> { Box::new(FaultyDisk { folder: Folder::new(blocks), fate: Arc::clone(fate) }) };
-    let (store, contents) = FolderStore::open_on(folder, &identity, disk)?;
+    let (store, contents) = FolderStore::open_on(folder, &identity, 4 << 20, disk)?;
     ChainState::with_store(Box::new(store), contents, params, options(commit, 40_000))
 }
 

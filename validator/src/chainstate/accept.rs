@@ -6,6 +6,7 @@ use bitcoin::block::Header;
 use bitcoin::consensus::Encodable;
 use bitcoin::hashes::Hash;
 
+use super::timings::timed;
 use super::{ChainState, CommitPolicy, Event};
 use crate::block::DecodedBlock;
 use crate::headers::tree::EntryId;
@@ -209,8 +210,10 @@ impl ChainState {
         let invalid = |error| Ok(Step::Ended(BlockOutcome::Invalid(InvalidBlock { hash, height, error })));
         // What fails here is not remembered, as in Core: until now the bytes may be anybody's under a good block's
         // header.
-        let isolated = rules::validate_header_in_isolation(&self.params, &header, hash)
-            .and_then(|()| rules::validate_block_in_isolation(&self.params, &block));
+        let isolated = timed(&mut self.timings.checks, || {
+            rules::validate_header_in_isolation(&self.params, &header, hash)
+                .and_then(|()| rules::validate_block_in_isolation(&self.params, &block))
+        });
         if let Err(error) = isolated {
             return invalid(error);
         }
@@ -226,14 +229,18 @@ impl ChainState {
                 return Ok(Step::Ended(BlockOutcome::Orphan));
             }
         };
-        if let Err(error) = rules::validate_block_in_context(&self.params, &self.tree.chain(parent), &block) {
+        let chain = self.tree.chain(parent);
+        let fits = timed(&mut self.timings.checks, || rules::validate_block_in_context(&self.params, &chain, &block));
+        if let Err(error) = fits {
             if error.condemns_block() {
                 self.condemn(id);
             }
             return invalid(error);
         }
         let height = self.tree.entry(id).height;
-        let location = self.store.append_block(&hash, height, block.raw(), block.transactions().len() as u32)?;
+        let transactions = block.transactions().len() as u32;
+        let location =
+            timed(&mut self.timings.append, || self.store.append_block(&hash, height, block.raw(), transactions))?;
         self.tree.entry_mut(id).location = Some(location);
         self.changed.insert(id);
         self.candidates.add(&self.tree, id);
@@ -259,7 +266,7 @@ impl ChainState {
     }
 
     fn is_full(&self) -> bool {
-        self.store.is_durable() && self.coins.memory() > self.options.coin_cache_bytes
+        self.store.is_durable() && self.coins.is_full()
     }
 
     /// Commits on the way from one tip to another if the coin cache is over its limit. Nothing is pruned and nothing

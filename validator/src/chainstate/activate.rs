@@ -6,6 +6,7 @@
 
 use bitcoin::OutPoint;
 
+use super::timings::timed;
 use super::{ChainState, Event, InvalidBlock};
 use crate::block::DecodedBlock;
 use crate::coins::cache::CachedCoins;
@@ -90,7 +91,10 @@ impl ChainState {
         let mut view = self.coins.view(&*self.store);
         let connected = rules::connect_block(&self.params, &ancestry, &block, &mut view, checks);
         let kept = match connected {
-            Ok(connected) => self.keep_undo(id, &connected.undo).map(|()| None),
+            Ok(connected) => {
+                self.timings.add(connected.times);
+                self.keep_undo(id, &connected.undo).map(|()| None)
+            }
             Err(ConnectError::Rule(error)) => Ok(Some(error)),
             Err(ConnectError::View(error)) => Err(error),
         };
@@ -113,7 +117,7 @@ impl ChainState {
         let entry = self.tree.entry(id);
         let location = entry.location.ok_or(StoreError::NotKept { hash: entry.hash })?;
         if location.undo.is_none() {
-            let span = self.store.append_undo(entry, &location, undo)?;
+            let span = timed(&mut self.timings.append, || self.store.append_undo(entry, &location, undo))?;
             if let Some(location) = &mut self.tree.entry_mut(id).location {
                 location.undo = Some(span);
             }
@@ -181,7 +185,7 @@ fn disconnect_block(
             return Ok(Some(format!("undo for {} inputs of {txid}, wanted {}", spent.len(), transaction.input.len())));
         }
         for (input, coin) in transaction.input.iter().zip(spent) {
-            coins.restore(input.previous_output, coin.clone());
+            coins.restore(input.previous_output, coin);
         }
     }
     Ok(None)

@@ -15,6 +15,7 @@ mod orders;
 mod orphans;
 mod prune;
 mod reader;
+mod timings;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -41,10 +42,12 @@ pub use next_block::NextBlock;
 pub use orders::OrderOutcome;
 pub use prune::MIN_BLOCKS_TO_KEEP;
 pub use reader::{Reader, Snapshot};
+pub use timings::Timings;
 
 use candidates::Candidates;
 use events::Events;
 use orphans::Orphans;
+use timings::timed;
 
 /// When what was accepted becomes durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,14 +59,26 @@ pub enum CommitPolicy {
     WhenFull,
 }
 
+/// The part of all memory for coins that tables get.
+const TABLES_SHARE: usize = 8;
+
+/// The least memory for tables, in bytes: with less, the filters of a large set would be read again for each coin.
+const LEAST_TABLE_CACHE_BYTES: usize = 4 << 20;
+
+/// The cache numbers its records up to 32 GiB, and a block may go over the limit.
+const MAX_COIN_CACHE_BYTES: usize = 31 << 30;
+
 /// How a chain state works.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// When to commit.
     pub commit: CommitPolicy,
-    /// The most that the coin cache may occupy after a block, in bytes. One block may go over it, and while a commit is
-    /// written its changes exist twice.
-    pub coin_cache_bytes: usize,
+    /// The most that coins may occupy in memory after a block, in bytes: an eighth of it, but 4 MiB at least, for blocks of
+    /// the database's tables, the rest for the coin cache. One block may go over it.
+    pub cache_bytes: usize,
+    /// A commit of more changes than this is written into tables of the database at once, a smaller one through its
+    /// journal: docs/store-format.md says why.
+    pub large_commit: usize,
     /// The most that blocks without a parent may occupy, in bytes, decoded.
     pub orphan_bytes: usize,
     /// How many bytes of block and undo files to keep to by deleting the oldest, of which [`MIN_BLOCKS_TO_KEEP`] blocks
@@ -88,7 +103,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             commit: CommitPolicy::EveryBlock,
-            coin_cache_bytes: 450 << 20,
+            cache_bytes: 450 << 20,
+            large_commit: 100_000,
             orphan_bytes: 64 << 20,
             prune_bytes: None,
             keep_blocks_from: None,
@@ -105,6 +121,17 @@ impl Options {
     #[must_use]
     pub fn for_chain(params: &ChainParams) -> Self {
         Self { assume_valid: params.assume_valid, minimum_chain_work: params.minimum_chain_work, ..Self::default() }
+    }
+
+    /// What of [`Self::cache_bytes`] is for the coin cache.
+    const fn coin_cache_bytes(&self) -> usize {
+        let bytes = self.cache_bytes - self.cache_bytes / TABLES_SHARE;
+        if bytes < MAX_COIN_CACHE_BYTES { bytes } else { MAX_COIN_CACHE_BYTES }
+    }
+
+    /// What of [`Self::cache_bytes`] is for blocks of the database's tables.
+    pub(crate) fn table_cache_bytes(&self) -> u64 {
+        (self.cache_bytes / TABLES_SHARE).max(LEAST_TABLE_CACHE_BYTES) as u64
     }
 }
 
@@ -129,6 +156,7 @@ pub struct ChainState {
     reader: Option<Reader>,
     /// There was a commit since the last snapshot.
     unpublished: bool,
+    timings: Timings,
 }
 
 impl ChainState {
@@ -139,7 +167,7 @@ impl ChainState {
     /// The folder is in use, holds another chain or a newer format, is damaged, or cannot be read or written.
     pub fn open(folder: &Path, params: ChainParams, options: Options) -> Result<Self, StoreError> {
         let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
-        let (store, contents) = FolderStore::open(folder, &identity)?;
+        let (store, contents) = FolderStore::open(folder, &identity, options.table_cache_bytes())?;
         Self::with_store(Box::new(store), contents, params, options)
     }
 
@@ -164,6 +192,7 @@ impl ChainState {
         options: Options,
     ) -> Result<Self, StoreError> {
         let tree = HeaderTree::new(params.genesis.header);
+        let coin_cache_bytes = if store.is_durable() { options.coin_cache_bytes() } else { usize::MAX };
         let mut state = Self {
             orphans: Orphans::new(options.orphan_bytes),
             params,
@@ -171,7 +200,7 @@ impl ChainState {
             store,
             tree,
             active: vec![EntryId::GENESIS],
-            coins: CoinCache::default(),
+            coins: CoinCache::with_limit(coin_cache_bytes),
             candidates: Candidates::default(),
             events: Events::default(),
             changed: BTreeSet::new(),
@@ -179,8 +208,10 @@ impl ChainState {
             at_hand: HashMap::new(),
             reader: None,
             unpublished: false,
+            timings: Timings::default(),
         };
         state.store.limit_files(state.options.block_file_bytes);
+        state.store.call_large(state.options.large_commit);
         match contents.tip {
             Some(tip) => state.load(contents, &tip)?,
             None => state.begin_with_genesis()?,
@@ -202,7 +233,7 @@ impl ChainState {
 
     fn load(&mut self, contents: Contents, tip: &BlockHash) -> Result<(), StoreError> {
         let damaged = |hash: &BlockHash, what: &str| StoreError::DamagedRecord {
-            keyspace: "index",
+            records: "index",
             key: hash.to_string(),
             what: what.to_owned(),
         };
@@ -319,7 +350,7 @@ impl ChainState {
     /// The store cannot be read.
     pub fn coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
         match self.coins.get(outpoint) {
-            Some(known) => Ok(known.cloned()),
+            Some(known) => Ok(known),
             None => self.store.load_coin(outpoint),
         }
     }
@@ -336,9 +367,15 @@ impl ChainState {
             }
         })?;
         for (outpoint, coin) in self.coins.coins() {
-            counter.add(outpoint, coin);
+            counter.add(&outpoint, &coin);
         }
         Ok(counter.finish())
+    }
+
+    /// Where the time went that blocks took.
+    #[must_use]
+    pub const fn timings(&self) -> &Timings {
+        &self.timings
     }
 
     /// Bytes that the coin cache occupies.
@@ -379,8 +416,9 @@ impl ChainState {
     /// One commit at the boundary of a block, which may lie in the middle of a reorganisation.
     fn commit(&mut self) -> Result<(), StoreError> {
         let entries = self.changed.iter().map(|id| self.tree.entry(*id)).collect();
-        self.store.commit(&Commit { coins: &self.coins, entries, tip: self.tip().hash })?;
-        self.coins.written(self.options.coin_cache_bytes);
+        let commit = Commit { coins: &self.coins, entries, tip: self.tip().hash };
+        timed(&mut self.timings.commit, || self.store.commit(&commit))?;
+        self.coins.written();
         self.changed.clear();
         self.durable_tip = self.tip_id();
         self.unpublished = true;

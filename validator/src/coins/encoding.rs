@@ -278,24 +278,59 @@ pub fn decode_coin(bytes: &[u8]) -> Result<Coin, DecodeError> {
     Ok(Coin { output, height, is_coinbase })
 }
 
-/// The key of a coin: txid, then the output index in as many big-endian bytes as it needs, so that keys sort as
-/// outpoints do.
+/// The key of a coin, on the stack: txid, then the output index in as many big-endian bytes as it needs, so that keys
+/// sort as outpoints do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutpointKey {
+    bytes: [u8; LONGEST_KEY],
+    length: u8,
+}
+
+/// A txid, and an output index in five bytes.
+const LONGEST_KEY: usize = 37;
+
+impl std::ops::Deref for OutpointKey {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.length.into()]
+    }
+}
+
+/// The key of the coin at `outpoint`.
 #[must_use]
-pub fn encode_outpoint(outpoint: &OutPoint) -> Vec<u8> {
-    let mut key = Vec::with_capacity(33);
-    key.extend_from_slice(outpoint.txid.as_byte_array());
-    match outpoint.vout {
-        small @ 0..=0xfc => key.push(small as u8),
+pub fn encode_outpoint(outpoint: &OutPoint) -> OutpointKey {
+    let mut bytes = [0; LONGEST_KEY];
+    bytes[..32].copy_from_slice(outpoint.txid.as_byte_array());
+    let length = match outpoint.vout {
+        small @ 0..=0xfc => {
+            bytes[32] = small as u8;
+            33
+        }
         middle @ 0xfd..=0xffff => {
-            key.push(0xfd);
-            key.extend_from_slice(&(middle as u16).to_be_bytes());
+            bytes[32] = 0xfd;
+            bytes[33..35].copy_from_slice(&(middle as u16).to_be_bytes());
+            35
         }
         large => {
-            key.push(0xfe);
-            key.extend_from_slice(&large.to_be_bytes());
+            bytes[32] = 0xfe;
+            bytes[33..].copy_from_slice(&large.to_be_bytes());
+            37
         }
-    }
-    key
+    };
+    OutpointKey { bytes, length }
+}
+
+/// Takes a key off the bytes before which it stands.
+///
+/// # Panics
+/// If there is none.
+pub(super) fn split_key(bytes: &[u8]) -> (&[u8], &[u8]) {
+    bytes.split_at(match bytes[32] {
+        0xfd => 35,
+        0xfe.. => LONGEST_KEY,
+        _ => 33,
+    })
 }
 
 /// The outpoint of [`encode_outpoint`].

@@ -6,7 +6,7 @@ pub mod muhash;
 pub mod statistics;
 pub mod undo;
 
-mod table;
+mod cells;
 
 use std::convert::Infallible;
 
@@ -51,6 +51,22 @@ pub trait CoinView {
 
     /// Puts a coin at `outpoint`, over whatever is there.
     fn create(&mut self, outpoint: OutPoint, coin: Coin) -> Result<(), Self::Error>;
+
+    /// The first of `outpoints` at which there is a coin.
+    fn first_unspent(&mut self, outpoints: &[OutPoint]) -> Result<Option<OutPoint>, Self::Error> {
+        for outpoint in outpoints {
+            if self.coin(outpoint)?.is_some() {
+                return Ok(Some(*outpoint));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Is told what will be spent, for a view that finds many coins at once more quickly than one by one. Does nothing by
+    /// itself.
+    fn prepare(&mut self, _outpoints: &mut dyn Iterator<Item = OutPoint>) -> Result<(), Self::Error> {
+        Ok(())
+    }
 }
 
 /// The whole set in memory: for checks without a store, and for tests.

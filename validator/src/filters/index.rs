@@ -373,8 +373,8 @@ fn range(tree: &HeaderTree, start: u32, stop: &BlockHash, limit: u32) -> Result<
     Ok([&[first], &tree.path(first, last)[..]].concat())
 }
 
-fn damaged(keyspace: &'static str, key: &[u8], what: String) -> StoreError {
-    StoreError::DamagedRecord { keyspace, key: key.iter().map(|byte| format!("{byte:02x}")).collect(), what }
+fn damaged(records: &'static str, key: &[u8], what: String) -> StoreError {
+    StoreError::DamagedRecord { records, key: key.iter().map(|byte| format!("{byte:02x}")).collect(), what }
 }
 
 /// Makes an empty index aside and renames it: fjall's own creation cannot be taken up after a crash in its middle, and does

@@ -24,7 +24,7 @@ impl Checker<'_> {
     ) -> Result<(), Stop> {
         let total = replayed.coins().count() as u64;
         let mut matched = 0;
-        for coin in snapshot.coins() {
+        for coin in snapshot.database.coins_strictly() {
             let (outpoint, coin) = match coin {
                 Ok(coin) => coin,
                 Err(error) => {
@@ -33,9 +33,9 @@ impl Checker<'_> {
                 }
             };
             match replayed.get(&outpoint).flatten() {
-                Some(wanted) if *wanted == coin => matched += 1,
+                Some(wanted) if wanted == coin => matched += 1,
                 Some(wanted) => {
-                    let what = format!("{outpoint}: {}, wanted {}", describe(&coin), describe(wanted));
+                    let what = format!("{outpoint}: {}, wanted {}", describe(&coin), describe(&wanted));
                     self.found_coin(loaded, &coin, what);
                 }
                 None => {
@@ -49,9 +49,9 @@ impl Checker<'_> {
             return Ok(());
         }
         for (outpoint, wanted) in replayed.coins() {
-            if self.is_missing(snapshot, outpoint)? {
-                let what = format!("{outpoint}: none, wanted {}", describe(wanted));
-                self.found_coin(loaded, wanted, what);
+            if self.is_missing(snapshot, &outpoint)? {
+                let what = format!("{outpoint}: none, wanted {}", describe(&wanted));
+                self.found_coin(loaded, &wanted, what);
             }
         }
         Ok(())
@@ -79,7 +79,7 @@ impl Checker<'_> {
             self.go_on()?;
         }
         for (outpoint, wanted) in left {
-            let found = snapshot.coin(&outpoint)?;
+            let found = snapshot.database.coin(&outpoint)?;
             if found != wanted {
                 let describe = |coin: &Option<Coin>| coin.as_ref().map_or_else(|| "none".to_owned(), describe);
                 let what = format!("{outpoint}: {}, wanted {}", describe(&found), describe(&wanted));
@@ -94,7 +94,7 @@ impl Checker<'_> {
     }
 
     fn is_missing(&mut self, snapshot: &Snapshot, outpoint: &OutPoint) -> Result<bool, Stop> {
-        match snapshot.coin(outpoint) {
+        match snapshot.database.coin(outpoint) {
             Ok(coin) => Ok(coin.is_none()),
             // It was named when all coins were read.
             Err(_) => Ok(false),

@@ -40,7 +40,7 @@ impl Checker<'_> {
     /// `None`: the index is so wrong that nothing can be found by it.
     pub(super) fn check_index(&mut self, snapshot: &Snapshot, cut: Option<Cut>) -> Result<Option<Loaded>, Stop> {
         let database = self.held.database();
-        let tip = match (snapshot.tip(), snapshot.commits()) {
+        let tip = match (snapshot.database.tip(), snapshot.database.commits()) {
             (Ok(tip), Ok(commits)) => {
                 let note = self.held.note()?;
                 if let Err(error) = compare_with_note(&database, &note, commits, tip.as_ref(), cut) {
@@ -55,7 +55,7 @@ impl Checker<'_> {
         };
         let mut tree = HeaderTree::new(self.params.genesis.header);
         let mut blocks = 0;
-        for record in snapshot.index() {
+        for record in snapshot.database.index() {
             let record = match record {
                 Ok(record) => record,
                 Err(error) => {
@@ -66,7 +66,7 @@ impl Checker<'_> {
             blocks += u64::from(record.location.is_some());
             self.check_header(&mut tree, &record)?;
         }
-        let infos = match snapshot.file_infos() {
+        let infos = match snapshot.database.file_infos() {
             Ok(infos) => infos,
             Err(error) => {
                 self.found_in(error, "files", None)?;

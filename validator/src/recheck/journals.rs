@@ -23,7 +23,7 @@ impl Checker<'_> {
             return Ok(None);
         }
         let cut = match examine_journals(database, &note) {
-            Ok(cut) => cut,
+            Ok(journals) => journals.cut,
             Err(StoreError::Damaged { path, offset, what }) => {
                 self.found(Finding::file(path, "journal", what).at(offset));
                 return Ok(None);

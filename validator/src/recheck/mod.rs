@@ -233,8 +233,8 @@ impl Checker<'_> {
     fn found_in(&mut self, error: StoreError, rule: &str, block: Option<(u32, BlockHash)>) -> Result<(), Stop> {
         let finding = match error {
             StoreError::Damaged { path, offset, what } => Finding::file(path, rule, what).at(offset),
-            StoreError::DamagedRecord { keyspace, key, what } => {
-                Finding::file(self.held.database(), rule, format!("keyspace {keyspace}, key {key}: {what}"))
+            StoreError::DamagedRecord { records, key, what } => {
+                Finding::file(self.held.database(), rule, format!("{records}, key {key}: {what}"))
             }
             StoreError::Database { path, what } => Finding::file(path, "database", what),
             other => return Err(other.into()),

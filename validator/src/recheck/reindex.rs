@@ -45,7 +45,8 @@ pub fn reindex(
     watcher: &mut dyn Watcher,
 ) -> Result<Reindexed, StoreError> {
     let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
-    let Rebuild { store, feeding, records, remains, lock } = Rebuild::begin(folder, &identity)?;
+    let Rebuild { store, feeding, records, remains, lock } =
+        Rebuild::begin(folder, &identity, options.table_cache_bytes())?;
     let genesis = records.iter().find(|record| record.header.block_hash() == params.genesis_hash);
     match genesis {
         Some(genesis) => feeding.set(genesis),
@@ -71,7 +72,7 @@ pub fn reindex(
     let entries = chain.headers().ids().map(|id| chain.headers().entry(id));
     outcome.blocks = entries.filter(|entry| entry.location.is_some()).count() as u64;
     chain.close()?;
-    put_in_place(folder, lock)?;
+    put_in_place(folder, &identity, lock)?;
     Ok(outcome)
 }
 

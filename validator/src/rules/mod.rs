@@ -3,7 +3,8 @@
 //! A block is judged in the three steps in which it can be: *in isolation*, by itself; *in context*, by the headers before
 //! it; and when it *connects*, by the coins that it spends. The drivers, [`validate_header_in_isolation`] and its kin,
 //! read as lists, in Bitcoin Core's order, so that of several broken rules the one reported is Core's. Nothing here
-//! stores, logs, or looks at a clock: ancestors come through [`Ancestry`], coins through [`CoinView`], the time as a number.
+//! stores or logs: ancestors come through [`Ancestry`], coins through [`CoinView`], the time as a number. A clock is looked at
+//! only to say how long connecting took.
 //!
 //! [`Ancestry`]: crate::headers::Ancestry
 //! [`CoinView`]: crate::coins::CoinView
@@ -35,7 +36,7 @@ mod transaction;
 mod uint256;
 
 pub use block::validate_block_in_isolation;
-pub use connect::{ConnectError, ConnectOptions, Connected, connect_block};
+pub use connect::{ConnectError, ConnectOptions, ConnectTimes, Connected, connect_block};
 pub use context::validate_block_in_context;
 pub use difficulty::next_work_required;
 pub use error::{RuleError, SignetFault, TargetFault};

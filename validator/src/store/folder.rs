@@ -1,55 +1,35 @@
 //! The store on disk: one data folder, held by one process.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, OutPoint};
-use fjall::{Database, DatabaseBuilder, Keyspace, KeyspaceCreateOptions, PersistMode};
 
+use super::database::{StateDatabase, TABLE_CACHE_BYTES};
 use super::disk::{Disk, Folder, sync_folder};
-use super::files::{BlockFiles, FileInfo};
-use super::journal::COMMIT_KEY;
+use super::files::BlockFiles;
 use super::manifest::check_manifests;
 use super::marker::{self, Found, Identity, io_error};
 use super::mend;
 use super::note::{LastCommit, Note, NoteFile};
 use super::rebuild::Standing;
-use super::record::{IndexRecord, decode_file_info, decode_index, file_info_value, index_key, index_value};
+use super::record::IndexRecord;
 use super::snapshot::FolderSnapshot;
 use super::{Backing, Commit, StoreError, StoreSnapshot};
 use crate::coins::Coin;
 use crate::coins::cache::CoinSource;
-use crate::coins::encoding::{DecodeError, decode_coin, decode_outpoint, encode_coin, encode_outpoint};
 use crate::coins::undo::BlockUndo;
 use crate::headers::tree::{BlockLocation, Entry, Span};
 
 pub(crate) const BLOCKS: &str = "blocks";
 pub(super) const NEW_DATABASE: &str = "db.new";
 pub(crate) const DATABASE: &str = "db";
-pub(super) const TIP: &[u8] = b"tip";
-
-/// What fjall may keep of its tables in memory. The coin cache above is the one whose size the user states.
-const TABLE_CACHE_BYTES: u64 = 16 << 20;
-
-/// When fjall writes its tables so that old journals can go: what a start replays stays near this.
-const JOURNAL_BYTES: u64 = 128 << 20;
-
-/// When fjall writes the coins' table in memory to disk. A start builds it again from the journal, at some 40 MB a second;
-/// what is on disk already is only skipped.
-const COIN_TABLE_BYTES: u64 = 32 << 20;
 
 /// A data folder, open.
 pub struct FolderStore {
-    database_path: PathBuf,
-    // The keyspaces hold the database, which must be closed before the lock goes.
-    coins: Keyspace,
-    index: Keyspace,
-    file_infos: Keyspace,
-    meta: Keyspace,
-    database: Database,
+    // Before the lock, which must go last.
+    database: StateDatabase,
     files: BlockFiles,
     /// The block files again, for readers, which know nothing of a test's disk.
     blocks: Arc<Folder>,
@@ -59,6 +39,10 @@ pub struct FolderStore {
     note: NoteFile,
     /// How many commits the store has had.
     commits: u64,
+    /// The last of them that went through the journal.
+    journaled: u64,
+    /// A commit of more changes than this goes into tables.
+    large_commit: usize,
     /// A write failed: what is on disk is unknown until the folder is opened anew.
     stopped: bool,
     /// Shared with snapshots, which keep the database open.
@@ -75,13 +59,14 @@ pub struct Contents {
 }
 
 impl FolderStore {
-    /// Opens the store in `folder`, or makes one if the folder is empty or missing.
+    /// Opens the store in `folder`, or makes one if the folder is empty or missing. `cache_bytes` of the database's tables
+    /// may stay in memory.
     ///
     /// # Errors
     /// The folder is in use, of another chain, of a newer format, somebody else's, damaged, or cannot be read.
-    pub fn open(folder: &Path, identity: &Identity) -> Result<(Self, Contents), StoreError> {
+    pub fn open(folder: &Path, identity: &Identity, cache_bytes: u64) -> Result<(Self, Contents), StoreError> {
         let blocks = folder.join(BLOCKS);
-        Self::open_on(folder, identity, || Box::new(Folder::new(blocks)))
+        Self::open_on(folder, identity, cache_bytes, || Box::new(Folder::new(blocks)))
     }
 
     /// As [`Self::open`], with the block files on a disk of the caller's.
@@ -91,52 +76,49 @@ impl FolderStore {
     pub fn open_on(
         folder: &Path,
         identity: &Identity,
+        cache_bytes: u64,
         disk: impl FnOnce() -> Box<dyn Disk>,
     ) -> Result<(Self, Contents), StoreError> {
         if folder.exists() {
             // Before the lock, which would leave its file in somebody else's folder.
-            marker::examine(folder, identity)?;
+            marker::examine(folder, identity)?.readable(folder)?;
         }
         let lock = marker::lock(folder)?;
-        let found = marker::examine(folder, identity)?;
+        let found = marker::examine(folder, identity)?.readable(folder)?;
         mend::finish_rebuild(folder)?;
         let database_path = folder.join(DATABASE);
         if !database_path.exists() {
             create(folder, identity, &found)?;
         }
-        let store = Self::open_database(folder, lock, identity, disk)?;
-        let index = scan(store.index.iter(), "index", decode_index)
-            .collect::<Result<_, _>>()
-            .map_err(|error| error.in_database(&store.database_path))?;
-        let tip = read_tip(&store.meta, &store.database_path)?;
+        let store = Self::open_database(folder, cache_bytes, lock, identity, disk)?;
+        let index = store.database.index().collect::<Result<_, _>>()?;
+        let tip = store.database.tip()?;
         Ok((store, Contents { index, tip }))
     }
 
     fn open_database(
         folder: &Path,
+        cache_bytes: u64,
         lock: File,
         identity: &Identity,
         disk: impl FnOnce() -> Box<dyn Disk>,
     ) -> Result<Self, StoreError> {
         let path = folder.join(DATABASE);
-        let database_error = |source| StoreError::of_database(&path, source);
         check_manifests(&path)?;
-        let (note, cut) = mend::mend_journal(folder)?;
-        let (database, keyspaces) = open_keyspaces(&path)?;
-        let [_, _, file_infos, meta] = &keyspaces;
-        let (commits, tip) = (read_commits(meta, &path)?, read_tip(meta, &path)?);
+        let (note, journals) = mend::mend_journal(folder)?;
+        let database = StateDatabase::open(&path, cache_bytes)?;
+        let (commits, tip) = (database.commits()?, database.tip()?);
+        let journaled = journals.commit.unwrap_or(0);
         // Before the block files are cut back to what the database knows: it may know too little.
-        mend::compare_with_note(&path, &note, commits, tip.as_ref(), cut)?;
-        let infos: Result<BTreeMap<u32, FileInfo>, ScanError> =
-            scan(file_infos.iter(), "files", decode_file_info).collect();
-        let infos = infos.map_err(|error| error.in_database(&path))?;
-        let files = BlockFiles::open(disk(), identity.magic, infos)?;
+        mend::compare_with_note(&path, &note, commits, tip.as_ref(), journals.cut)?;
+        let files = BlockFiles::open(disk(), identity.magic, database.file_infos()?)?;
         // Whatever recovery did to the journal is made to last before anything is built on it.
-        database.persist(PersistMode::SyncAll).map_err(database_error)?;
-        let mut store = Self::assemble(folder, path, lock, (database, keyspaces), files, NoteFile::open(folder)?);
-        store.commits = commits;
-        if let Some(tip) = tip.filter(|tip| note != Note::Commit(LastCommit { number: commits, tip: *tip })) {
-            store.note.write(&LastCommit { number: commits, tip })?;
+        database.sync()?;
+        let mut store = Self::assemble(folder, lock, database, files, NoteFile::open(folder)?);
+        (store.commits, store.journaled) = (commits, journaled);
+        let last = tip.map(|tip| LastCommit { number: commits, journaled, tip });
+        if let Some(last) = last.filter(|last| note != Note::Commit(*last)) {
+            store.note.write(&last)?;
             store.note.sync()?;
             sync_folder(folder).map_err(io_error(folder))?;
         }
@@ -146,19 +128,12 @@ impl FolderStore {
     /// A store without a commit yet, of parts that are open.
     pub(super) fn assemble(
         folder: &Path,
-        database_path: PathBuf,
         lock: File,
-        (database, keyspaces): (Database, [Keyspace; 4]),
+        database: StateDatabase,
         files: BlockFiles,
         note: NoteFile,
     ) -> Self {
-        let [coins, index, file_infos, meta] = keyspaces;
         Self {
-            database_path,
-            coins,
-            index,
-            file_infos,
-            meta,
             database,
             blocks: Arc::new(Folder::new(folder.join(BLOCKS))),
             magic: files.magic(),
@@ -166,6 +141,8 @@ impl FolderStore {
             standing: Standing::default(),
             note,
             commits: 0,
+            journaled: 0,
+            large_commit: usize::MAX,
             stopped: false,
             lock: Arc::new(lock),
         }
@@ -178,12 +155,8 @@ impl FolderStore {
     }
 
     /// A second handle of the folder's lock, which holds on when the store is closed.
-    pub(super) fn share_lock(&self) -> Result<File, StoreError> {
-        self.lock.try_clone().map_err(io_error(&self.database_path))
-    }
-
-    fn database_error(&self, source: fjall::Error) -> StoreError {
-        StoreError::of_database(&self.database_path, source)
+    pub(super) fn share_lock(&self, folder: &Path) -> Result<File, StoreError> {
+        self.lock.try_clone().map_err(io_error(folder))
     }
 
     /// Runs a write, and stops the store if it fails.
@@ -217,7 +190,7 @@ fn create(folder: &Path, identity: &Identity, found: &Found) -> Result<(), Store
     if new.exists() {
         fs::remove_dir_all(&new).map_err(io_error(&new))?;
     }
-    drop(create_database(&new)?);
+    drop(StateDatabase::open(&new, TABLE_CACHE_BYTES)?);
     if *found == Found::Nothing {
         marker::write(folder, identity)?;
     }
@@ -225,113 +198,13 @@ fn create(folder: &Path, identity: &Identity, found: &Found) -> Result<(), Store
     sync_folder(folder).map_err(io_error(folder))
 }
 
-/// The tip that the coins belong to; `None`: the store is new.
-pub(super) fn read_tip(meta: &Keyspace, path: &Path) -> Result<Option<BlockHash>, StoreError> {
-    let tip = meta.get(TIP).map_err(|source| StoreError::of_database(path, source))?;
-    let tip =
-        tip.map(|hash| BlockHash::from_slice(&hash).map_err(|error| damaged_record("meta", TIP, error.to_string())));
-    tip.transpose()
-}
-
-/// How many commits a database has seen.
-pub(super) fn read_commits(meta: &Keyspace, path: &Path) -> Result<u64, StoreError> {
-    let commits = meta.get(COMMIT_KEY).map_err(|source| StoreError::of_database(path, source))?;
-    let Some(commits) = commits else { return Ok(0) };
-    let bytes = <[u8; 8]>::try_from(&*commits);
-    let bytes = bytes.map_err(|_| damaged_record("meta", COMMIT_KEY, format!("{} bytes, wanted 8", commits.len())))?;
-    Ok(u64::from_le_bytes(bytes))
-}
-
-/// How every database here is opened.
-pub(super) fn database_builder(path: &Path) -> DatabaseBuilder<Database> {
-    Database::builder(path)
-        .cache_size(TABLE_CACHE_BYTES)
-        .max_journaling_size(JOURNAL_BYTES)
-        .manual_journal_persist(true)
-}
-
-pub(super) fn open_keyspaces(path: &Path) -> Result<(Database, [Keyspace; 4]), StoreError> {
-    open_keyspaces_of(path, database_builder(path))
-}
-
-/// Makes an empty database, durable by its own name in the folder above, which is the caller's to sync.
-///
-/// fjall 3.1 syncs each keyspace's folder and not the folder that holds their names: after a power loss the four could be
-/// gone with all that was ever synced in them, and fjall would make them anew, empty.
-pub(super) fn create_database(path: &Path) -> Result<(Database, [Keyspace; 4]), StoreError> {
-    let database = open_keyspaces(path)?;
-    for folder in [path.join("keyspaces"), path.to_owned()] {
-        sync_folder(&folder).map_err(io_error(&folder))?;
-    }
-    Ok(database)
-}
-
-/// As [`open_keyspaces`], with a builder of the caller's.
-pub(super) fn open_keyspaces_of(
-    path: &Path,
-    builder: DatabaseBuilder<Database>,
-) -> Result<(Database, [Keyspace; 4]), StoreError> {
-    let database_error = |source| StoreError::of_database(path, source);
-    let database = builder.open().map_err(database_error)?;
-    let coins = || KeyspaceCreateOptions::default().max_memtable_size(COIN_TABLE_BYTES);
-    let coins = database.keyspace("coins", coins).map_err(database_error)?;
-    let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default).map_err(database_error);
-    let keyspaces = [coins, keyspace("index")?, keyspace("files")?, keyspace("meta")?];
-    Ok((database, keyspaces))
-}
-
-pub(super) enum ScanError {
-    Database(fjall::Error),
-    Record(StoreError),
-}
-
-impl ScanError {
-    pub(super) fn in_database(self, path: &Path) -> StoreError {
-        match self {
-            Self::Database(source) => StoreError::of_database(path, source),
-            Self::Record(error) => error,
-        }
-    }
-}
-
-/// Every record of a keyspace, decoded, in the order of keys.
-pub(super) fn scan<T>(
-    records: fjall::Iter,
-    name: &'static str,
-    decode: impl Fn(&[u8], &[u8]) -> Result<T, DecodeError>,
-) -> impl Iterator<Item = Result<T, ScanError>> {
-    records.map(move |guard| {
-        let (key, value) = guard.into_inner().map_err(ScanError::Database)?;
-        decode(&key, &value).map_err(|error| ScanError::Record(damaged_record(name, &key, error.to_string())))
-    })
-}
-
-pub(super) fn damaged_record(keyspace: &'static str, key: &[u8], what: String) -> StoreError {
-    StoreError::DamagedRecord { keyspace, key: key.iter().map(|byte| format!("{byte:02x}")).collect(), what }
-}
-
-pub(super) fn coin_of(key: &[u8], value: &[u8]) -> Result<Coin, StoreError> {
-    decode_coin(value).map_err(|error| damaged_record("coins", key, error.to_string()))
-}
-
-/// Calls `with` for every record of the keyspace `coins`, of the database at `path`.
-pub(super) fn for_each_coin(
-    records: fjall::Iter,
-    path: &Path,
-    with: &mut dyn FnMut(OutPoint, Coin),
-) -> Result<(), StoreError> {
-    for coin in scan(records, "coins", |key, value| Ok((decode_outpoint(key)?, decode_coin(value)?))) {
-        let (outpoint, coin) = coin.map_err(|error| error.in_database(path))?;
-        with(outpoint, coin);
-    }
-    Ok(())
-}
-
 impl CoinSource for FolderStore {
     fn load_coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
-        let key = encode_outpoint(outpoint);
-        let value = self.coins.get(&key).map_err(|source| self.database_error(source))?;
-        value.map(|value| coin_of(&key, &value)).transpose()
+        self.database.coin(outpoint)
+    }
+
+    fn load_coins(&self, outpoints: &[OutPoint]) -> Result<Vec<Option<Coin>>, StoreError> {
+        self.database.coins(outpoints)
     }
 }
 
@@ -383,39 +256,28 @@ impl Backing for FolderStore {
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError> {
         self.write(|store| {
             store.files.sync()?;
-            let mut batch = store.database.batch().durability(Some(PersistMode::SyncAll));
-            for (outpoint, coin) in commit.coins.changes() {
-                let key = encode_outpoint(outpoint);
-                match coin {
-                    Some(coin) => batch.insert(&store.coins, key, encode_coin(coin)),
-                    None => batch.remove(&store.coins, key),
-                }
-            }
-            for entry in &commit.entries {
-                batch.insert(&store.index, index_key(entry), index_value(entry));
-            }
-            for (number, info) in store.files.changed() {
-                batch.insert(&store.file_infos, number.to_be_bytes(), file_info_value(&info));
-            }
-            for number in store.files.pruned() {
-                batch.remove(&store.file_infos, number.to_be_bytes());
-            }
-            batch.insert(&store.meta, TIP, commit.tip.as_byte_array());
             let number = store.commits + 1;
-            batch.insert(&store.meta, COMMIT_KEY, number.to_le_bytes());
-            batch.commit().map_err(|source| store.database_error(source))?;
+            let is_large = commit.coins.dirty() + commit.entries.len() > store.large_commit;
+            store.database.commit(number, commit, &store.files, is_large)?;
+            if !is_large {
+                store.journaled = number;
+            }
             store.commits = number;
             store.files.committed();
-            store.note.write(&LastCommit { number, tip: commit.tip })
+            store.note.write(&LastCommit { number, journaled: store.journaled, tip: commit.tip })
         })
     }
 
     fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
-        for_each_coin(self.coins.iter(), &self.database_path, with)
+        self.database.for_each_coin(with)
     }
 
     fn limit_files(&mut self, bytes: u32) {
         self.files.limit(bytes);
+    }
+
+    fn call_large(&mut self, changes: usize) {
+        self.large_commit = changes;
     }
 
     fn files_to_prune(&self, bytes: u64, highest: u32) -> Vec<u32> {
@@ -431,10 +293,7 @@ impl Backing for FolderStore {
 
     fn snapshot(&self) -> Option<Box<dyn StoreSnapshot>> {
         Some(Box::new(FolderSnapshot {
-            database_path: self.database_path.clone(),
-            moment: self.database.snapshot(),
-            coins: self.coins.clone(),
-            _database: self.database.clone(),
+            moment: self.database.moment(),
             blocks: Arc::clone(&self.blocks),
             magic: self.magic,
             _lock: Arc::clone(&self.lock),

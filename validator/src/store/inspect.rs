@@ -9,19 +9,14 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use bitcoin::{BlockHash, OutPoint};
-use fjall::{Database, Keyspace};
-
+use super::database::StateDatabase;
 use super::disk::Folder;
 use super::files::{BlockFiles, FileInfo};
-use super::folder::{self, BLOCKS, DATABASE, database_builder, open_keyspaces_of, read_commits, read_tip, scan};
+use super::folder::{BLOCKS, DATABASE};
 use super::journal::read_journal;
 use super::marker::{self, Found, io_error};
 use super::note::Note;
-use super::record::{IndexRecord, decode_file_info, decode_index};
 use super::{Identity, StoreError, mend, note};
-use crate::coins::Coin;
-use crate::coins::encoding::{decode_coin, decode_outpoint, encode_coin, encode_outpoint};
 
 /// The folder with links to the database.
 pub(crate) const SCRATCH: &str = "db.check";
@@ -39,12 +34,12 @@ impl Held {
     /// # Errors
     /// It is in use, of another chain, of a newer format, no store, or cannot be read.
     pub(crate) fn take(folder: &Path, identity: &Identity) -> Result<Self, StoreError> {
-        let found = if folder.exists() { marker::examine(folder, identity)? } else { Found::Nothing };
+        let found = if folder.exists() { marker::examine(folder, identity)?.readable(folder)? } else { Found::Nothing };
         if found == Found::Nothing {
             return Err(StoreError::NoStore { folder: folder.to_owned() });
         }
         let lock = marker::lock(folder)?;
-        marker::examine(folder, identity)?;
+        marker::examine(folder, identity)?.readable(folder)?;
         Ok(Self { folder: folder.to_owned(), _lock: lock })
     }
 
@@ -69,10 +64,8 @@ impl Held {
         let scratch = Scratch(self.folder.join(SCRATCH));
         mend::remove(&scratch.0)?;
         link(&self.database(), &scratch.0)?;
-        // Without workers nothing is compacted, which would write all coins anew.
-        let builder = database_builder(&scratch.0).worker_threads_unchecked(0);
-        let (database, [coins, index, file_infos, meta]) = open_keyspaces_of(&scratch.0, builder)?;
-        Ok(Snapshot { path: self.database(), coins, index, file_infos, meta, _database: database, _scratch: scratch })
+        let database = StateDatabase::open_idle(&scratch.0, &self.database())?;
+        Ok(Snapshot { database, _scratch: scratch })
     }
 }
 
@@ -108,57 +101,7 @@ fn link(from: &Path, to: &Path) -> Result<(), StoreError> {
 
 /// A database, open for reading.
 pub(crate) struct Snapshot {
-    /// Where the database itself is, for messages.
-    path: PathBuf,
-    coins: Keyspace,
-    index: Keyspace,
-    file_infos: Keyspace,
-    meta: Keyspace,
-    _database: Database,
+    pub(crate) database: StateDatabase,
     // Removed when the database is closed.
     _scratch: Scratch,
-}
-
-impl Snapshot {
-    pub(crate) fn index(&self) -> impl Iterator<Item = Result<IndexRecord, StoreError>> {
-        scan(self.index.iter(), "index", decode_index)
-            .map(|record| record.map_err(|error| error.in_database(&self.path)))
-    }
-
-    pub(crate) fn file_infos(&self) -> Result<BTreeMap<u32, FileInfo>, StoreError> {
-        let infos: Result<_, folder::ScanError> = scan(self.file_infos.iter(), "files", decode_file_info).collect();
-        infos.map_err(|error| error.in_database(&self.path))
-    }
-
-    pub(crate) fn tip(&self) -> Result<Option<BlockHash>, StoreError> {
-        read_tip(&self.meta, &self.path)
-    }
-
-    pub(crate) fn commits(&self) -> Result<u64, StoreError> {
-        read_commits(&self.meta, &self.path)
-    }
-
-    /// Every coin, in the order of its key. A value that could be shorter is an error, too.
-    pub(crate) fn coins(&self) -> impl Iterator<Item = Result<(OutPoint, Coin), StoreError>> {
-        let coins = scan(self.coins.iter(), "coins", |key, value| {
-            let (outpoint, coin) = (decode_outpoint(key)?, decode_coin(value)?);
-            Ok((outpoint, (encode_outpoint(&outpoint) == key && encode_coin(&coin) == value).then_some(coin)))
-        });
-        coins.map(|coin| match coin.map_err(|error| error.in_database(&self.path))? {
-            (outpoint, Some(coin)) => Ok((outpoint, coin)),
-            (outpoint, None) => {
-                let what = "not encoded as it is written".to_owned();
-                Err(folder::damaged_record("coins", &encode_outpoint(&outpoint), what))
-            }
-        })
-    }
-
-    /// The coin at `outpoint`.
-    pub(crate) fn coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
-        let key = encode_outpoint(outpoint);
-        let value = self.coins.get(&key).map_err(|source| StoreError::of_database(&self.path, source))?;
-        let coin = value
-            .map(|value| decode_coin(&value).map_err(|error| folder::damaged_record("coins", &key, error.to_string())));
-        coin.transpose()
-    }
 }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::StoreError;
+use super::database::COMMIT_KEY;
 use super::marker::io_error;
 
 const START: u8 = 1;
@@ -22,9 +23,6 @@ const CLEAR: u8 = 4;
 
 /// Behind each group's checksum.
 const TRAILER: [u8; 4] = *b"FJL\x03";
-
-/// The key under which each commit leaves its number, in the keyspace `meta`. No other key has its length.
-pub(super) const COMMIT_KEY: &[u8] = b"commit";
 
 /// What a journal holds.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use super::StoreError;
 use super::marker::io_error;
 use crate::coins::encoding::{DecodeError, Decoder};
 
-/// fjall's own keyspace, which holds the names, and the four of the store.
-pub(crate) const KEYSPACES: Range<u32> = 0..5;
+/// fjall's own keyspace, which holds the names, and the store's.
+pub(crate) const KEYSPACES: Range<u32> = 0..2;
 
 /// A table as its manifest has it.
 pub(crate) struct Table {

@@ -9,8 +9,9 @@ use bitcoin::BlockHash;
 use super::StoreError;
 use super::disk::sync_folder;
 
-/// The newest format that this version reads, and the one that it writes.
-pub(crate) const FORMAT: u32 = 1;
+/// The format that this version reads and writes. Of format 1 the block files are the same; it kept the database in four
+/// keyspaces, which no commit could span but through fjall's journal.
+pub(crate) const FORMAT: u32 = 2;
 
 const LOCK: &str = "lock";
 const MARKER: &str = "STORE";
@@ -48,8 +49,20 @@ pub(crate) fn lock(folder: &Path) -> Result<File, StoreError> {
 pub(crate) enum Found {
     /// Nothing, or the beginning of a creation.
     Nothing,
-    /// A store of the wanted chain, in a known format.
+    /// A store of the wanted chain, in the present format.
     Store,
+    /// A store of the wanted chain whose block files can be read, and whose database has this older format.
+    Older(u32),
+}
+
+impl Found {
+    /// Refuses an older format.
+    pub(crate) fn readable(self, folder: &Path) -> Result<Self, StoreError> {
+        match self {
+            Self::Older(found) => Err(StoreError::OlderFormat { folder: folder.to_owned(), found, known: FORMAT }),
+            found => Ok(found),
+        }
+    }
 }
 
 /// Reads the marker and compares it with what is wanted. Looks at nothing else of a store.
@@ -80,7 +93,7 @@ pub(crate) fn examine(folder: &Path, wanted: &Identity) -> Result<Found, StoreEr
     if found != wanted {
         return Err(StoreError::OtherChain { folder: folder.to_owned(), found, wanted });
     }
-    Ok(Found::Store)
+    Ok(if format < FORMAT { Found::Older(format) } else { Found::Store })
 }
 
 fn describe(chain: &str, genesis: &str) -> String {

@@ -63,16 +63,25 @@ pub(crate) struct Cut {
     pub(crate) whole: u64,
 }
 
+/// What the journals hold.
+#[derive(Debug, Default)]
+pub(crate) struct Journals {
+    /// The number of the last whole commit in them.
+    pub(crate) commit: Option<u64>,
+    /// What follows it.
+    pub(crate) cut: Option<Cut>,
+}
+
 /// Reads the journals, says what is torn, and refuses what cannot be the end of an unreported commit.
-pub(crate) fn examine_journals(database: &Path, note: &Note) -> Result<Option<Cut>, StoreError> {
+pub(crate) fn examine_journals(database: &Path, note: &Note) -> Result<Journals, StoreError> {
     let durable = match note {
-        Note::Commit(commit) => commit.number,
+        Note::Commit(commit) => commit.journaled,
         Note::Missing => 0,
         // What was durable is unknown, so nothing may be cut.
         Note::Damaged => u64::MAX,
     };
     let mut journals = journal_files(database)?;
-    let Some(last) = journals.pop() else { return Ok(None) };
+    let Some(last) = journals.pop() else { return Ok(Journals::default()) };
     let (mut sequence, mut commit) = (None, None);
     for path in journals {
         let journal = read_journal(&path, sequence)?;
@@ -90,25 +99,25 @@ pub(crate) fn examine_journals(database: &Path, note: &Note) -> Result<Option<Cu
     let Journal { torn, whole, .. } = journal;
     match torn {
         Some(Torn { offset, what }) if is_behind => Err(StoreError::Damaged { path: last, offset, what }),
-        Some(torn) => Ok(Some(Cut { journal: last, torn, whole })),
+        Some(torn) => Ok(Journals { commit, cut: Some(Cut { journal: last, torn, whole }) }),
         None if is_behind && *note != Note::Damaged => {
             let what = format!("the journal ends with commit {}, and {durable} was durable", commit.unwrap_or(0));
             Err(StoreError::Damaged { path: last, offset: whole, what })
         }
-        None => Ok(None),
+        None => Ok(Journals { commit, cut: None }),
     }
 }
 
 /// Cuts a torn commit off the journal, so that the database meets only whole ones.
-pub(super) fn mend_journal(folder: &Path) -> Result<(Note, Option<Cut>), StoreError> {
+pub(super) fn mend_journal(folder: &Path) -> Result<(Note, Journals), StoreError> {
     let note = note::read(folder)?;
-    let cut = examine_journals(&folder.join(DATABASE), &note)?;
-    if let Some(Cut { journal, torn, whole }) = &cut {
+    let journals = examine_journals(&folder.join(DATABASE), &note)?;
+    if let Some(Cut { journal, torn, whole }) = &journals.cut {
         tracing::info!(journal = %journal.display(), byte = torn.offset, what = torn.what, "cutting a commit that was never finished");
         let file = File::options().write(true).open(journal).map_err(io_error(journal))?;
         file.set_len(*whole).and_then(|()| file.sync_all()).map_err(io_error(journal))?;
     }
-    Ok((note, cut))
+    Ok((note, journals))
 }
 
 /// Holds what the database has against what was durable.
@@ -119,7 +128,7 @@ pub(crate) fn compare_with_note(
     tip: Option<&BlockHash>,
     cut: Option<Cut>,
 ) -> Result<(), StoreError> {
-    let Note::Commit(LastCommit { number, tip: noted }) = note else { return Ok(()) };
+    let Note::Commit(LastCommit { number, tip: noted, .. }) = note else { return Ok(()) };
     let lost = format!("commit {number} with the tip {noted} was durable, and the last one here is {commits}");
     match cut {
         _ if commits > *number || (commits == *number && tip == Some(noted)) => Ok(()),

@@ -3,6 +3,7 @@
 //! docs/store-format.md says what lies where and what is durable when. The chain state speaks to a store through
 //! [`Backing`] and decides when to commit; a store decides nothing.
 
+pub(crate) mod database;
 pub mod disk;
 pub mod files;
 pub mod folder;
@@ -63,6 +64,18 @@ pub enum StoreError {
         /// The newest format known here.
         known: u32,
     },
+    /// An earlier version wrote the folder, and its database cannot be read any more.
+    #[error(
+        "the folder {folder} has store format {found}; this version reads format {known} and can make it from the blocks"
+    )]
+    OlderFormat {
+        /// The data folder.
+        folder: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format known here.
+        known: u32,
+    },
     /// A folder that is neither a store nor empty.
     #[error("the folder {folder} is not a store, and is not empty: it holds {holds}")]
     NotAStore {
@@ -96,10 +109,10 @@ pub enum StoreError {
         what: String,
     },
     /// A record of the database does not hold what was written to it.
-    #[error("the database is damaged: keyspace {keyspace}, key {key}: {what}")]
+    #[error("the database is damaged: {records}, key {key}: {what}")]
     DamagedRecord {
         /// `coins`, `index`, `files` or `meta`.
-        keyspace: &'static str,
+        records: &'static str,
         /// The key in hexadecimal.
         key: String,
         /// What was seen and what was wanted.
@@ -245,6 +258,9 @@ pub trait Backing: CoinSource + Send {
 
     /// The longest that a file of blocks may get from now on, in bytes.
     fn limit_files(&mut self, _: u32) {}
+
+    /// Of how many changes up a commit is a large one.
+    fn call_large(&mut self, _changes: usize) {}
 
     /// The numbers of the block files to delete so that all files together keep to `bytes`: the oldest, and none with a
     /// block above the height `highest`.

@@ -24,6 +24,8 @@ const NOTE: &str = "COMMIT";
 pub(crate) struct LastCommit {
     /// How many commits the store had, this one included.
     pub(crate) number: u64,
+    /// The last of them that went through the journal.
+    pub(crate) journaled: u64,
     /// The tip that it made durable.
     pub(crate) tip: BlockHash,
 }
@@ -44,7 +46,7 @@ pub(crate) fn note_path(folder: &Path) -> PathBuf {
 }
 
 fn encode(commit: &LastCommit) -> String {
-    let text = format!("commit {:020}\ntip {}\n", commit.number, commit.tip);
+    let text = format!("commit {:020}\njournaled {:020}\ntip {}\n", commit.number, commit.journaled, commit.tip);
     let sum = sha256d::Hash::hash(text.as_bytes());
     format!("{text}sum {sum}\n")
 }
@@ -63,8 +65,9 @@ pub(crate) fn read(folder: &Path) -> Result<Note, StoreError> {
     let commit = std::str::from_utf8(&bytes).ok().and_then(|text| {
         let mut lines = text.lines();
         let number = lines.next()?.strip_prefix("commit ")?.parse().ok()?;
+        let journaled = lines.next()?.strip_prefix("journaled ")?.parse().ok()?;
         let tip = lines.next()?.strip_prefix("tip ")?.parse().ok()?;
-        Some(LastCommit { number, tip }).filter(|commit| encode(commit) == text)
+        Some(LastCommit { number, journaled, tip }).filter(|commit| encode(commit) == text)
     });
     Ok(commit.map_or(Note::Damaged, Note::Commit))
 }
@@ -113,7 +116,7 @@ mod tests {
         let mut note = NoteFile::open(folder.path()).unwrap();
         assert_eq!(read(folder.path()).unwrap(), Note::Missing);
         for number in [9, 10, u64::MAX] {
-            let commit = LastCommit { number, tip: BlockHash::from_byte_array([7; 32]) };
+            let commit = LastCommit { number, journaled: number - 1, tip: BlockHash::from_byte_array([7; 32]) };
             note.write(&commit).unwrap();
             assert_eq!(read(folder.path()).unwrap(), Note::Commit(commit));
         }

@@ -13,9 +13,10 @@ use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use bitcoin::consensus::deserialize;
 
+use super::database::StateDatabase;
 use super::disk::Folder;
 use super::files::{BlockFiles, FRAMING_BYTES, FileInfo, block_file, file_number, undo_file};
-use super::folder::{BLOCKS, FolderStore, create_database};
+use super::folder::{BLOCKS, FolderStore};
 use super::marker::{self, Found, io_error};
 use super::mend::{self, REBUILDING, REBUILT};
 use super::note::NoteFile;
@@ -110,11 +111,11 @@ pub(crate) struct Rebuild {
 
 impl Rebuild {
     /// Takes the folder's lock, reads the framing of all block and undo files, and makes an empty database beside the
-    /// old one.
+    /// old one, `cache_bytes` of whose tables may stay in memory.
     ///
     /// # Errors
     /// The folder is in use, of another chain, of a newer format, no store, or cannot be read or written.
-    pub(crate) fn begin(folder: &Path, identity: &Identity) -> Result<Self, StoreError> {
+    pub(crate) fn begin(folder: &Path, identity: &Identity, cache_bytes: u64) -> Result<Self, StoreError> {
         let found = if folder.exists() { marker::examine(folder, identity)? } else { Found::Nothing };
         if found == Found::Nothing {
             return Err(StoreError::NoStore { folder: folder.to_owned() });
@@ -128,25 +129,27 @@ impl Rebuild {
         let remains = scan.remains;
 
         let path = folder.join(REBUILDING);
-        let database = create_database(&path)?;
+        let database = StateDatabase::open(&path, cache_bytes)?;
         let files = BlockFiles::as_they_are(Box::new(Folder::new(blocks)), identity.magic, infos);
         // Its note is not that of the folder, which belongs to the old database.
-        let mut store = FolderStore::assemble(folder, path.clone(), lock, database, files, NoteFile::open(&path)?);
+        let mut store = FolderStore::assemble(folder, lock, database, files, NoteFile::open(&path)?);
         let feeding = Feeding::default();
         store.adopt(Standing { feeding: feeding.clone(), undo });
-        let lock = store.share_lock()?;
+        let lock = store.share_lock(folder)?;
         Ok(Self { store, feeding, records, remains, lock })
     }
 }
 
 /// Puts the finished database, closed, into the place of the old one.
-pub(crate) fn put_in_place(folder: &Path, lock: File) -> Result<(), StoreError> {
+pub(crate) fn put_in_place(folder: &Path, identity: &Identity, lock: File) -> Result<(), StoreError> {
     let (rebuilding, rebuilt) = (folder.join(REBUILDING), folder.join(REBUILT));
     super::note::remove(&rebuilding).map_err(io_error(&rebuilding))?;
     super::disk::sync_folder(&rebuilding).map_err(io_error(&rebuilding))?;
     super::disk::sync_folder(folder).map_err(io_error(folder))?;
     fs::rename(&rebuilding, &rebuilt).map_err(io_error(&rebuilding))?;
     super::disk::sync_folder(folder).map_err(io_error(folder))?;
+    // The marker may be of an older format, which this version reads no database of.
+    marker::write(folder, identity)?;
     mend::finish_rebuild(folder)?;
     drop(lock);
     Ok(())

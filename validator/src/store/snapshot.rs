@@ -1,29 +1,24 @@
 //! A data folder as one commit left it, for threads that read while the store goes on.
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bitcoin::OutPoint;
-use fjall::{Database, Keyspace, Readable};
 
+use super::database::Moment;
 use super::disk::Folder;
 use super::files::Records;
-use super::folder::{coin_of, for_each_coin, location};
+use super::folder::location;
 use super::{StoreError, StoreSnapshot};
 use crate::coins::Coin;
 use crate::coins::cache::CoinSource;
-use crate::coins::encoding::encode_outpoint;
 use crate::coins::undo::BlockUndo;
 use crate::headers::tree::Entry;
 
 /// Coins through a snapshot of the database; blocks from the files, which only ever grow until they are pruned whole.
 pub(super) struct FolderSnapshot {
-    pub(super) database_path: PathBuf,
-    // In this order they are dropped: the database must be closed before the lock goes.
-    pub(super) moment: fjall::Snapshot,
-    pub(super) coins: Keyspace,
-    pub(super) _database: Database,
+    // Before the lock, which must go last.
+    pub(super) moment: Moment,
     pub(super) blocks: Arc<Folder>,
     pub(super) magic: [u8; 4],
     pub(super) _lock: Arc<File>,
@@ -47,10 +42,7 @@ fn or_pruned<T>(entry: &Entry, read: Result<T, StoreError>) -> Result<T, StoreEr
 
 impl CoinSource for FolderSnapshot {
     fn load_coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
-        let key = encode_outpoint(outpoint);
-        let value = self.moment.get(&self.coins, &key);
-        let value = value.map_err(|source| StoreError::of_database(&self.database_path, source))?;
-        value.map(|value| coin_of(&key, &value)).transpose()
+        self.moment.coin(outpoint)
     }
 }
 
@@ -70,6 +62,6 @@ impl StoreSnapshot for FolderSnapshot {
     }
 
     fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
-        for_each_coin(self.moment.iter(&self.coins), &self.database_path, with)
+        self.moment.for_each_coin(with)
     }
 }

@@ -76,10 +76,10 @@ fn work(folder: &Path) {
     let blocks = eventful(3);
     let (first, rest) = blocks.split_at(120);
     import(folder, CommitPolicy::EveryBlock, first);
-    for name in ["coins", "index", "files", "meta"] {
+    {
         let database = Database::builder(folder.join("db")).manual_journal_persist(true).open().unwrap();
-        let keyspace = database.keyspace(name, KeyspaceCreateOptions::default).unwrap();
-        keyspace.rotate_memtable_and_wait().unwrap();
+        let records = database.keyspace("records", KeyspaceCreateOptions::default).unwrap();
+        records.rotate_memtable_and_wait().unwrap();
     }
     let (second, third) = rest.split_at(rest.len() / 2);
     import(folder, CommitPolicy::WhenFull, second);

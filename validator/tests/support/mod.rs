@@ -185,8 +185,9 @@ fn spend(outpoint: OutPoint, value: Amount, count: usize) -> Transaction {
     }
 }
 
-pub fn options(commit: CommitPolicy, coin_cache_bytes: usize) -> Options {
-    Options { commit, coin_cache_bytes, ..Options::default() }
+/// With commits of both ways: those of some blocks together go into tables, others through the journal.
+pub fn options(commit: CommitPolicy, cache_bytes: usize) -> Options {
+    Options { commit, cache_bytes, large_commit: 40, ..Options::default() }
 }
 
 pub fn in_memory() -> ChainState {

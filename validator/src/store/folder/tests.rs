@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use bitcoin::hashes::Hash;
 use bitcoin::{Amount, Network, ScriptBuf, TxOut, Txid};
 
 use super::*;
@@ -18,11 +19,11 @@ fn identity() -> Identity {
 }
 
 fn open(folder: &Path) -> Result<(FolderStore, Contents), StoreError> {
-    FolderStore::open(folder, &identity())
+    FolderStore::open(folder, &identity(), TABLE_CACHE_BYTES)
 }
 
 fn error(folder: &Path, identity: &Identity) -> String {
-    FolderStore::open(folder, identity).err().expect("the store must refuse").to_string()
+    FolderStore::open(folder, identity, TABLE_CACHE_BYTES).err().expect("the store must refuse").to_string()
 }
 
 fn outpoint(number: u8) -> OutPoint {
@@ -85,7 +86,7 @@ fn a_folder_in_use_is_refused() {
 }
 
 #[test]
-fn another_chain_and_a_newer_format_are_refused_by_name() {
+fn another_chain_and_other_formats_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()).unwrap());
     let genesis = bitcoin::constants::genesis_block(Network::Signet).block_hash();
@@ -99,8 +100,10 @@ fn another_chain_and_a_newer_format_are_refused_by_name() {
 
     let marker = folder.path().join("STORE");
     let text = fs::read_to_string(&marker).unwrap();
-    fs::write(&marker, text.replace("format 1", "format 2")).unwrap();
-    assert!(error(folder.path(), &identity()).ends_with("has store format 2; this version reads formats up to 1"));
+    fs::write(&marker, text.replace("format 2", "format 3")).unwrap();
+    assert!(error(folder.path(), &identity()).ends_with("has store format 3; this version reads formats up to 2"));
+    fs::write(&marker, text.replace("format 2", "format 1")).unwrap();
+    assert!(error(folder.path(), &identity()).contains("has store format 1; this version reads format 2"));
     fs::write(&marker, "something else").unwrap();
     assert!(error(folder.path(), &identity()).contains("STORE is damaged at byte 0"));
 }
@@ -180,7 +183,7 @@ fn open_torn(
     fs::write(torn.join(JOURNAL), journal).unwrap();
     if !noted {
         let tip = identity().genesis;
-        NoteFile::open(&torn).unwrap().write(&LastCommit { number: 1, tip }).unwrap();
+        NoteFile::open(&torn).unwrap().write(&LastCommit { number: 1, journaled: 1, tip }).unwrap();
     }
     open(&torn)
 }

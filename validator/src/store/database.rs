@@ -1,0 +1,309 @@
+//! The database of a store: coins, header index, file lengths and the tip that they belong to, in one keyspace of fjall.
+//!
+//! One keyspace, because a commit has to be all or nothing, and fjall promises that across keyspaces only for what goes
+//! through its journal. A small commit does: one record group, synced. A large one, which an import writes when its cache
+//! is full, would be in memory three times on that way: as the cache's records, as a batch and as fjall's table in memory;
+//! and it would be written twice. It goes into tables of its own instead, sorted as it is read from the cache, and becomes
+//! visible with the manifest that names them, which fjall syncs and renames. Both ways end in the same records.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use bitcoin::hashes::Hash;
+use bitcoin::{BlockHash, OutPoint};
+use fjall::config::{CompressionPolicy, PartitioningPolicy};
+use fjall::{Database, DatabaseBuilder, Iter, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice, Snapshot};
+use rayon::prelude::*;
+
+use super::disk::sync_folder;
+use super::files::{BlockFiles, FileInfo};
+use super::marker::io_error;
+use super::record::{IndexRecord, decode_file_info, decode_index, file_info_value, index_key, index_value};
+use super::{Commit, StoreError};
+use crate::coins::Coin;
+use crate::coins::encoding::{DecodeError, OutpointKey, decode_coin, decode_outpoint, encode_coin, encode_outpoint};
+
+/// The only keyspace.
+const RECORDS: &str = "records";
+
+/// The first byte of each key: what the record is. In this order they are written.
+const INDEX: u8 = b'B';
+const COIN: u8 = b'C';
+const FILE: u8 = b'F';
+const TIP: &[u8] = b"Mtip";
+
+/// The key under which each commit leaves its number. No other key has its length.
+pub(super) const COMMIT_KEY: &[u8] = b"Mcommit";
+
+/// What fjall may keep of its tables in memory where nobody says.
+pub(crate) const TABLE_CACHE_BYTES: u64 = 16 << 20;
+
+/// When fjall writes its tables so that old journals can go: what a start replays stays near this.
+const JOURNAL_BYTES: u64 = 64 << 20;
+
+/// When fjall writes its table in memory to disk. A start builds it again from the journal, at some 40 MB a second; what
+/// is on disk already is only skipped.
+const MEMORY_TABLE_BYTES: u64 = 16 << 20;
+
+/// Coins that a thread looks up before it is worth another.
+const COINS_A_THREAD: usize = 32;
+
+/// The database, open.
+#[derive(Clone)]
+pub(crate) struct StateDatabase {
+    /// Where it is, for messages.
+    path: PathBuf,
+    // Dropped before the database, which they hold.
+    records: Keyspace,
+    database: Database,
+}
+
+impl StateDatabase {
+    /// Opens the database at `path`, or makes an empty one, durable by its own name in the folder above, which is the
+    /// caller's to sync. `cache_bytes` of its tables may stay in memory.
+    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        let is_new = !path.exists();
+        let this = Self::build(path, builder(path, cache_bytes))?;
+        if is_new {
+            // fjall 3.1 syncs each keyspace's folder and not the folder that holds their names: after a power loss all
+            // could be gone with what was ever synced in them, and fjall would make them anew, empty.
+            for folder in [path.join("keyspaces"), path.to_owned()] {
+                sync_folder(&folder).map_err(io_error(&folder))?;
+            }
+        }
+        Ok(this)
+    }
+
+    /// Opens the database at `at`, of which nothing but its journal is changed; messages call it `path`.
+    pub(crate) fn open_idle(at: &Path, path: &Path) -> Result<Self, StoreError> {
+        // Without workers nothing is compacted, which would write all coins anew.
+        Self::build(path, builder(at, TABLE_CACHE_BYTES).worker_threads_unchecked(0))
+    }
+
+    fn build(path: &Path, builder: DatabaseBuilder<Database>) -> Result<Self, StoreError> {
+        let error = |source| StoreError::of_database(path, source);
+        let database = builder.open().map_err(error)?;
+        let records = database.keyspace(RECORDS, keyspace_options).map_err(error)?;
+        Ok(Self { path: path.to_owned(), records, database })
+    }
+
+    fn error(&self, source: fjall::Error) -> StoreError {
+        StoreError::of_database(&self.path, source)
+    }
+
+    /// Returns when the journal is on stable storage.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        self.database.persist(PersistMode::SyncAll).map_err(|source| self.error(source))
+    }
+
+    /// The database as the last commit left it.
+    pub(super) fn moment(&self) -> Moment {
+        Moment { snapshot: self.database.snapshot(), database: self.clone() }
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Slice>, StoreError> {
+        self.records.get(key).map_err(|source| self.error(source))
+    }
+
+    /// The tip that the coins belong to; `None`: the store is new.
+    pub(crate) fn tip(&self) -> Result<Option<BlockHash>, StoreError> {
+        let tip = self.get(TIP)?;
+        tip.map(|hash| BlockHash::from_slice(&hash).map_err(|error| damaged_record("meta", TIP, error.to_string())))
+            .transpose()
+    }
+
+    /// How many commits the database has seen.
+    pub(crate) fn commits(&self) -> Result<u64, StoreError> {
+        let Some(commits) = self.get(COMMIT_KEY)? else { return Ok(0) };
+        let bytes = <[u8; 8]>::try_from(&*commits);
+        let what = |_| damaged_record("meta", COMMIT_KEY, format!("{} bytes, wanted 8", commits.len()));
+        bytes.map(u64::from_le_bytes).map_err(what)
+    }
+
+    /// The records of one kind in the order of their keys, decoded.
+    fn scan<T>(
+        &self,
+        kind: u8,
+        name: &'static str,
+        decode: impl Fn(&[u8], &[u8]) -> Result<T, DecodeError>,
+    ) -> impl Iterator<Item = Result<T, StoreError>> {
+        self.decoded(self.records.prefix([kind]), name, decode)
+    }
+
+    fn decoded<T>(
+        &self,
+        records: Iter,
+        name: &'static str,
+        decode: impl Fn(&[u8], &[u8]) -> Result<T, DecodeError>,
+    ) -> impl Iterator<Item = Result<T, StoreError>> {
+        records.map(move |record| {
+            let (key, value) = record.into_inner().map_err(|source| self.error(source))?;
+            let key = &key[1..];
+            decode(key, &value).map_err(|error| damaged_record(name, key, error.to_string()))
+        })
+    }
+
+    /// Every header, parents before children.
+    pub(crate) fn index(&self) -> impl Iterator<Item = Result<IndexRecord, StoreError>> {
+        self.scan(INDEX, "index", decode_index)
+    }
+
+    /// The committed lengths of the block and undo files.
+    pub(crate) fn file_infos(&self) -> Result<BTreeMap<u32, FileInfo>, StoreError> {
+        self.scan(FILE, "files", decode_file_info).collect()
+    }
+
+    /// Every coin in the order of its key. A value that could be shorter is an error, too.
+    pub(crate) fn coins_strictly(&self) -> impl Iterator<Item = Result<(OutPoint, Coin), StoreError>> {
+        let coins = self.scan(COIN, "coins", |key, value| {
+            let (outpoint, coin) = (decode_outpoint(key)?, decode_coin(value)?);
+            Ok((outpoint, (*encode_outpoint(&outpoint) == *key && encode_coin(&coin) == value).then_some(coin)))
+        });
+        coins.map(|coin| match coin? {
+            (outpoint, Some(coin)) => Ok((outpoint, coin)),
+            (outpoint, None) => {
+                Err(damaged_record("coins", &encode_outpoint(&outpoint), "not encoded as it is written".to_owned()))
+            }
+        })
+    }
+
+    /// Calls `with` for every coin in the order of its key.
+    pub(super) fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
+        self.hand_over(self.records.prefix([COIN]), with)
+    }
+
+    fn hand_over(&self, records: Iter, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
+        for coin in self.decoded(records, "coins", |key, value| Ok((decode_outpoint(key)?, decode_coin(value)?))) {
+            let (outpoint, coin) = coin?;
+            with(outpoint, coin);
+        }
+        Ok(())
+    }
+
+    /// The coin at `outpoint`.
+    pub(crate) fn coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
+        let key = coin_key(&encode_outpoint(outpoint));
+        self.get(&key)?.map(|value| coin_of(&key, &value)).transpose()
+    }
+
+    /// The coin at each of `outpoints`, looked up by all threads.
+    pub(super) fn coins(&self, outpoints: &[OutPoint]) -> Result<Vec<Option<Coin>>, StoreError> {
+        outpoints.par_iter().with_min_len(COINS_A_THREAD).map(|outpoint| self.coin(outpoint)).collect()
+    }
+
+    /// Writes a commit, the `number`th, with the changed lengths of `files`, into tables or through the journal: durable
+    /// when this returns, all of it or nothing.
+    pub(super) fn commit(
+        &self,
+        number: u64,
+        commit: &Commit<'_>,
+        files: &BlockFiles,
+        into_tables: bool,
+    ) -> Result<(), StoreError> {
+        let written = if into_tables {
+            self.records.start_ingestion().and_then(|mut tables| {
+                for_each_change(number, commit, files, |key, value| match value {
+                    Some(value) => tables.write(key, value),
+                    None => tables.write_tombstone(key),
+                })?;
+                tables.finish()
+            })
+        } else {
+            let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+            for_each_change(number, commit, files, |key, value| {
+                match value {
+                    Some(value) => batch.insert(&self.records, key, value),
+                    None => batch.remove(&self.records, key),
+                }
+                Ok(())
+            })
+            .and_then(|()| batch.commit())
+        };
+        written.map_err(|source| self.error(source))
+    }
+}
+
+/// The database as one commit left it, whatever is committed later.
+pub(super) struct Moment {
+    snapshot: Snapshot,
+    database: StateDatabase,
+}
+
+impl Moment {
+    /// The coin at `outpoint`.
+    pub(super) fn coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
+        let key = coin_key(&encode_outpoint(outpoint));
+        let value = self.snapshot.get(&self.database.records, &key).map_err(|source| self.database.error(source))?;
+        value.map(|value| coin_of(&key, &value)).transpose()
+    }
+
+    /// Calls `with` for every coin in the order of its key.
+    pub(super) fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
+        self.database.hand_over(self.snapshot.prefix(&self.database.records, [COIN]), with)
+    }
+}
+
+/// How every database here is opened. With one worker: of two, fjall 3.1 keeps the first free for flushes by having it pass
+/// the order to compact on to itself, in a circle, for as long as the other compacts, which takes a whole core.
+fn builder(path: &Path, cache_bytes: u64) -> DatabaseBuilder<Database> {
+    Database::builder(path)
+        .worker_threads(1)
+        .cache_size(cache_bytes)
+        .max_journaling_size(JOURNAL_BYTES)
+        .manual_journal_persist(true)
+}
+
+/// How the keyspace is made. Hashes do not compress, and most of a coin is hashes. Filters and indexes come in blocks, so
+/// that those of a large table need not be in memory as a whole. What is looked up is mostly there, so that the last level,
+/// which has nine tenths of everything, goes without filters.
+fn keyspace_options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(MEMORY_TABLE_BYTES)
+        .expect_point_read_hits(true)
+        .data_block_compression_policy(CompressionPolicy::disabled())
+        .index_block_partitioning_policy(PartitioningPolicy::all(true))
+        .filter_block_partitioning_policy(PartitioningPolicy::all(true))
+}
+
+fn coin_key(outpoint: &OutpointKey) -> Vec<u8> {
+    [&[COIN], &**outpoint].concat()
+}
+
+fn coin_of(key: &[u8], value: &[u8]) -> Result<Coin, StoreError> {
+    decode_coin(value).map_err(|error| damaged_record("coins", &key[1..], error.to_string()))
+}
+
+/// Calls `put` for every record of a commit in the order of keys: the value, or `None` for one that goes.
+fn for_each_change(
+    number: u64,
+    commit: &Commit<'_>,
+    files: &BlockFiles,
+    mut put: impl FnMut(&[u8], Option<&[u8]>) -> fjall::Result<()>,
+) -> fjall::Result<()> {
+    let mut key = Vec::with_capacity(40);
+    let mut put = |kind: u8, rest: &[u8], value: Option<&[u8]>| {
+        key.clear();
+        key.push(kind);
+        key.extend_from_slice(rest);
+        put(&key, value)
+    };
+    let mut entries: Vec<_> = commit.entries.iter().map(|entry| (index_key(entry), *entry)).collect();
+    entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    for (key, entry) in entries {
+        put(INDEX, &key, Some(&index_value(entry)))?;
+    }
+    for (key, value) in commit.coins.changes() {
+        put(COIN, key, value)?;
+    }
+    let changed = files.changed().map(|(number, info)| (number, Some(file_info_value(&info))));
+    let infos: BTreeMap<u32, Option<Vec<u8>>> = files.pruned().map(|number| (number, None)).chain(changed).collect();
+    for (number, info) in infos {
+        put(FILE, &number.to_be_bytes(), info.as_deref())?;
+    }
+    put(COMMIT_KEY[0], &COMMIT_KEY[1..], Some(&number.to_le_bytes()))?;
+    put(TIP[0], &TIP[1..], Some(commit.tip.as_byte_array()))
+}
+
+pub(super) fn damaged_record(records: &'static str, key: &[u8], what: String) -> StoreError {
+    StoreError::DamagedRecord { records, key: key.iter().map(|byte| format!("{byte:02x}")).collect(), what }
+}
