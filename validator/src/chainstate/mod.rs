@@ -17,7 +17,7 @@ mod prune;
 mod reader;
 mod timings;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 
@@ -29,6 +29,7 @@ use crate::chain::ChainParams;
 use crate::coins::cache::CoinCache;
 use crate::coins::statistics::{CoinCounter, CoinStatistics};
 use crate::coins::{BlockUndo, Coin};
+use crate::headers::set::EntrySet;
 use crate::headers::tree::{Entry, EntryId, HeaderTree, Validity};
 use crate::rules::ConnectOptions;
 use crate::store::files::MAX_BLOCK_FILE_BYTES;
@@ -148,7 +149,7 @@ pub struct ChainState {
     orphans: Orphans,
     events: Events,
     /// Entries that the store does not have as they are.
-    changed: BTreeSet<EntryId>,
+    changed: EntrySet,
     durable_tip: EntryId,
     /// Blocks that came in the running call, which need not be read back to be connected.
     at_hand: HashMap<EntryId, DecodedBlock>,
@@ -203,7 +204,7 @@ impl ChainState {
             coins: CoinCache::with_limit(coin_cache_bytes),
             candidates: Candidates::default(),
             events: Events::default(),
-            changed: BTreeSet::new(),
+            changed: EntrySet::default(),
             durable_tip: EntryId::GENESIS,
             at_hand: HashMap::new(),
             reader: None,
@@ -415,7 +416,7 @@ impl ChainState {
 
     /// One commit at the boundary of a block, which may lie in the middle of a reorganisation.
     fn commit(&mut self) -> Result<(), StoreError> {
-        let entries = self.changed.iter().map(|id| self.tree.entry(*id)).collect();
+        let entries = self.changed.iter().map(|id| self.tree.entry(id)).collect();
         let commit = Commit { coins: &self.coins, entries, tip: self.tip().hash };
         timed(&mut self.timings.commit, || self.store.commit(&commit))?;
         self.coins.written();

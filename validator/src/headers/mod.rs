@@ -1,5 +1,6 @@
 //! Headers and their ancestors.
 
+pub(crate) mod set;
 mod shared;
 pub mod tree;
 

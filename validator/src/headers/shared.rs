@@ -1,74 +1,85 @@
-//! A list and a map whose clones cost next to nothing: both sides share every part that neither has changed since.
+//! A list and an index whose clones cost next to nothing: both sides share every part that neither has changed since.
 //!
 //! They are what lets readers keep the header tree of one moment while the writer goes on with it. A write copies the one
 //! part that it falls into, and only if a clone still has it. Persistent trees (`rpds`, `im`) would copy less a write, at
 //! several times the cost of every lookup, and lookups are what a header tree is for.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
-/// How many items a part of a list holds: a copy of 256 headers' entries takes some microseconds.
+/// How many items a part of a list holds: a copy of 256 headers' entries, and each clone makes one of less, takes some
+/// microseconds.
 const PART: usize = 256;
 
-/// How many maps stand for one. A clone counts up each, and a write may copy one.
+/// How many headers each table has room for from the start.
+const SHARD_CAPACITY: usize = 56;
+
+/// How many tables stand for one. A clone counts up each, and a write may copy one.
 const SHARDS: usize = 256;
 
 /// A list that grows at its end.
 #[derive(Clone, Debug)]
 pub(super) struct SharedList<T> {
     parts: Vec<Arc<Vec<T>>>,
-    length: usize,
+    /// What follows the parts, fewer than one has: shared with nobody, so that an item more costs no look at who else has it.
+    tail: Vec<T>,
 }
 
 impl<T: Clone> SharedList<T> {
     pub(super) fn of(first: T) -> Self {
-        Self { parts: vec![Arc::new(vec![first])], length: 1 }
+        Self { parts: Vec::new(), tail: vec![first] }
     }
 
     pub(super) const fn len(&self) -> usize {
-        self.length
+        self.parts.len() * PART + self.tail.len()
     }
 
     /// # Panics
     /// If there are not that many.
     pub(super) fn get(&self, at: usize) -> &T {
-        &self.parts[at / PART][at % PART]
+        match self.parts.get(at / PART) {
+            Some(part) => &part[at % PART],
+            None => &self.tail[at - self.parts.len() * PART],
+        }
     }
 
     /// # Panics
     /// If there are not that many.
     pub(super) fn get_mut(&mut self, at: usize) -> &mut T {
-        &mut Arc::make_mut(&mut self.parts[at / PART])[at % PART]
+        let before = self.parts.len() * PART;
+        match self.parts.get_mut(at / PART) {
+            Some(part) => &mut Arc::make_mut(part)[at % PART],
+            None => &mut self.tail[at - before],
+        }
     }
 
     pub(super) fn push(&mut self, item: T) {
-        match self.parts.last_mut() {
-            Some(last) if !self.length.is_multiple_of(PART) => Arc::make_mut(last).push(item),
-            _ => {
-                let mut part = Vec::with_capacity(PART);
-                part.push(item);
-                self.parts.push(Arc::new(part));
-            }
+        self.tail.push(item);
+        if self.tail.len() == PART {
+            let full = std::mem::replace(&mut self.tail, Vec::with_capacity(PART));
+            self.parts.push(Arc::new(full));
         }
-        self.length += 1;
     }
 }
 
-/// A map from block hashes.
+/// Finds numbers by the hashes that they stand for. The hashes are not in it: whoever asks knows them by number.
 #[derive(Clone, Debug)]
-pub(super) struct SharedMap<V> {
-    shards: Vec<Arc<HashMap<BlockHash, V, RandomState>>>,
+pub(super) struct SharedIndex {
+    shards: Vec<Arc<HashTable<u32>>>,
+    /// Keyed, though whoever would pick hashes that collide pays a proof of work for each.
+    hasher: RandomState,
 }
 
-impl<V: Clone> SharedMap<V> {
+impl SharedIndex {
     pub(super) fn new() -> Self {
-        // All of them are the same empty map at first.
-        let empty = Arc::new(HashMap::default());
-        Self { shards: std::iter::repeat_n(empty, SHARDS).collect() }
+        // All of them are the same empty table at first.
+        let empty = Arc::new(HashTable::with_capacity(SHARD_CAPACITY));
+        Self { shards: std::iter::repeat_n(empty, SHARDS).collect(), hasher: RandomState::default() }
     }
 
     /// By the first bytes in internal order: proof of work leaves its zeros at the other end. Whoever grinds hashes into
@@ -78,12 +89,23 @@ impl<V: Clone> SharedMap<V> {
         usize::from(u16::from_le_bytes([low, high])) % SHARDS
     }
 
-    pub(super) fn get(&self, hash: &BlockHash) -> Option<&V> {
-        self.shards[Self::shard(hash)].get(hash)
+    fn digest(hasher: &RandomState, hash: &BlockHash) -> u64 {
+        let [_, _, b0, b1, b2, b3, b4, b5, b6, b7, ..] = *hash.as_byte_array();
+        hasher.hash_one(u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]))
     }
 
-    pub(super) fn insert(&mut self, hash: BlockHash, value: V) {
-        Arc::make_mut(&mut self.shards[Self::shard(&hash)]).insert(hash, value);
+    /// The number of `hash`, where `hash_of` tells the hash of each that was put in.
+    pub(super) fn get<'a>(&self, hash: &BlockHash, hash_of: impl Fn(u32) -> &'a BlockHash) -> Option<u32> {
+        let shard = &self.shards[Self::shard(hash)];
+        shard.find(Self::digest(&self.hasher, hash), |number| hash_of(*number) == hash).copied()
+    }
+
+    /// Puts in a number whose hash is not there yet.
+    pub(super) fn insert<'a>(&mut self, hash: &BlockHash, number: u32, hash_of: impl Fn(u32) -> &'a BlockHash) {
+        let hasher = &self.hasher;
+        let digest = |number: &u32| Self::digest(hasher, hash_of(*number));
+        let shard = Arc::make_mut(&mut self.shards[Self::shard(hash)]);
+        shard.insert_unique(Self::digest(hasher, hash), number, digest);
     }
 }
 
@@ -104,22 +126,22 @@ mod tests {
         assert!((0..1000).all(|at| *before.get(at) == at as i32));
         assert!((0..1001).all(|at| *list.get(at) == if at == 300 { -1 } else { at as i32 }));
         let shared = list.parts.iter().zip(&before.parts).map(|(one, other)| Arc::ptr_eq(one, other));
-        assert_eq!(shared.collect::<Vec<_>>(), [true, false, true, false]);
+        assert_eq!(shared.collect::<Vec<_>>(), [true, false, true]);
 
         let hash = |number: u16| {
             let mut bytes = [0; 32];
             bytes[..2].copy_from_slice(&number.to_le_bytes());
             BlockHash::from_byte_array(bytes)
         };
-        let mut map = SharedMap::new();
-        (0..3000).for_each(|number| map.insert(hash(number), number));
-        let before = map.clone();
-        map.insert(hash(7), 1);
-        map.insert(hash(5000), 2);
-        assert_eq!(
-            (before.get(&hash(7)), before.get(&hash(5000)), before.get(&hash(2999))),
-            (Some(&7), None, Some(&2999))
-        );
-        assert_eq!((map.get(&hash(7)), map.get(&hash(5000)), map.get(&hash(2999))), (Some(&1), Some(&2), Some(&2999)));
+        let hashes: Vec<BlockHash> = (0..=5000).map(hash).collect();
+        let hash_of = |number: u32| &hashes[number as usize];
+        let mut index = SharedIndex::new();
+        (0..3000).for_each(|number| index.insert(hash_of(number), number, hash_of));
+        let before = index.clone();
+        index.insert(hash_of(5000), 5000, hash_of);
+        let get = |index: &SharedIndex, number| index.get(hash_of(number), hash_of);
+        assert_eq!((get(&before, 7), get(&before, 5000), get(&before, 2999)), (Some(7), None, Some(2999)));
+        assert_eq!((get(&index, 7), get(&index, 5000), get(&index, 2999)), (Some(7), Some(5000), Some(2999)));
+        assert_eq!(get(&index, 3001), None);
     }
 }

@@ -9,7 +9,7 @@ use bitcoin::block::Header;
 use bitcoin::{BlockHash, CompactTarget, Work};
 
 use super::Ancestry;
-use super::shared::{SharedList, SharedMap};
+use super::shared::{SharedIndex, SharedList};
 
 /// Names an entry of one [`HeaderTree`]. Numbers grow as headers come, so a parent's is below its children's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +21,11 @@ impl EntryId {
 
     pub(crate) const fn index(self) -> usize {
         self.0 as usize
+    }
+
+    /// The entry of an index.
+    pub(crate) const fn at(index: usize) -> Self {
+        Self(index as u32)
     }
 }
 
@@ -79,6 +84,9 @@ pub struct Entry {
     /// Where the block is; `None` while only the header is known.
     pub location: Option<BlockLocation>,
     skip: EntryId,
+    /// How many of its next ancestors have the numbers right before its own: on a chain that came in order, all of them. They
+    /// are found without walking.
+    run: u32,
 }
 
 impl Entry {
@@ -99,11 +107,51 @@ impl Entry {
 #[derive(Clone, Debug)]
 pub struct HeaderTree {
     entries: SharedList<Entry>,
-    by_hash: SharedMap<EntryId>,
+    by_hash: SharedIndex,
     best: EntryId,
     /// The work of one block at the bits that came last. Bits change seldom, and the division is the dearest part of an
     /// insertion.
     last_work: (CompactTarget, Work),
+    /// The times at the entry that came last, for the next one, which is most often built on it.
+    recent: RecentTimes,
+}
+
+/// How many times the median time past is taken of (BIP113).
+const MEDIAN_TIME_SPAN: usize = 11;
+
+/// The times of an entry and its ten ancestors.
+#[derive(Clone, Debug)]
+struct RecentTimes {
+    of: EntryId,
+    /// By height modulo their number, so that the newest takes the place of the oldest.
+    by_height: [u32; MEDIAN_TIME_SPAN],
+    /// The same in order, as many as there are blocks.
+    sorted: [u32; MEDIAN_TIME_SPAN],
+    count: usize,
+}
+
+impl RecentTimes {
+    /// Goes on to a child at `height`.
+    fn push(&mut self, child: EntryId, height: u32, time: u32) {
+        let oldest = std::mem::replace(&mut self.by_height[height as usize % MEDIAN_TIME_SPAN], time);
+        if self.count == MEDIAN_TIME_SPAN {
+            let at = self.sorted.iter().position(|time| *time == oldest).unwrap_or(0);
+            self.sorted.copy_within(at + 1.., at);
+            self.count -= 1;
+        }
+        let mut at = self.count;
+        while at > 0 && self.sorted[at - 1] > time {
+            self.sorted[at] = self.sorted[at - 1];
+            at -= 1;
+        }
+        self.sorted[at] = time;
+        self.count += 1;
+        self.of = child;
+    }
+
+    const fn median(&self) -> u32 {
+        self.sorted[self.count / 2]
+    }
 }
 
 impl HeaderTree {
@@ -122,10 +170,15 @@ impl HeaderTree {
             validity: Validity::Open,
             location: None,
             skip: EntryId::GENESIS,
+            run: 0,
         };
-        let mut by_hash = SharedMap::new();
-        by_hash.insert(hash, EntryId::GENESIS);
-        Self { entries: SharedList::of(entry), by_hash, best: EntryId::GENESIS, last_work: (genesis.bits, work) }
+        let entries = SharedList::of(entry);
+        let mut by_hash = SharedIndex::new();
+        by_hash.insert(&hash, EntryId::GENESIS.0, |_| &hash);
+        let mut times = [0; MEDIAN_TIME_SPAN];
+        times[0] = genesis.time;
+        let recent = RecentTimes { of: EntryId::GENESIS, by_height: times, sorted: times, count: 1 };
+        Self { entries, by_hash, best: EntryId::GENESIS, last_work: (genesis.bits, work), recent }
     }
 
     /// Puts a header under its parent and returns its entry, the one that is there if it was known. `None`: the parent
@@ -151,47 +204,50 @@ impl HeaderTree {
         if self.last_work.0 != header.bits {
             self.last_work = (header.bits, header.work());
         }
+        let id =
+            EntryId(u32::try_from(self.entries.len()).expect("2^32 headers would not fit the memory of any machine"));
+        if self.recent.of != parent_id {
+            self.recent = self.times_at(parent_id);
+        }
+        let height = self.entry(parent_id).height + 1;
+        self.recent.push(id, height, header.time);
         let parent = self.entry(parent_id);
-        let height = parent.height + 1;
         let entry = Entry {
             header,
             hash,
             height,
             chain_work: parent.chain_work + self.last_work.1,
-            median_time_past: self.median_time(header.time, parent_id),
+            median_time_past: self.recent.median(),
             parent: Some(parent_id),
             validity: if parent.is_failed() { Validity::AncestorFailed } else { Validity::Open },
             location: None,
             skip: self.ancestor(parent_id, skip_height(height)),
+            run: if parent_id.0 + 1 == id.0 { parent.run + 1 } else { 0 },
         };
-        let id =
-            EntryId(u32::try_from(self.entries.len()).expect("2^32 headers would not fit the memory of any machine"));
         if !entry.is_failed() && entry.chain_work > self.entry(self.best).chain_work {
             self.best = id;
         }
         self.entries.push(entry);
-        self.by_hash.insert(hash, id);
+        let entries = &self.entries;
+        self.by_hash.insert(&hash, id.0, |number| &entries.get(number as usize).hash);
         id
     }
 
-    fn median_time(&self, own: u32, parent: EntryId) -> u32 {
-        let mut times = [own; 11];
-        let mut count = 1;
-        let mut next = Some(parent);
-        while let (Some(id), true) = (next, count < times.len()) {
-            let entry = self.entry(id);
-            times[count] = entry.header.time;
-            count += 1;
-            next = entry.parent;
+    /// The times of an entry and its ancestors, by walking down.
+    fn times_at(&self, id: EntryId) -> RecentTimes {
+        let mut times = RecentTimes { of: id, by_height: [0; MEDIAN_TIME_SPAN], sorted: [0; MEDIAN_TIME_SPAN], count: 0 };
+        let lowest = self.entry(id).height.saturating_sub(MEDIAN_TIME_SPAN as u32 - 1);
+        for ancestor in std::iter::once(self.ancestor(id, lowest)).chain(self.path(self.ancestor(id, lowest), id)) {
+            let entry = self.entry(ancestor);
+            times.push(ancestor, entry.height, entry.header.time);
         }
-        times[..count].sort_unstable();
-        times[count / 2]
+        times
     }
 
     /// The entry of a header.
     #[must_use]
     pub fn lookup(&self, hash: &BlockHash) -> Option<EntryId> {
-        self.by_hash.get(hash).copied()
+        self.by_hash.get(hash, |number| &self.entries.get(number as usize).hash).map(EntryId)
     }
 
     /// What is known of a header.
@@ -211,6 +267,11 @@ impl HeaderTree {
     #[must_use]
     pub fn count(&self) -> usize {
         self.entries.len()
+    }
+
+    /// The entry that came last. Nothing is built on it yet.
+    pub(crate) fn newest(&self) -> EntryId {
+        EntryId(self.entries.len() as u32 - 1)
     }
 
     /// Every entry, parents before children.
@@ -235,6 +296,9 @@ impl HeaderTree {
         assert!(height <= at_height, "asked for height {height} in the ancestry of height {at_height}");
         while at_height > height {
             let entry = self.entry(at);
+            if at_height - height <= entry.run {
+                return EntryId(at.0 - (at_height - height));
+            }
             let far = skip_height(at_height);
             // The parent's own skip may lead further without passing the goal; then one step to the parent is the
             // shorter way.
