@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 
 use bitcoin::{Amount, OutPoint, ScriptBuf, TxOut, Txid};
+use foldhash::fast::RandomState;
 use serde::Deserialize;
 
 use crate::block::DecodedBlock;
@@ -138,7 +139,7 @@ impl Prevouts {
     }
 
     /// The coins that `block` spends and does not itself make, if this is the list of what it spends.
-    fn coins_for(&self, block: &DecodedBlock) -> Result<HashMap<OutPoint, Coin>, PrevoutsError> {
+    fn coins_for(&self, block: &DecodedBlock) -> Result<HashMap<OutPoint, Coin, RandomState>, PrevoutsError> {
         let spenders = block.transactions().iter().filter(|transaction| !transaction.is_coinbase());
         let spent = spenders.flat_map(|transaction| &transaction.input).map(|input| input.previous_output);
         let wanted = spent.clone().count();
@@ -146,7 +147,7 @@ impl Prevouts {
             return Err(PrevoutsError::Count { seen: self.coins.len(), wanted });
         }
         let places: HashMap<Txid, usize> = block.txids().iter().copied().zip(0..).collect();
-        let mut coins = HashMap::with_capacity(wanted);
+        let mut coins = HashMap::with_capacity_and_hasher(wanted, RandomState::default());
         for (entry, (wanted, (outpoint, coin))) in spent.zip(&self.coins).enumerate() {
             if *outpoint != wanted {
                 return Err(PrevoutsError::Outpoint { entry, seen: *outpoint, wanted });
@@ -237,9 +238,11 @@ pub fn check_block_with_prevouts(
     options: ConnectOptions,
 ) -> Result<CheckedBlock, CheckError> {
     let height = prevouts.height;
-    validate_block_in_isolation(params, block)?;
+    // Neither needs the other. What the block breaks is reported before what the list does not fit.
+    let (isolated, coins) = rayon::join(|| validate_block_in_isolation(params, block), || prevouts.coins_for(block));
+    isolated?;
     alone::validate_block_in_context(params, height, block, now)?;
-    let mut coins = prevouts.coins_for(block)?;
+    let mut coins = coins?;
     let connected = alone::connect_block(params, height, block, &mut coins, options).map_err(|error| match error {
         ConnectError::Rule(error) => error,
         ConnectError::View(never) => match never {},

@@ -70,7 +70,7 @@ pub trait CoinView {
 }
 
 /// The whole set in memory: for checks without a store, and for tests.
-impl CoinView for std::collections::HashMap<OutPoint, Coin> {
+impl<S: std::hash::BuildHasher> CoinView for std::collections::HashMap<OutPoint, Coin, S> {
     type Error = Infallible;
 
     fn coin(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, Infallible> {

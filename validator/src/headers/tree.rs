@@ -235,7 +235,8 @@ impl HeaderTree {
 
     /// The times of an entry and its ancestors, by walking down.
     fn times_at(&self, id: EntryId) -> RecentTimes {
-        let mut times = RecentTimes { of: id, by_height: [0; MEDIAN_TIME_SPAN], sorted: [0; MEDIAN_TIME_SPAN], count: 0 };
+        let mut times =
+            RecentTimes { of: id, by_height: [0; MEDIAN_TIME_SPAN], sorted: [0; MEDIAN_TIME_SPAN], count: 0 };
         let lowest = self.entry(id).height.saturating_sub(MEDIAN_TIME_SPAN as u32 - 1);
         for ancestor in std::iter::once(self.ancestor(id, lowest)).chain(self.path(self.ancestor(id, lowest), id)) {
             let entry = self.entry(ancestor);

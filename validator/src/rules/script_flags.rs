@@ -34,6 +34,12 @@ impl ScriptFlags {
         self.0 & other.0 == other.0
     }
 
+    /// These flags but for those of `other`.
+    #[must_use]
+    pub const fn without(self, other: ScriptFlags) -> ScriptFlags {
+        ScriptFlags(self.0 & !other.0)
+    }
+
     /// The flags as a number, in Bitcoin Core's bits.
     #[must_use]
     pub const fn bits(self) -> u32 {

@@ -84,36 +84,60 @@ impl<'a> ScriptChecks<'a> {
 ///
 /// What the engine cannot read at all counts as failing: no transaction that came through the decoder is like that.
 pub(super) fn first_failing_input(raw: &[u8], spent: &[&TxOut], flags: ScriptFlags) -> Option<usize> {
-    let Some(prepared) = Prepared::new(raw, spent) else { return Some(0) };
+    let Some(prepared) = Prepared::new(raw, spent, flags) else { return Some(0) };
     (0..spent.len()).into_par_iter().find_first(|&input| !prepared.succeeds(input, flags))
 }
 
 /// A transaction in the engine's form.
+///
+/// The engine's `btck_script_pubkey_verify` copies the prepared data at every call, with all spent outputs that are in it: the
+/// square of a transaction's inputs. Only taproot's signatures commit to those outputs. So there are two sets of data, and
+/// the one with outputs is made, and copied, for taproot inputs alone. The engine refuses the flag TAPROOT with data without
+/// outputs; other inputs run without the flag, which `interpreter.cpp` asks for nowhere but at a native witness program of
+/// version 1 and 32 bytes (`VerifyWitnessProgram`).
 struct Prepared {
     transaction: bitcoinkernel::Transaction,
+    spent: Vec<Spent>,
     data: PrecomputedTransactionData,
-    scripts: Vec<ScriptPubkey>,
-    values: Vec<i64>,
+    /// With what all inputs spend; `None`: no input is taproot's.
+    taproot: Option<PrecomputedTransactionData>,
+}
+
+/// What an input spends.
+struct Spent {
+    script: ScriptPubkey,
+    value: i64,
+    is_taproot: bool,
 }
 
 impl Prepared {
-    fn new(raw: &[u8], spent: &[&TxOut]) -> Option<Self> {
+    fn new(raw: &[u8], spent: &[&TxOut], flags: ScriptFlags) -> Option<Self> {
         let transaction = bitcoinkernel::Transaction::new(raw).ok()?;
-        let scripts: Vec<_> = spent
-            .iter()
-            .map(|output| ScriptPubkey::new(output.script_pubkey.as_bytes()))
-            .collect::<Result<_, _>>()
-            .ok()?;
-        let values: Vec<_> = spent.iter().map(|output| output.value.to_sat().cast_signed()).collect();
-        let outputs: Vec<_> =
-            scripts.iter().zip(&values).map(|(script, &value)| bitcoinkernel::TxOut::new(script, value)).collect();
-        let data = PrecomputedTransactionData::new(&transaction, &outputs).ok()?;
-        Some(Self { transaction, data, scripts, values })
+        let knows_taproot = flags.contains(ScriptFlags::TAPROOT);
+        let spent = spent.iter().map(|output| {
+            let script = ScriptPubkey::new(output.script_pubkey.as_bytes())?;
+            let is_taproot = knows_taproot && output.script_pubkey.is_p2tr();
+            Ok(Spent { script, value: output.value.to_sat().cast_signed(), is_taproot })
+        });
+        let spent = spent.collect::<Result<Vec<_>, bitcoinkernel::KernelError>>().ok()?;
+        let data = PrecomputedTransactionData::new(&transaction, &[] as &[bitcoinkernel::TxOut]).ok()?;
+        let taproot = if spent.iter().any(|spent| spent.is_taproot) {
+            let output = |spent: &Spent| bitcoinkernel::TxOut::new(&spent.script, spent.value);
+            let outputs: Vec<_> = spent.iter().map(output).collect();
+            Some(PrecomputedTransactionData::new(&transaction, &outputs).ok()?)
+        } else {
+            None
+        };
+        Some(Self { transaction, spent, data, taproot })
     }
 
     fn succeeds(&self, input: usize, flags: ScriptFlags) -> bool {
-        let (script, value) = (&self.scripts[input], self.values[input]);
-        verify(script, Some(value), &self.transaction, input, Some(flags.to_kernel()), &self.data).is_ok()
+        let Spent { script, value, is_taproot } = &self.spent[input];
+        let (data, flags) = match &self.taproot {
+            Some(taproot) if *is_taproot => (taproot, flags),
+            _ => (&self.data, flags.without(ScriptFlags::TAPROOT)),
+        };
+        verify(script, Some(*value), &self.transaction, input, Some(flags.to_kernel()), data).is_ok()
     }
 }
 
