@@ -126,8 +126,8 @@ pub struct UpArgs {
     #[arg(long, value_name = "HASH|none", value_parser = assume_valid)]
     pub assume_valid: Option<AssumeValid>,
 
-    /// Memory for coins, in MiB, as an estimate of what they really occupy: what is read or changed again from there is
-    /// not read from disk. One block may go over it, and what is written is there twice while it is
+    /// Memory for coins, in MiB: what is read or changed again from there is not read from disk. An eighth of it is for blocks of
+    /// the database's tables. One block may go over it
     #[arg(long, value_name = "MIB", default_value_t = 450, value_parser = clap::value_parser!(u32).range(4..=1 << 20))]
     pub cache: u32,
 
@@ -135,6 +135,12 @@ pub struct UpArgs {
     /// are, and files go as wholes of 128 MiB; hence at least 550 [default: keep everything]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(550..))]
     pub prune: Option<u32>,
+
+    /// Keep an index of compact block filters (BIP157, BIP158) beside the chain, from which light clients learn which
+    /// blocks concern them. It catches up where it is behind, and can be left out of any run; --json then tells each block's
+    /// filter header
+    #[arg(long)]
+    pub filters: bool,
 
     /// Print one JSON object a block to standard output, and nothing else there
     #[arg(long)]
@@ -148,6 +154,8 @@ impl UpArgs {
         Options {
             cache_bytes: usize::try_from(u64::from(self.cache) << 20).unwrap_or(usize::MAX),
             prune_bytes: self.prune.map(|mib| u64::from(mib) << 20),
+            // Until the index is open and says what it has read.
+            keep_blocks_from: self.filters.then_some(0),
             assume_valid: self.assume_valid.map_or(known.assume_valid, AssumeValid::block),
             ..known
         }

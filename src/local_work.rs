@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 use adit_miner::{Solution, Submission, Template, TemplateId, WorkSource};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chainstate::{BlockOutcome, ChainState};
+use adit_validator::filters::{FilterError, FilterHeader, FilterIndex};
 use adit_validator::rules::MAX_FUTURE_BLOCK_TIME;
 use adit_validator::store::StoreError;
 use bitcoin::{BlockHash, CompactTarget, ScriptBuf};
 
 use crate::clock::unix_time;
+use crate::filters;
 use crate::template::BlockTemplate;
 
 /// A template is replaced after this long even if the tip stays, so that its time does not fall behind. What is found for
@@ -33,8 +35,30 @@ pub enum Event {
     Mined(MinedBlock),
     /// A block of ours was refused, which means that Adit builds wrong blocks or that the store's chain is another's.
     Refused(String),
-    /// The store failed; no more work is given out.
-    StoreFailed(StoreError),
+    /// The store or the filter index failed; no more work is given out.
+    StoreFailed(FilterError),
+}
+
+/// What is kept of a chain.
+pub struct Kept {
+    pub chain: ChainState,
+    pub filters: Option<FilterIndex>,
+}
+
+impl Kept {
+    /// Brings the filter index to the tip; the tip's filter header.
+    fn follow(&mut self) -> Result<Option<FilterHeader>, FilterError> {
+        let Self { chain, filters } = self;
+        let Some(index) = filters else { return Ok(None) };
+        while filters::follow(index, chain)? > 0 {}
+        filters::header_of_tip(index, chain).map(Some)
+    }
+}
+
+impl From<ChainState> for Kept {
+    fn from(chain: ChainState) -> Self {
+        Self { chain, filters: None }
+    }
 }
 
 /// A block that we mined.
@@ -48,6 +72,8 @@ pub struct MinedBlock {
     pub transactions: usize,
     /// Serialized size in bytes.
     pub size: usize,
+    /// Its filter header, where filters are kept.
+    pub filter_header: Option<FilterHeader>,
 }
 
 /// Templates on the tip of a chain state.
@@ -59,7 +85,7 @@ pub struct LocalWork {
 
 struct State {
     /// `None` once closed.
-    chain: Option<ChainState>,
+    kept: Option<Kept>,
     payout: ScriptBuf,
     events: Sender<Event>,
     /// How many more blocks are wanted; `None`: any number.
@@ -79,10 +105,10 @@ struct Current {
 }
 
 impl LocalWork {
-    /// Mines on `chain`, at most `blocks` more blocks, rewards paid to `payout`. Events go to `events`.
-    pub fn new(chain: ChainState, blocks: Option<u64>, payout: ScriptBuf, events: Sender<Event>) -> Self {
+    /// Mines on the chain of `kept`, at most `blocks` more blocks, rewards paid to `payout`. Events go to `events`.
+    pub fn new(kept: Kept, blocks: Option<u64>, payout: ScriptBuf, events: Sender<Event>) -> Self {
         let mut state = State {
-            chain: Some(chain),
+            kept: Some(kept),
             payout,
             events,
             remaining: blocks,
@@ -101,10 +127,10 @@ impl LocalWork {
     pub fn close(&self) -> Result<(), StoreError> {
         let Ok(mut state) = self.state.lock() else { return Err(StoreError::Stopped) };
         state.current = None;
-        let chain = state.chain.take();
+        let kept = state.kept.take();
         self.publish(&state);
         drop(state);
-        chain.map_or(Ok(()), ChainState::close)
+        kept.map_or(Ok(()), |kept| kept.chain.close())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -169,7 +195,7 @@ impl State {
     /// refused. Where blocks are as easy as on regtest, every sixth moves the median time a second on.
     fn renew(&mut self) {
         self.current = None;
-        let Some(chain) = &self.chain else { return };
+        let Some(Kept { chain, .. }) = &self.kept else { return };
         let now = u32::try_from(unix_time()).unwrap_or(u32::MAX);
         let next = chain.next_block(now.max(chain.tip().median_time_past.saturating_add(1)));
         let latest = now.saturating_add(MAX_FUTURE_BLOCK_TIME as u32);
@@ -184,7 +210,8 @@ impl State {
     }
 
     fn submit(&mut self, solution: &Solution) -> Submission {
-        let (Some(current), Some(chain)) = (&self.current, &mut self.chain) else { return Submission::Stale };
+        let (Some(current), Some(kept)) = (&self.current, &mut self.kept) else { return Submission::Stale };
+        let chain = &mut kept.chain;
         if current.template.id != solution.template {
             return Submission::Stale;
         }
@@ -193,7 +220,7 @@ impl State {
             Ok(Err(error)) => return Submission::Rejected(error.to_string()),
             Err(error) => return Submission::Rejected(error.to_string()),
         };
-        let mined = MinedBlock {
+        let mut mined = MinedBlock {
             height: chain.tip().height + 1,
             hash: block.hash(),
             previous: block.header().prev_blockhash,
@@ -201,16 +228,23 @@ impl State {
             bits: block.header().bits,
             transactions: block.transactions().len(),
             size: block.raw().len(),
+            filter_header: None,
         };
         let (submission, event) = match chain.accept_block(block, unix_time()) {
-            Ok(BlockOutcome::Connected { .. }) => (Submission::Accepted, Event::Mined(mined)),
+            Ok(BlockOutcome::Connected { .. }) => match kept.follow() {
+                Ok(header) => {
+                    mined.filter_header = header;
+                    (Submission::Accepted, Event::Mined(mined))
+                }
+                Err(error) => (Submission::Accepted, Event::StoreFailed(error)),
+            },
             Ok(BlockOutcome::Invalid(invalid)) => {
                 let reason = invalid.error.to_string();
                 (Submission::Rejected(reason.clone()), Event::Refused(reason))
             }
             Ok(_) => return Submission::Stale,
             // Not the miner's fault, and said by the event.
-            Err(error) => (Submission::Stale, Event::StoreFailed(error)),
+            Err(error) => (Submission::Stale, Event::StoreFailed(error.into())),
         };
         let failed = matches!(event, Event::StoreFailed(_));
         if submission == Submission::Accepted {
@@ -220,7 +254,7 @@ impl State {
         let _ = self.events.send(event);
         self.current = None;
         if failed {
-            self.chain = None;
+            self.kept = None;
         } else if self.remaining != Some(0) {
             self.renew();
         }
@@ -245,7 +279,7 @@ mod tests {
     }
 
     fn work_on(chain: ChainState) -> LocalWork {
-        LocalWork::new(chain, None, ScriptBuf::from_bytes(ANYONE.to_vec()), channel().0)
+        LocalWork::new(chain.into(), None, ScriptBuf::from_bytes(ANYONE.to_vec()), channel().0)
     }
 
     /// A solution of the template that is there now; two of every three nonces or so give one.
@@ -272,7 +306,7 @@ mod tests {
             assert_eq!(work.submit(&solution), Submission::Accepted);
             assert_eq!(work.submit(&solution), Submission::Stale);
         }
-        assert_eq!(work.lock().chain.as_ref().unwrap().tip().height, 5);
+        assert_eq!(work.lock().kept.as_ref().unwrap().chain.tip().height, 5);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod cli;
 mod clock;
 mod devices;
 mod exit;
+mod filters;
 mod interrupt;
 mod local_work;
 mod output;

@@ -20,10 +20,10 @@ use serde_json::json;
 
 use crate::cli::UpArgs;
 use crate::exit::{Exit, Failure, OrExit, Result};
-use crate::local_work::{Event, LocalWork, MinedBlock};
+use crate::local_work::{Event, Kept, LocalWork, MinedBlock};
 use crate::output::{self, Reader};
 use crate::rate::{counted, hashrate, significant};
-use crate::{chain, devices, interrupt, recheck};
+use crate::{chain, devices, filters, interrupt, recheck};
 
 /// How often a terminal's line is drawn anew.
 const REDRAW: Duration = Duration::from_millis(200);
@@ -51,6 +51,13 @@ pub fn run(args: &UpArgs) -> Result {
     let chain = ChainState::open(&folder, params, options)
         .map_err(|error| recheck::store_failure(error, &folder, &args.chain))?;
 
+    let mut chain = chain;
+    let filters = if args.filters {
+        let goes_on = |_| !interrupted.load(Ordering::Relaxed);
+        Some(filters::open(&mut chain, &folder, &args.chain, goes_on)?)
+    } else {
+        None
+    };
     let tip = chain.tip();
     let mut display = Display::new(args.json, tip);
     display.say(&format!(
@@ -61,7 +68,7 @@ pub fn run(args: &UpArgs) -> Result {
     ))?;
 
     let (sender, events) = channel();
-    let source = Arc::new(LocalWork::new(chain, args.blocks, payout, sender));
+    let source = Arc::new(LocalWork::new(Kept { chain, filters }, args.blocks, payout, sender));
     if args.max_temp.is_some() {
         warn_of_no_sensor(&devices);
     }
@@ -351,7 +358,7 @@ fn difficulty(bits: CompactTarget) -> f64 {
 }
 
 fn as_json(block: &MinedBlock, difficulty: f64) -> serde_json::Value {
-    json!({
+    let mut object = json!({
         "height": block.height,
         "hash": block.hash.to_string(),
         "previous": block.previous.to_string(),
@@ -360,7 +367,11 @@ fn as_json(block: &MinedBlock, difficulty: f64) -> serde_json::Value {
         "difficulty": difficulty,
         "transactions": block.transactions,
         "size": block.size,
-    })
+    });
+    if let Some(header) = block.filter_header {
+        object["filter_header"] = header.to_string().into();
+    }
+    object
 }
 
 #[cfg(test)]

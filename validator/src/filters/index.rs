@@ -401,6 +401,8 @@ fn create(folder: &Path) -> Result<(), StoreError> {
 fn open_keyspaces(path: &Path) -> Result<(Database, [Keyspace; 3]), StoreError> {
     let database_error = |error| StoreError::of_database(path, error);
     let database = Database::builder(path)
+        // As for the store's database: two would keep each other busy.
+        .worker_threads(1)
         .cache_size(TABLE_CACHE_BYTES)
         .max_journaling_size(JOURNAL_BYTES)
         .manual_journal_persist(true)

@@ -1,0 +1,50 @@
+//! The filter index of a chain that is kept: BIP158's basic filters, one step behind each block.
+
+use std::path::Path;
+
+use adit_validator::chainstate::ChainState;
+use adit_validator::filters::{self, FilterError, FilterHeader, FilterIndex};
+use adit_validator::store::StoreError;
+use anyhow::anyhow;
+
+use crate::exit::{Exit, Failure, Result};
+use crate::recheck;
+
+/// Opens the index in the data folder of `chain`, or makes one, and follows the chain to its tip. `goes_on` is asked between
+/// steps; what is then left is caught up with the next block.
+pub fn open(
+    chain: &mut ChainState,
+    folder: &Path,
+    name: &str,
+    mut goes_on: impl FnMut(u32) -> bool,
+) -> Result<FilterIndex> {
+    let failed = |error| match error {
+        FilterError::Store(error @ (StoreError::Pruned { .. } | StoreError::NotKept { .. })) => {
+            let error = anyhow!("--filters: the index needs blocks that are no longer kept: {error}");
+            Exit::new(Failure::Usage, error)
+        }
+        FilterError::Store(error) => recheck::store_failure(error, &folder.join(filters::FOLDER), name),
+        other => Exit::new(Failure::Usage, anyhow!("--filters: {other}")),
+    };
+    let genesis = chain.params().genesis_hash;
+    let mut index = FilterIndex::open(&folder.join(filters::FOLDER), &genesis).map_err(failed)?;
+    while follow(&mut index, chain).map_err(failed)? > 0 {
+        if !goes_on(index.position().map_or(0, |position| position.height)) {
+            break;
+        }
+    }
+    Ok(index)
+}
+
+/// Takes the index a step towards the tip, and has the chain keep the blocks that it still has to read. Says how many those
+/// are.
+pub fn follow(index: &mut FilterIndex, chain: &mut ChainState) -> std::result::Result<u32, FilterError> {
+    let progress = index.step(chain)?;
+    chain.keep_blocks_from(index.position().map(|position| position.height + 1));
+    Ok(progress.behind)
+}
+
+/// The filter header of the tip, once the index is there.
+pub fn header_of_tip(index: &FilterIndex, chain: &ChainState) -> std::result::Result<FilterHeader, FilterError> {
+    index.header(chain.headers(), &chain.tip().hash)
+}
