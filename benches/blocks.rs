@@ -103,7 +103,7 @@ fn ratio(over: &[Duration], under: &[Duration]) -> f64 {
 
 fn threads(block: &Recorded, one: &ThreadPool, two: &ThreadPool, rounds: usize) -> anyhow::Result<()> {
     let (mut alone, mut together, mut inputs) = (Vec::new(), Vec::new(), 0);
-    let mut steps: [Vec<Duration>; 5] = Default::default();
+    let mut steps: [Vec<Duration>; 4] = Default::default();
     for _ in 0..rounds {
         let (checked, duration) = timed(|| one.install(|| block.check()));
         inputs = checked?.connected.inputs;
@@ -112,14 +112,14 @@ fn threads(block: &Recorded, one: &ThreadPool, two: &ThreadPool, rounds: usize) 
         let (checked, decoding) = checked?;
         together.push(duration);
         let times = checked.connected.times;
-        let rest = duration - decoding - times.fetch - times.coins - times.scripts;
-        let all = [decoding, times.fetch, times.coins, times.scripts, rest];
+        let rest = duration - decoding - times.coins - times.scripts;
+        let all = [decoding, times.coins, times.scripts, rest];
         steps.iter_mut().zip(all).for_each(|(step, duration)| step.push(duration));
     }
-    let [decoding, fetch, coins, scripts, rest] = steps.map(|step| milliseconds(&step));
+    let [decoding, coins, scripts, rest] = steps.map(|step| milliseconds(&step));
     println!(
         "block {}, {inputs} inputs: one thread {:.1} ms, two threads {:.1} ms: {:.2} times as fast\n  two threads: decoding \
-         {decoding:.1} ms, finding coins {fetch:.1} ms, coins {coins:.1} ms beside scripts, then scripts {scripts:.1} ms, other \
+         {decoding:.1} ms, coins {coins:.1} ms beside scripts, then scripts {scripts:.1} ms, other \
          rules {rest:.1} ms",
         block.height,
         milliseconds(&alone),

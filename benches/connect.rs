@@ -16,7 +16,7 @@ use adit_testchain::blk::{self, BlkReader};
 use adit_testchain::{ChainGenerator, ChainShape, Oracle, Verdict};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Options, Timings};
+use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Lookahead, Options, Timings};
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ struct Size {
     #[arg(long, default_value_t = 300, global = true)]
     blocks: u32,
     /// Coins that are there before, in the chain heavy in coins.
-    #[arg(long, default_value_t = 5_000_000, global = true)]
+    #[arg(long, default_value_t = 10_000_000, global = true)]
     coins: u32,
     /// Of all that is random.
     #[arg(long, default_value_t = 1, global = true)]
@@ -162,33 +162,28 @@ fn chain(subject: Subject, size: Size) -> anyhow::Result<(PathBuf, usize)> {
     Ok((path, count - shape.blocks as usize))
 }
 
-/// Time is taken from the moment at which a block is given to the validator, decoding included, to the end of the close
-/// that makes everything durable. Reading the blocks' file is no part of it, for neither side.
+/// Time is taken while a validator has blocks, decoding included, up to the end of the close that makes everything durable.
+/// Reading the blocks' file is no part of it, for neither side.
+#[derive(Default)]
 struct Timing {
-    untimed: usize,
-    blocks: usize,
     spent: Duration,
 }
 
 impl Timing {
-    fn block<T>(&mut self, work: impl FnOnce() -> T) -> T {
+    fn add<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = work();
-        self.blocks += 1;
-        if self.blocks > self.untimed {
-            self.spent += start.elapsed();
-        }
+        self.spent += start.elapsed();
         result
     }
 
-    fn end(self, phases: Value, close: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Value> {
-        let start = Instant::now();
-        close()?;
-        let closing = start.elapsed();
+    fn end(mut self, blocks: u32, phases: Value, close: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Value> {
+        let before = self.spent;
+        self.add(close)?;
         Ok(json!({
-            "seconds": (self.spent + closing).as_secs_f64(),
-            "closing_seconds": closing.as_secs_f64(),
-            "blocks": self.blocks - self.untimed,
+            "seconds": self.spent.as_secs_f64(),
+            "closing_seconds": (self.spent - before).as_secs_f64(),
+            "blocks": blocks,
             "peak_mib": peak_mib()?,
             "phases": phases,
         }))
@@ -207,31 +202,64 @@ fn connect(subject: Subject, size: Size) -> anyhow::Result<Value> {
     rayon::ThreadPoolBuilder::new().num_threads(size.threads).build_global()?;
     let (path, untimed) = chain(subject, size)?;
     let folder = folder(&path)?;
-    let mut chain = open(folder.path())?;
-    let mut timing = Timing { untimed, blocks: 0, spent: Duration::ZERO };
-    let (mut decoding, mut before) = (Duration::ZERO, Timings::default());
-    for block in BlkReader::open(&path, Network::Regtest.magic())? {
+    let mut feeder = Feeder::new(open(folder.path())?);
+    let mut timing = Timing::default();
+    let (mut waiting, mut before) = (Duration::ZERO, Timings::default());
+    for (number, block) in BlkReader::open(&path, Network::Regtest.magic())?.enumerate() {
         let block = block?;
-        if timing.blocks == untimed {
-            (decoding, before) = (Duration::ZERO, *chain.timings());
+        if number == untimed {
+            feeder.drain()?;
+            timing = Timing::default();
+            (waiting, before) = (feeder.waiting, *feeder.chain.timings());
         }
-        let outcome = timing.block(|| {
-            let start = Instant::now();
-            let block = DecodedBlock::decode(block.as_slice())?;
-            decoding += start.elapsed();
-            anyhow::Ok(chain.accept_block(block, u64::MAX / 2)?)
-        })?;
-        ensure!(matches!(outcome, BlockOutcome::Connected { .. }), "{outcome:?}");
+        timing.add(|| feeder.feed(block))?;
     }
-    let phases = phases(decoding, &before, chain.timings());
-    timing.end(phases, || Ok(chain.close()?))
+    timing.add(|| feeder.drain())?;
+    let phases = phases(feeder.waiting - waiting, &before, feeder.chain.timings());
+    timing.end(subject.shape(size).blocks, phases, || Ok(feeder.chain.close()?))
+}
+
+/// Feeds blocks as an import does: some are decoded ahead.
+struct Feeder {
+    chain: ChainState,
+    lookahead: Lookahead,
+    /// For blocks that were still being decoded, or whose coins were still being read.
+    waiting: Duration,
+}
+
+impl Feeder {
+    fn new(chain: ChainState) -> Self {
+        let lookahead = Lookahead::new(chain.params());
+        Self { chain, lookahead, waiting: Duration::ZERO }
+    }
+
+    fn feed(&mut self, block: Vec<u8>) -> anyhow::Result<()> {
+        self.lookahead.push(block);
+        if self.lookahead.is_full() { self.take().map(drop) } else { Ok(()) }
+    }
+
+    /// Connects the first block that waits; whether there was one.
+    fn take(&mut self) -> anyhow::Result<bool> {
+        let start = Instant::now();
+        let ready = self.chain.next_ready(&mut self.lookahead)?;
+        self.waiting += start.elapsed();
+        let Some(ready) = ready else { return Ok(false) };
+        let outcome = self.chain.accept_ready_block(ready?, u64::MAX / 2)?;
+        ensure!(matches!(outcome, BlockOutcome::Connected { .. }), "{outcome:?}");
+        Ok(true)
+    }
+
+    fn drain(&mut self) -> anyhow::Result<()> {
+        while self.take()? {}
+        Ok(())
+    }
 }
 
 /// Seconds by what they went to, until the close.
-fn phases(decoding: Duration, before: &Timings, after: &Timings) -> Value {
+fn phases(waiting: Duration, before: &Timings, after: &Timings) -> Value {
     let of = |part: fn(&Timings) -> Duration| (part(after) - part(before)).as_secs_f64();
     json!({
-        "decode": decoding.as_secs_f64(),
+        "waiting": waiting.as_secs_f64(),
         "checks": of(|timings| timings.checks),
         "fetch": of(|timings| timings.fetch),
         "coins": of(|timings| timings.coins),
@@ -251,13 +279,16 @@ fn connect_with_kernel(subject: Subject, size: Size) -> anyhow::Result<Value> {
     let folder = folder(&path)?;
     // The thread that submits checks scripts too.
     let oracle = Oracle::regtest_in(folder.path(), i32::try_from(size.threads)? - 1)?;
-    let mut timing = Timing { untimed, blocks: 0, spent: Duration::ZERO };
-    for block in BlkReader::open(&path, Network::Regtest.magic())? {
+    let mut timing = Timing::default();
+    for (number, block) in BlkReader::open(&path, Network::Regtest.magic())?.enumerate() {
         let block = block?;
-        let submission = timing.block(|| oracle.submit(&block));
+        if number == untimed {
+            timing = Timing::default();
+        }
+        let submission = timing.add(|| oracle.submit(&block));
         ensure!(submission.verdict == Verdict::Accepted, "{:?}", submission.verdict);
     }
-    timing.end(Value::Null, || {
+    timing.end(subject.shape(size).blocks, Value::Null, || {
         drop(oracle);
         Ok(())
     })

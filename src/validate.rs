@@ -1,15 +1,18 @@
 //! `adit validate`: blocks and headers from files, checked without a data folder; for one, [`recheck`] takes over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use adit_validator::block::{DecodeError, DecodedBlock, MAX_BLOCK_SERIALIZED_SIZE};
 use adit_validator::block_file::{BlockFile, HeaderFile};
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Event, HeaderOutcome, InvalidBlock, Options};
+use adit_validator::chainstate::{
+    BlockOutcome, ChainState, CommitPolicy, Event, HeaderOutcome, InvalidBlock, Lookahead, Options,
+};
 use adit_validator::prevouts::{CheckError, Prevouts, check_block_with_prevouts};
 use adit_validator::rules::{ConnectOptions, RuleError};
 use anyhow::{Context, anyhow};
@@ -68,60 +71,110 @@ fn validate_block_files(
             tracing::warn!("--assume-valid: {hash} is in none of the files; all scripts are run");
         }
     }
-    let events = chain.subscribe();
-    let mut early = HashMap::new();
+    let mut feed = Feed::new(chain, report);
     for path in files {
         let (file, length) = open(path)?;
         let progress = progress::bytes(length);
         let mut empty = true;
         for record in BlockFile::new(file, magic) {
-            let record = record.with_context(|| path.display().to_string()).or_usage()?;
-            let place = Place { path, byte: record.offset };
-            let block = decode(path, record.offset, record.bytes)?;
-            let (hash, previous, length) = (block.hash(), block.header().prev_blockhash, block.raw().len() as u64);
-            let counts = (block.transactions().len() as u64, input_count(&block));
+            let record = match record.with_context(|| path.display().to_string()).or_usage() {
+                Ok(record) => record,
+                // What stands before it is judged first.
+                Err(error) => return feed.drain().and(Err(error.into())),
+            };
             empty = false;
-            let outcome = chain.accept_block(block, unix_time()).or_running()?;
-            if outcome != BlockOutcome::Duplicate {
-                report.unconnected.insert(hash, counts);
-            }
-            match outcome {
-                BlockOutcome::Invalid(invalid) => return Err(Refusal::block(place, invalid, chain.tip().height + 1)),
-                BlockOutcome::KnownInvalid { first } => {
-                    let error = RuleError::PreviousInvalid { previous: first };
-                    return Err(Refusal::rule(place, chain.tip().height + 1, hash, error));
-                }
-                BlockOutcome::Orphan | BlockOutcome::AncestorsMissing { .. } => {
-                    early.insert(hash, (place, previous));
-                }
-                _ => {}
-            }
-            // A block that came before its parent is judged when the parent comes.
-            for event in events.try_iter() {
-                match event {
-                    Event::Invalid(invalid) => {
-                        let (place, _) = early.remove(&invalid.hash).unwrap_or((place, previous));
-                        return Err(Refusal::block(place, invalid, chain.tip().height + 1));
-                    }
-                    Event::Connected { hash, .. } => report.connected(hash),
-                    _ => {}
-                }
-            }
-            report.tip = Some((chain.tip().height, chain.tip().hash));
-            report.has_minimum_work = Some(chain.has_minimum_chain_work());
-            progress.set_position(record.offset + length);
+            progress.set_position(record.offset + record.bytes.len() as u64);
+            feed.push(Place { path, byte: record.offset }, record.bytes)?;
         }
         progress.finish_and_clear();
         if empty {
-            return Err(Exit::new(Failure::Usage, anyhow!("{} is empty: it holds no block", path.display())).into());
+            let error = Exit::new(Failure::Usage, anyhow!("{} is empty: it holds no block", path.display()));
+            return feed.drain().and(Err(error.into()));
         }
     }
-    let lost = early.into_iter().filter(|(hash, _)| chain.headers().lookup(hash).is_none());
-    match lost.min_by_key(|(_, (place, _))| place.byte) {
-        None => Ok(()),
-        Some((hash, (place, previous))) => {
-            let error = RuleError::PreviousNotFound { previous };
-            Err(Refusal::rule(place, chain.tip().height + 1, hash, error))
+    feed.finish()
+}
+
+/// Blocks on their way from files into a chain, some of them decoded ahead.
+struct Feed<'a> {
+    chain: ChainState,
+    lookahead: Lookahead,
+    /// Where those stand that are decoded ahead.
+    places: VecDeque<Place<'a>>,
+    events: Receiver<Event>,
+    /// Blocks that came before their parents, with these.
+    early: HashMap<BlockHash, (Place<'a>, BlockHash)>,
+    report: &'a mut Report,
+}
+
+impl<'a> Feed<'a> {
+    fn new(mut chain: ChainState, report: &'a mut Report) -> Self {
+        let (lookahead, events) = (Lookahead::new(chain.params()), chain.subscribe());
+        Self { chain, lookahead, places: VecDeque::new(), events, early: HashMap::new(), report }
+    }
+
+    fn push(&mut self, place: Place<'a>, bytes: Vec<u8>) -> Verdict {
+        self.places.push_back(place);
+        self.lookahead.push(bytes);
+        if self.lookahead.is_full() { self.take().map(drop) } else { Ok(()) }
+    }
+
+    fn drain(&mut self) -> Verdict {
+        while self.take()? {}
+        Ok(())
+    }
+
+    /// Judges the first block that waits, and says whether there was one.
+    fn take(&mut self) -> std::result::Result<bool, Refusal> {
+        let Some(place) = self.places.pop_front() else { return Ok(false) };
+        let Some(ready) = self.chain.next_ready(&mut self.lookahead).or_running()? else { return Ok(false) };
+        let ready = ready.map_err(|error| undecodable(place, &error))?;
+        let block = ready.block();
+        let (hash, previous) = (block.hash(), block.header().prev_blockhash);
+        let counts = (block.transactions().len() as u64, input_count(block));
+        let outcome = self.chain.accept_ready_block(ready, unix_time()).or_running()?;
+        if outcome != BlockOutcome::Duplicate {
+            self.report.unconnected.insert(hash, counts);
+        }
+        let height = self.chain.tip().height + 1;
+        match outcome {
+            BlockOutcome::Invalid(invalid) => return Err(Refusal::block(place, invalid, height)),
+            BlockOutcome::KnownInvalid { first } => {
+                let error = RuleError::PreviousInvalid { previous: first };
+                return Err(Refusal::rule(place, height, hash, error));
+            }
+            BlockOutcome::Orphan | BlockOutcome::AncestorsMissing { .. } => {
+                self.early.insert(hash, (place, previous));
+            }
+            _ => {}
+        }
+        // A block that came before its parent is judged when the parent comes.
+        for event in self.events.try_iter() {
+            match event {
+                Event::Invalid(invalid) => {
+                    let (place, _) = self.early.remove(&invalid.hash).unwrap_or((place, previous));
+                    return Err(Refusal::block(place, invalid, height));
+                }
+                Event::Connected { hash, .. } => self.report.connected(hash),
+                _ => {}
+            }
+        }
+        self.report.tip = Some((self.chain.tip().height, self.chain.tip().hash));
+        self.report.has_minimum_work = Some(self.chain.has_minimum_chain_work());
+        Ok(true)
+    }
+
+    /// The verdict, once all blocks were pushed.
+    fn finish(mut self) -> Verdict {
+        self.drain()?;
+        let chain = self.chain;
+        let lost = self.early.into_iter().filter(|(hash, _)| chain.headers().lookup(hash).is_none());
+        match lost.min_by_key(|(_, (place, _))| place.byte) {
+            None => Ok(()),
+            Some((hash, (place, previous))) => {
+                let error = RuleError::PreviousNotFound { previous };
+                Err(Refusal::rule(place, chain.tip().height + 1, hash, error))
+            }
         }
     }
 }
@@ -189,7 +242,7 @@ fn validate_block(params: &ChainParams, block: &Path, prevouts: &Path, report: &
         .read_to_end(&mut bytes)
         .with_context(|| block.display().to_string())
         .or_usage()?;
-    let decoded = decode(block, 0, bytes)?;
+    let decoded = DecodedBlock::decode(bytes).map_err(|error| undecodable(Place { path: block, byte: 0 }, &error))?;
     let waiting = progress::spinner(format!("checking {} inputs", input_count(&decoded)));
     report.started = Instant::now();
     let checked = check_block_with_prevouts(params, &decoded, &spent, unix_time(), ConnectOptions::default());
@@ -223,15 +276,13 @@ fn open(path: &Path) -> Result<(File, u64)> {
     Ok((file, metadata.len()))
 }
 
-/// Decodes the block that begins at `offset` of a file; an error names the byte of the file.
-fn decode(path: &Path, offset: u64, bytes: Vec<u8>) -> Result<DecodedBlock> {
-    DecodedBlock::decode(bytes).map_err(|error: DecodeError| {
-        let place = match offset {
-            0 => String::new(),
-            _ => format!("the block at byte {offset}, its "),
-        };
-        Exit::new(Failure::Usage, anyhow!("{}: {place}{error}", path.display()))
-    })
+/// Bytes that are no block; names the byte of the file.
+fn undecodable(place: Place<'_>, error: &DecodeError) -> Exit {
+    let block = match place.byte {
+        0 => String::new(),
+        byte => format!("the block at byte {byte}, its "),
+    };
+    Exit::new(Failure::Usage, anyhow!("{}: {block}{error}", place.path.display()))
 }
 
 fn input_count(block: &DecodedBlock) -> u64 {

@@ -119,14 +119,15 @@ impl ChainShape {
     }
 
     /// The chain that the coin store is measured on: 300 blocks of 3,000 inputs and 4,000 outputs, scripts that cost
-    /// nothing, and a standing set of five million coins, from which the inputs are drawn at random. Bitcoin Core's kernel
-    /// has a fixed cache of 450 MiB, which holds two to three million such coins: so many more are needed to pass it.
+    /// nothing, and a standing set of ten million coins, from which the inputs are drawn at random. Bitcoin Core's kernel
+    /// has a fixed cache of 450 MiB, which holds two to three million such coins, and Adit's of that size some five million:
+    /// so many more are needed to pass both.
     pub fn coins(seed: u64) -> Self {
         Self {
             blocks: 300,
             inputs_per_block: 3_000,
             outputs_per_block: 4_000,
-            coins: 5_000_000,
+            coins: 10_000_000,
             mix: Mix::free(),
             seed,
         }

@@ -179,8 +179,18 @@ impl ChainState {
     /// # Errors
     /// The store failed. The coins are then still those of a whole block, and nothing durable was lost.
     pub fn accept_block(&mut self, block: DecodedBlock, now: u64) -> Result<BlockOutcome, StoreError> {
+        self.accept(block, None, now)
+    }
+
+    /// `isolated`: whether the block keeps the rules that it can break by itself, where that is known.
+    pub(super) fn accept(
+        &mut self,
+        block: DecodedBlock,
+        isolated: Option<Result<(), RuleError>>,
+        now: u64,
+    ) -> Result<BlockOutcome, StoreError> {
         let hash = block.hash();
-        let id = match self.keep_block(block, now)? {
+        let id = match self.keep_block(block, isolated, now)? {
             Step::Kept(id) => id,
             Step::Ended(outcome) => return Ok(outcome),
         };
@@ -188,7 +198,7 @@ impl ChainState {
         while let Some(parent) = parents.pop() {
             for orphan in self.orphans.take_children(&parent) {
                 let hash = orphan.hash();
-                match self.keep_block(orphan, now)? {
+                match self.keep_block(orphan, None, now)? {
                     Step::Kept(_) => parents.push(hash),
                     Step::Ended(BlockOutcome::Invalid(invalid)) => self.events.push(Event::Invalid(invalid)),
                     Step::Ended(_) => {}
@@ -218,7 +228,12 @@ impl ChainState {
     }
 
     /// Checks a block in isolation and in context and appends it to the store.
-    fn keep_block(&mut self, block: DecodedBlock, now: u64) -> Result<Step, StoreError> {
+    fn keep_block(
+        &mut self,
+        block: DecodedBlock,
+        isolated: Option<Result<(), RuleError>>,
+        now: u64,
+    ) -> Result<Step, StoreError> {
         let (hash, header) = (block.hash(), *block.header());
         let known = self.tree.lookup(&hash);
         if let Some(first) = known.and_then(|id| self.first_failed(id)) {
@@ -234,9 +249,11 @@ impl ChainState {
         let invalid = |error| Ok(Step::Ended(BlockOutcome::Invalid(InvalidBlock { hash, height, error })));
         // What fails here is not remembered, as in Core: until now the bytes may be anybody's under a good block's
         // header.
-        let isolated = timed(&mut self.timings.checks, || {
-            rules::validate_header_in_isolation(&self.params, &header, hash)
-                .and_then(|()| rules::validate_block_in_isolation(&self.params, &block))
+        let isolated = isolated.unwrap_or_else(|| {
+            timed(&mut self.timings.checks, || {
+                rules::validate_header_in_isolation(&self.params, &header, hash)
+                    .and_then(|()| rules::validate_block_in_isolation(&self.params, &block))
+            })
         });
         if let Err(error) = isolated {
             return invalid(error);

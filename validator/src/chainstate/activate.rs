@@ -89,6 +89,12 @@ impl ChainState {
         self.coins.begin();
         let ancestry = self.tree.chain(parent);
         let mut view = self.coins.view(&*self.store);
+        if self.prepared.take() != Some(block.hash())
+            && let Err(error) = timed(&mut self.timings.fetch, || view.prepare(rules::spent_from_before(&block)))
+        {
+            self.coins.roll_back();
+            return Err(error);
+        }
         let connected = rules::connect_block(&self.params, &ancestry, &block, &mut view, checks);
         let kept = match connected {
             Ok(connected) => {

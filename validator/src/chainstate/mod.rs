@@ -10,6 +10,7 @@ mod activate;
 mod assume_valid;
 mod candidates;
 mod events;
+mod lookahead;
 mod next_block;
 mod orders;
 mod orphans;
@@ -39,6 +40,7 @@ use crate::store::{Backing, Commit, Identity, StoreError, decode_stored};
 
 pub use accept::{BlockOutcome, HeaderOutcome, InvalidBlock};
 pub use events::Event;
+pub use lookahead::{Lookahead, ReadyBlock};
 pub use next_block::NextBlock;
 pub use orders::OrderOutcome;
 pub use prune::MIN_BLOCKS_TO_KEEP;
@@ -158,6 +160,10 @@ pub struct ChainState {
     /// There was a commit since the last snapshot.
     unpublished: bool,
     timings: Timings,
+    /// How many commits there were in this run.
+    commits: u64,
+    /// A block whose coins were brought into the cache ahead.
+    prepared: Option<BlockHash>,
 }
 
 impl ChainState {
@@ -210,6 +216,8 @@ impl ChainState {
             reader: None,
             unpublished: false,
             timings: Timings::default(),
+            commits: 0,
+            prepared: None,
         };
         state.store.limit_files(state.options.block_file_bytes);
         state.store.call_large(state.options.large_commit);
@@ -420,6 +428,7 @@ impl ChainState {
         let commit = Commit { coins: &self.coins, entries, tip: self.tip().hash };
         timed(&mut self.timings.commit, || self.store.commit(&commit))?;
         self.coins.written();
+        self.commits += 1;
         self.changed.clear();
         self.durable_tip = self.tip_id();
         self.unpublished = true;

@@ -25,7 +25,6 @@ pub struct Timings {
 impl Timings {
     /// Adds what connecting a block took.
     pub(super) fn add(&mut self, connect: ConnectTimes) {
-        self.fetch += connect.fetch;
         self.coins += connect.coins;
         self.scripts += connect.scripts;
     }

@@ -14,6 +14,7 @@ use std::hash::BuildHasher;
 use bitcoin::OutPoint;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use rayon::prelude::*;
 
 use super::cells::{CHUNK_BYTES, Cells, Handle};
 use super::encoding::{decode_coin, decode_outpoint, encode_coin, encode_outpoint, split_key};
@@ -87,6 +88,9 @@ struct Piece {
     /// commit goes through these and not through the whole table.
     touched: Vec<Handle>,
 }
+
+/// How many look-ups are worth another thread.
+const LOOK_UPS_A_THREAD: usize = 256;
 
 /// How many chunks are looked through for coins to drop.
 const ATTEMPTS: usize = 8;
@@ -256,6 +260,33 @@ impl CoinCache {
     /// Whether the cache knows of `outpoint` that there is a coin or that there is none; `None`: ask the store.
     fn knows(&self, outpoint: &OutPoint) -> Option<bool> {
         self.find(&encode_outpoint(outpoint)).map(|handle| !self.record(handle).is(SPENT))
+    }
+
+    /// Those of `outpoints` that the cache knows nothing of, in the order of keys, in which one look-up finds in memory what
+    /// the one before has read.
+    pub(crate) fn unknown(&self, outpoints: impl Iterator<Item = OutPoint>) -> Vec<OutPoint> {
+        let outpoints: Vec<OutPoint> = outpoints.collect();
+        // Each look-up waits for memory two or three times, which several threads do at once.
+        let outpoints = outpoints.into_par_iter().with_min_len(LOOK_UPS_A_THREAD);
+        let mut unknown: Vec<OutPoint> = outpoints.filter(|outpoint| self.knows(outpoint).is_none()).collect();
+        unknown.sort_unstable();
+        unknown
+    }
+
+    /// Takes up the coins that the store has at `outpoints`, as of the last commit. What the cache knows by now is newer.
+    pub(crate) fn keep_found(&mut self, outpoints: &[OutPoint], found: &[Option<Coin>]) {
+        for (outpoint, coin) in outpoints.iter().zip(found) {
+            if let Some(coin) = coin.as_ref().filter(|_| self.knows(outpoint).is_none()) {
+                self.keep_loaded(outpoint, coin);
+            }
+        }
+    }
+
+    /// Not a change: the set is the same, so the journal does not hold it.
+    fn keep_loaded(&mut self, outpoint: &OutPoint, coin: &Coin) -> Handle {
+        let record = self.keep_record(0, &encode_outpoint(outpoint), &encode_coin(coin));
+        self.link(record);
+        record
     }
 
     /// After a commit of [`Self::changes`]: the store has everything. What is unspent stays for later reads, as much of it
@@ -429,20 +460,26 @@ pub struct CachedCoins<'a> {
 }
 
 impl CachedCoins<'_> {
+    /// Brings coins into the cache that are not there, which is quicker for many at once than one by one.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn prepare(&mut self, outpoints: impl Iterator<Item = OutPoint>) -> Result<(), StoreError> {
+        let unknown = self.cache.unknown(outpoints);
+        if !unknown.is_empty() {
+            let found = self.source.load_coins(&unknown)?;
+            self.cache.keep_found(&unknown, &found);
+        }
+        Ok(())
+    }
+
     /// Brings the coin into the cache if it is not there.
     fn fetch(&mut self, outpoint: &OutPoint) -> Result<Option<Handle>, StoreError> {
         let known = self.cache.find(&encode_outpoint(outpoint));
         if known.is_some() {
             return Ok(known);
         }
-        Ok(self.source.load_coin(outpoint)?.map(|coin| self.keep_loaded(outpoint, &coin)))
-    }
-
-    /// Not a change: the set is the same, so the journal does not hold it.
-    fn keep_loaded(&mut self, outpoint: &OutPoint, coin: &Coin) -> Handle {
-        let record = self.cache.keep_record(0, &encode_outpoint(outpoint), &encode_coin(coin));
-        self.cache.link(record);
-        record
+        Ok(self.source.load_coin(outpoint)?.map(|coin| self.cache.keep_loaded(outpoint, &coin)))
     }
 
     /// Puts back a coin that a disconnected block had spent.
@@ -480,19 +517,6 @@ impl CoinView for CachedCoins<'_> {
         // there may the store hold a coin that the cache does not know.
         let absent_from_store = !coin.is_coinbase;
         self.put(&outpoint, &coin, absent_from_store);
-        Ok(())
-    }
-
-    fn prepare(&mut self, outpoints: &mut dyn Iterator<Item = OutPoint>) -> Result<(), StoreError> {
-        let mut unknown: Vec<OutPoint> = outpoints.filter(|outpoint| self.cache.knows(outpoint).is_none()).collect();
-        // In the order of keys one look-up finds in memory what the one before has read.
-        unknown.sort_unstable();
-        for (outpoint, coin) in unknown.iter().zip(self.source.load_coins(&unknown)?) {
-            // The same may have been asked for twice.
-            if let Some(coin) = coin.filter(|_| self.cache.knows(outpoint).is_none()) {
-                self.keep_loaded(outpoint, &coin);
-            }
-        }
         Ok(())
     }
 
@@ -617,7 +641,7 @@ mod tests {
             (CoinCache::default(), Set((1..9).map(|at| (outpoint(at), coin(at.into(), false))).collect()));
         let mut view = cache.view(&set);
         view.spend(&outpoint(2)).unwrap();
-        view.prepare(&mut [1, 2, 3, 3, 20].map(outpoint).into_iter()).unwrap();
+        view.prepare([1, 2, 3, 3, 20].map(outpoint).into_iter()).unwrap();
         assert_eq!(cache.coins().count(), 2);
         let mut first = |numbers: &[u8]| {
             let outpoints: Vec<OutPoint> = numbers.iter().copied().map(outpoint).collect();

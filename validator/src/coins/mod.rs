@@ -61,12 +61,6 @@ pub trait CoinView {
         }
         Ok(None)
     }
-
-    /// Is told what will be spent, for a view that finds many coins at once more quickly than one by one. Does nothing by
-    /// itself.
-    fn prepare(&mut self, _outpoints: &mut dyn Iterator<Item = OutPoint>) -> Result<(), Self::Error> {
-        Ok(())
-    }
 }
 
 /// The whole set in memory: for checks without a store, and for tests.

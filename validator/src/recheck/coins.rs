@@ -7,7 +7,7 @@ use bitcoin::OutPoint;
 use super::index::Loaded;
 use super::{Checker, Finding, Stop};
 use crate::block::DecodedBlock;
-use crate::coins::cache::CoinCache;
+use crate::coins::cache::{CoinCache, CoinSource};
 use crate::coins::{Coin, is_unspendable};
 use crate::store::inspect::Snapshot;
 
@@ -79,7 +79,7 @@ impl Checker<'_> {
             self.go_on()?;
         }
         for (outpoint, wanted) in left {
-            let found = snapshot.database.coin(&outpoint)?;
+            let found = snapshot.database.load_coin(&outpoint)?;
             if found != wanted {
                 let describe = |coin: &Option<Coin>| coin.as_ref().map_or_else(|| "none".to_owned(), describe);
                 let what = format!("{outpoint}: {}, wanted {}", describe(&found), describe(&wanted));
@@ -94,7 +94,7 @@ impl Checker<'_> {
     }
 
     fn is_missing(&mut self, snapshot: &Snapshot, outpoint: &OutPoint) -> Result<bool, Stop> {
-        match snapshot.database.coin(outpoint) {
+        match snapshot.database.load_coin(outpoint) {
             Ok(coin) => Ok(coin.is_none()),
             // It was named when all coins were read.
             Err(_) => Ok(false),

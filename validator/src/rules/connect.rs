@@ -57,9 +57,7 @@ pub struct Connected {
 /// Time on the clock that a block took to connect, by what it went to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectTimes {
-    /// Finding the coins that it spends.
-    pub fetch: Duration,
-    /// Spending and creating coins, and the rules about them. Scripts run meanwhile.
+    /// Finding, spending and creating coins, and the rules about them. Scripts run meanwhile.
     pub coins: Duration,
     /// Waiting for scripts once all coins were there.
     pub scripts: Duration,
@@ -134,8 +132,6 @@ pub(super) fn connect_transactions<V: CoinView>(
 ) -> Result<Connected, ConnectError<V::Error>> {
     let start = Instant::now();
     let flags = script_flags(params, locks.height, block.hash());
-    view.prepare(&mut spent_from_before(block)).map_err(ConnectError::View)?;
-    let fetched = Instant::now();
     let scripts = ScriptChecks::new(block, flags);
     let (gathered, all_there) = rayon::in_place_scope(|scope| {
         let start = |tx, coins| scripts.start(scope, tx, coins, options.check_scripts);
@@ -145,15 +141,15 @@ pub(super) fn connect_transactions<V: CoinView>(
         }
         (gathered, Instant::now())
     });
-    let times = ConnectTimes { fetch: fetched - start, coins: all_there - fetched, scripts: all_there.elapsed() };
+    let times = ConnectTimes { coins: all_there - start, scripts: all_there.elapsed() };
     let total = gathered?;
     let spent = scripts.finish()?;
     let fees = Amount::from_sat(total.fees.unsigned_abs());
     Ok(Connected { undo: BlockUndo { spent }, fees, inputs: total.inputs, sigop_cost: total.sigop_cost, times })
 }
 
-/// The outpoints that a block spends and does not make.
-fn spent_from_before(block: &DecodedBlock) -> impl Iterator<Item = OutPoint> {
+/// The outpoints that a block spends and does not make: what a view may want to find before it connects.
+pub(crate) fn spent_from_before(block: &DecodedBlock) -> impl Iterator<Item = OutPoint> {
     let made: HashSet<Txid> = block.txids().iter().copied().collect();
     let spending = block.transactions().iter().filter(|transaction| !transaction.is_coinbase());
     let spent = spending.flat_map(|transaction| &transaction.input).map(|input| input.previous_output);

@@ -21,6 +21,7 @@ use super::marker::io_error;
 use super::record::{IndexRecord, decode_file_info, decode_index, file_info_value, index_key, index_value};
 use super::{Commit, StoreError};
 use crate::coins::Coin;
+use crate::coins::cache::CoinSource;
 use crate::coins::encoding::{DecodeError, OutpointKey, decode_coin, decode_outpoint, encode_coin, encode_outpoint};
 
 /// The only keyspace.
@@ -180,17 +181,6 @@ impl StateDatabase {
         Ok(())
     }
 
-    /// The coin at `outpoint`.
-    pub(crate) fn coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
-        let key = coin_key(&encode_outpoint(outpoint));
-        self.get(&key)?.map(|value| coin_of(&key, &value)).transpose()
-    }
-
-    /// The coin at each of `outpoints`, looked up by all threads.
-    pub(super) fn coins(&self, outpoints: &[OutPoint]) -> Result<Vec<Option<Coin>>, StoreError> {
-        outpoints.par_iter().with_min_len(COINS_A_THREAD).map(|outpoint| self.coin(outpoint)).collect()
-    }
-
     /// Writes a commit, the `number`th, with the changed lengths of `files`, into tables or through the journal: durable
     /// when this returns, all of it or nothing.
     pub(super) fn commit(
@@ -220,6 +210,17 @@ impl StateDatabase {
             .and_then(|()| batch.commit())
         };
         written.map_err(|source| self.error(source))
+    }
+}
+
+impl CoinSource for StateDatabase {
+    fn load_coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
+        let key = coin_key(&encode_outpoint(outpoint));
+        self.get(&key)?.map(|value| coin_of(&key, &value)).transpose()
+    }
+
+    fn load_coins(&self, outpoints: &[OutPoint]) -> Result<Vec<Option<Coin>>, StoreError> {
+        outpoints.par_iter().with_min_len(COINS_A_THREAD).map(|outpoint| self.load_coin(outpoint)).collect()
     }
 }
 

@@ -200,11 +200,11 @@ fn create(folder: &Path, identity: &Identity, found: &Found) -> Result<(), Store
 
 impl CoinSource for FolderStore {
     fn load_coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
-        self.database.coin(outpoint)
+        self.database.load_coin(outpoint)
     }
 
     fn load_coins(&self, outpoints: &[OutPoint]) -> Result<Vec<Option<Coin>>, StoreError> {
-        self.database.coins(outpoints)
+        self.database.load_coins(outpoints)
     }
 }
 
@@ -289,6 +289,10 @@ impl Backing for FolderStore {
             store.files.prune(files);
             Ok(())
         })
+    }
+
+    fn coin_reader(&self) -> Option<Box<dyn CoinSource + Send + Sync>> {
+        Some(Box::new(self.database.clone()))
     }
 
     fn snapshot(&self) -> Option<Box<dyn StoreSnapshot>> {

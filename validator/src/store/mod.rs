@@ -277,6 +277,12 @@ pub trait Backing: CoinSource + Send {
         Ok(())
     }
 
+    /// The coins as of the newest commit, for other threads; `None`: this store makes no commits. Whoever has it holds the
+    /// database open.
+    fn coin_reader(&self) -> Option<Box<dyn CoinSource + Send + Sync>> {
+        None
+    }
+
     /// What the last commit left, for other threads to read; `None`: this store makes no commits.
     fn snapshot(&self) -> Option<Box<dyn StoreSnapshot>> {
         None
