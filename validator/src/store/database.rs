@@ -8,9 +8,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, OutPoint};
+use fjall::compaction::Leveled;
 use fjall::config::{CompressionPolicy, PartitioningPolicy};
 use fjall::{Database, DatabaseBuilder, Iter, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice, Snapshot};
 use rayon::prelude::*;
@@ -45,6 +47,9 @@ const JOURNAL_BYTES: u64 = 64 << 20;
 /// When fjall writes its table in memory to disk. A start builds it again from the journal, at some 40 MB a second; what
 /// is on disk already is only skipped.
 const MEMORY_TABLE_BYTES: u64 = 16 << 20;
+
+/// How many tables that are not merged yet fjall lets stand, each of at most 64 MiB. It slows writes down from 20 on.
+const TABLES_BEFORE_MERGE: u8 = 12;
 
 /// Coins that a thread looks up before it is worth another.
 const COINS_A_THREAD: usize = 32;
@@ -256,11 +261,13 @@ fn builder(path: &Path, cache_bytes: u64) -> DatabaseBuilder<Database> {
 
 /// How the keyspace is made. Hashes do not compress, and most of a coin is hashes. Filters and indexes come in blocks, so
 /// that those of a large table need not be in memory as a whole. What is looked up is mostly there, so that the last level,
-/// which has nine tenths of everything, goes without filters.
+/// which has nine tenths of everything, goes without filters. The coins of a commit lie all over the keys, so that merging it
+/// writes everything anew: it waits until there is as much to merge as some commits of a large cache.
 fn keyspace_options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .max_memtable_size(MEMORY_TABLE_BYTES)
         .expect_point_read_hits(true)
+        .compaction_strategy(Arc::new(Leveled::default().with_l0_threshold(TABLES_BEFORE_MERGE)))
         .data_block_compression_policy(CompressionPolicy::disabled())
         .index_block_partitioning_policy(PartitioningPolicy::all(true))
         .filter_block_partitioning_policy(PartitioningPolicy::all(true))
