@@ -96,8 +96,13 @@ impl Subject {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match arguments.child {
-        Some(Child::Adit { subject: Subject::Reorg }) => print(reorganise(arguments.size)?),
-        Some(Child::Adit { subject }) => print(connect(subject, arguments.size)?),
+        Some(Child::Adit { subject }) => {
+            let Size { threads, .. } = arguments.size;
+            print(on_threads(threads, || match subject {
+                Subject::Reorg => reorganise(arguments.size),
+                _ => connect(subject, arguments.size),
+            })??);
+        }
         Some(Child::Kernel { subject }) => print(connect_with_kernel(subject, arguments.size)?),
         None => {
             for subject in &arguments.subjects {
@@ -198,8 +203,12 @@ fn peak_mib() -> anyhow::Result<f64> {
     Ok(kib / 1024.0)
 }
 
+/// Runs `work` on so many threads, of which the one that connects is one.
+fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build()?.install(work))
+}
+
 fn connect(subject: Subject, size: Size) -> anyhow::Result<Value> {
-    rayon::ThreadPoolBuilder::new().num_threads(size.threads).build_global()?;
     let (path, untimed) = chain(subject, size)?;
     let folder = folder(&path)?;
     let mut feeder = Feeder::new(open(folder.path())?);
@@ -296,7 +305,6 @@ fn connect_with_kernel(subject: Subject, size: Size) -> anyhow::Result<Value> {
 
 /// Connects a branch, then a longer one from the same block, so that the first is taken back.
 fn reorganise(size: Size) -> anyhow::Result<Value> {
-    rayon::ThreadPoolBuilder::new().num_threads(size.threads).build_global()?;
     let shape = Subject::Reorg.shape(size);
     let depth = shape.blocks as usize;
     let target = blk::cache_path(&shape);

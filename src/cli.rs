@@ -128,7 +128,7 @@ pub struct UpArgs {
 
     /// Memory for coins, in MiB: what is read or changed again from there is not read from disk. An eighth of it is for blocks of
     /// the database's tables. One block may go over it
-    #[arg(long, value_name = "MIB", default_value_t = 450, value_parser = clap::value_parser!(u32).range(4..=1 << 20))]
+    #[arg(long, value_name = "MIB", default_value_t = 450, value_parser = clap::value_parser!(u32).range(4..=30 << 10))]
     pub cache: u32,
 
     /// Keep to this many MiB of block files by deleting the oldest. The last 288 blocks are always kept, however long they
@@ -336,7 +336,7 @@ mod tests {
         assert_eq!((options.cache_bytes, options.prune_bytes), (64 << 20, Some(550 << 20)));
         let options = up(&[]).unwrap();
         assert_eq!((options.cache_bytes, options.prune_bytes), (450 << 20, None));
-        for wrong in [["--prune", "549"], ["--cache", "3"], ["--cache", "1048577"], ["--prune", "all"]] {
+        for wrong in [["--prune", "549"], ["--cache", "3"], ["--cache", "30721"], ["--prune", "all"]] {
             assert!(up(&wrong).unwrap_err().contains(wrong[0]), "{wrong:?}");
         }
     }

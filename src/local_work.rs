@@ -231,13 +231,19 @@ impl State {
             filter_header: None,
         };
         let (submission, event) = match chain.accept_block(block, unix_time()) {
-            Ok(BlockOutcome::Connected { .. }) => match kept.follow() {
-                Ok(header) => {
-                    mined.filter_header = header;
-                    (Submission::Accepted, Event::Mined(mined))
+            Ok(BlockOutcome::Connected { .. }) => {
+                let followed = kept.follow();
+                mined.filter_header = *followed.as_ref().unwrap_or(&None);
+                // The block is durable, whatever became of its filter.
+                let mined = Event::Mined(mined);
+                match followed {
+                    Ok(_) => (Submission::Accepted, mined),
+                    Err(error) => {
+                        let _ = self.events.send(mined);
+                        (Submission::Accepted, Event::StoreFailed(error))
+                    }
                 }
-                Err(error) => (Submission::Accepted, Event::StoreFailed(error)),
-            },
+            }
             Ok(BlockOutcome::Invalid(invalid)) => {
                 let reason = invalid.error.to_string();
                 (Submission::Rejected(reason.clone()), Event::Refused(reason))

@@ -1,8 +1,8 @@
 //! The chain state end to end: orders of arrival, reorganisations, invalid branches, restarts.
 
-#[expect(dead_code, reason = "some of it is for other tests")]
 mod support;
 
+use adit_testchain::{ChainGenerator, ChainShape};
 use adit_validator::block::DecodedBlock;
 use adit_validator::block_file::BlockFile;
 use adit_validator::chain::ChainParams;
@@ -10,6 +10,7 @@ use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Event, 
 use adit_validator::rules::RuleError;
 use adit_validator::store::StoreError;
 use proptest::prelude::*;
+use support::on_disk as open_folder;
 use support::{Branch, NOW, check_coins, connect_all, eventful, in_memory, options};
 
 /// 105 common blocks, then a branch of 4 and one of 6, all with spends of common and of own coins.
@@ -374,4 +375,42 @@ fn the_first_blocks_of_mainnet_connect() {
     state.close().unwrap();
     let state = ChainState::open(folder.path(), params, options).unwrap();
     assert_eq!((state.tip().height, state.coin_statistics().unwrap()), (255, coins));
+}
+
+/// The header does not commit to witnesses: a rotten one must be damage, and not a script that fails.
+#[test]
+fn a_rotten_witness_is_damage_and_condemns_no_block() {
+    let blocks: Vec<DecodedBlock> =
+        ChainGenerator::new(ChainShape::small(3)).unwrap().map(|block| DecodedBlock::decode(block).unwrap()).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { commit: CommitPolicy::EveryBlock, ..Options::default() };
+    let mut state = open_folder(folder.path(), options);
+    let [rest @ .., before, last] = blocks.as_slice() else { panic!("a chain has two blocks") };
+    connect_all(&mut state, rest);
+    assert!(matches!(state.accept_header(before.header(), NOW), HeaderOutcome::Accepted { .. }));
+    let outcome = state.accept_block(last.clone(), NOW).unwrap();
+    assert!(matches!(outcome, BlockOutcome::AncestorsMissing { .. }), "{outcome:?}");
+
+    let has_witness = |tx: &usize| last.txids()[*tx].to_raw_hash() != last.wtxids()[*tx].to_raw_hash();
+    let tx = (1..last.transactions().len()).find(has_witness).expect("a transaction with a witness");
+    let raw = last.raw_transaction(tx);
+    let path = folder.path().join("blocks/blk00000.dat");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let start = bytes.windows(raw.len()).position(|window| window == raw).unwrap();
+    // Before the lock time stands the end of the last witness.
+    bytes[start + raw.len() - 8] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+
+    assert!(matches!(state.block(&last.hash()), Err(StoreError::Damaged { .. })));
+    let error = state.accept_block(before.clone(), NOW).unwrap_err();
+    assert!(error.to_string().contains("blk00000.dat is damaged"), "{error}");
+    let id = state.headers().lookup(&last.hash()).unwrap();
+    assert!(!state.headers().entry(id).is_failed());
+    drop(state);
+
+    bytes[start + raw.len() - 8] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let mut state = open_folder(folder.path(), Options::default());
+    state.accept_block(before.clone(), NOW).unwrap();
+    assert_eq!(state.tip().hash, last.hash());
 }

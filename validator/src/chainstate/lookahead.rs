@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use bitcoin::{BlockHash, OutPoint};
 
@@ -68,10 +68,26 @@ impl<T> Promised<T> {
 
     fn wait(self) -> T {
         match self {
-            Self::Coming(receiver) => receiver.recv().expect("a thread that decodes a block does not panic"),
+            Self::Coming(receiver) => wait_for(&receiver),
             Self::Here(made) => made,
         }
     }
+}
+
+/// What a thread of the pool is making. Where this is a thread of the pool itself it works on meanwhile: it may be the only
+/// one.
+fn wait_for<T>(receiver: &Receiver<T>) -> T {
+    while rayon::current_thread_index().is_some() {
+        match receiver.try_recv() {
+            Ok(made) => return made,
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => break,
+        }
+        if rayon::yield_now() != Some(rayon::Yield::Executed) {
+            std::thread::yield_now();
+        }
+    }
+    receiver.recv().expect("a thread that makes something does not panic")
 }
 
 /// Runs `work` on the pool.
@@ -114,7 +130,7 @@ impl Drop for Lookahead {
     /// Waits for threads that read coins, since they hold the database open.
     fn drop(&mut self) {
         for coins in self.waiting.iter().filter_map(|waiting| waiting.coins.as_ref()) {
-            let _ = coins.found.recv();
+            let _ = wait_for(&coins.found);
         }
     }
 }
@@ -145,7 +161,7 @@ impl ChainState {
     ) -> Result<Option<Result<ReadyBlock, DecodeError>>, StoreError> {
         let Some(Waiting { block, coins }) = lookahead.waiting.pop_front() else { return Ok(None) };
         if let Some(Coins { hash, commits, outpoints, found }) = coins {
-            let found = found.recv().expect("a thread that reads coins does not panic")?;
+            let found = wait_for(&found)?;
             if commits == self.commits {
                 timed(&mut self.timings.fetch, || self.coins.keep_found(&outpoints, &found));
                 self.prepared = Some(hash);

@@ -350,7 +350,8 @@ impl ChainState {
 
     /// Reads a block back and holds it against its hash.
     fn read_block(&self, entry: &Entry) -> Result<DecodedBlock, StoreError> {
-        decode_stored(entry, self.store.read_block(entry)?).map_err(|what| self.store.damaged_block(entry, what))
+        decode_stored(&self.params, entry, self.store.read_block(entry)?)
+            .map_err(|what| self.store.damaged_block(entry, what))
     }
 
     /// The unspent coin at `outpoint`.

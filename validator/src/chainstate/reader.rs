@@ -181,7 +181,7 @@ impl Snapshot {
     /// It was pruned, cannot be read, or is damaged.
     pub fn block(&self, hash: &BlockHash) -> Result<Option<DecodedBlock>, StoreError> {
         let Some(entry) = self.stored(hash)? else { return Ok(None) };
-        let decoded = decode_stored(entry, self.0.store.read_block(entry)?);
+        let decoded = decode_stored(&self.0.params, entry, self.0.store.read_block(entry)?);
         decoded.map(Some).map_err(|what| self.0.store.damaged_block(entry, what))
     }
 

@@ -213,6 +213,9 @@ impl Checker<'_> {
             match name.as_str() {
                 "lock" | "STORE" | BLOCKS | DATABASE | filters::FOLDER => {}
                 _ if path == note_path(&folder) => {}
+                name if name.starts_with(mend::CUT_JOURNAL) || name == mend::NEW_CUT_JOURNAL => {
+                    self.note(format!("{}: left over from a start that was cut off", path.display()));
+                }
                 "STORE.new" | "db.new" | "db.check" | mend::REBUILDING | mend::REBUILT | mend::OLD => {
                     self.note(format!("{}: left over from a run that was cut off", path.display()));
                 }

@@ -74,7 +74,7 @@ pub(super) fn check_coinbase_height(params: &ChainParams, height: u32, block: &D
 /// The coinbase commits to the witnesses, or there are none (BIP141).
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `CheckWitnessMalleation`.
-pub(super) fn check_witness_commitment(
+pub(crate) fn check_witness_commitment(
     params: &ChainParams,
     height: u32,
     block: &DecodedBlock,

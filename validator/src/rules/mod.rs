@@ -38,6 +38,7 @@ mod uint256;
 pub use block::validate_block_in_isolation;
 pub(crate) use connect::spent_from_before;
 pub use connect::{ConnectError, ConnectOptions, ConnectTimes, Connected, connect_block};
+pub(crate) use context::check_witness_commitment;
 pub use context::validate_block_in_context;
 pub use difficulty::next_work_required;
 pub use error::{RuleError, SignetFault, TargetFault};

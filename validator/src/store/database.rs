@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, OutPoint};
@@ -48,8 +49,11 @@ const JOURNAL_BYTES: u64 = 64 << 20;
 /// is on disk already is only skipped.
 const MEMORY_TABLE_BYTES: u64 = 16 << 20;
 
-/// How many tables that are not merged yet fjall lets stand, each of at most 64 MiB. It slows writes down from 20 on.
+/// How many tables that are not merged yet fjall lets stand, each of at most 64 MiB.
 const TABLES_BEFORE_MERGE: u8 = 12;
+
+/// With so many tables that are not merged yet a large commit waits.
+const MOST_TABLES: usize = 60;
 
 /// Coins that a thread looks up before it is worth another.
 const COINS_A_THREAD: usize = 32;
@@ -186,6 +190,18 @@ impl StateDatabase {
         Ok(())
     }
 
+    /// Holds a large commit back while there are very many tables that are not merged yet: fjall slows down only what goes
+    /// through its journal, and tells only that of a merge that failed.
+    fn wait_for_merges(&self) -> Result<(), StoreError> {
+        loop {
+            self.database.persist(PersistMode::Buffer).map_err(|source| self.error(source))?;
+            if self.records.l0_table_count() < MOST_TABLES {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Writes a commit, the `number`th, with the changed lengths of `files`, into tables or through the journal: durable
     /// when this returns, all of it or nothing.
     pub(super) fn commit(
@@ -196,6 +212,7 @@ impl StateDatabase {
         into_tables: bool,
     ) -> Result<(), StoreError> {
         let written = if into_tables {
+            self.wait_for_merges()?;
             self.records.start_ingestion().and_then(|mut tables| {
                 for_each_change(number, commit, files, |key, value| match value {
                     Some(value) => tables.write(key, value),

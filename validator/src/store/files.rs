@@ -213,7 +213,7 @@ impl BlockFiles {
     /// The bytes of a block.
     ///
     /// # Errors
-    /// They cannot be read, or their framing is damaged. The block itself carries its checksum: its hash.
+    /// They cannot be read, or their framing is damaged. The block itself is its own checksum: see `decode_stored`.
     pub fn read_block(&self, location: &BlockLocation) -> Result<Vec<u8>, StoreError> {
         self.records().read_block(location)
     }

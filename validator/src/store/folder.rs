@@ -106,11 +106,23 @@ impl FolderStore {
         let path = folder.join(DATABASE);
         check_manifests(&path)?;
         let (note, journals) = mend::mend_journal(folder)?;
-        let database = StateDatabase::open(&path, cache_bytes)?;
-        let (commits, tip) = (database.commits()?, database.tip()?);
         let journaled = journals.commit.unwrap_or(0);
-        // Before the block files are cut back to what the database knows: it may know too little.
-        mend::compare_with_note(&path, &note, commits, tip.as_ref(), journals.cut)?;
+        let opened = StateDatabase::open(&path, cache_bytes).and_then(|database| {
+            let (commits, tip) = (database.commits()?, database.tip()?);
+            // Before the block files are cut back to what the database knows: it may know too little.
+            mend::compare_with_note(&path, &note, commits, tip.as_ref(), journals.cut)?;
+            Ok((database, commits, tip))
+        });
+        let (database, commits, tip) = match opened {
+            Ok(opened) => {
+                mend::keep_cut(folder)?;
+                opened
+            }
+            Err(error) => {
+                mend::take_back_cut(folder)?;
+                return Err(error);
+            }
+        };
         let files = BlockFiles::open(disk(), identity.magic, database.file_infos()?)?;
         // Whatever recovery did to the journal is made to last before anything is built on it.
         database.sync()?;

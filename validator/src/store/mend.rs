@@ -35,6 +35,8 @@ pub(crate) fn finish_rebuild(folder: &Path) -> Result<(), StoreError> {
             remove(&old)?;
             rename(&database, &old)?;
         }
+        // What is left of the old one's journal is none of the new one's.
+        keep_cut(folder)?;
         // The note counts the commits of the old one.
         note::remove(folder).map_err(io_error(folder))?;
         sync_folder(folder).map_err(io_error(folder))?;
@@ -51,6 +53,10 @@ pub(crate) fn finish_rebuild(folder: &Path) -> Result<(), StoreError> {
 pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
     if path.exists() { fs::remove_dir_all(path).map_err(io_error(path)) } else { Ok(()) }
 }
+
+/// Where a journal is kept whose end is cut, until the database has shown that it lacks nothing: the name of the journal
+/// follows.
+pub(crate) const CUT_JOURNAL: &str = "journal.cut.";
 
 /// The torn end of a journal.
 #[derive(Debug)]
@@ -81,7 +87,11 @@ pub(crate) fn examine_journals(database: &Path, note: &Note) -> Result<Journals,
         Note::Damaged => u64::MAX,
     };
     let mut journals = journal_files(database)?;
-    let Some(last) = journals.pop() else { return Ok(Journals::default()) };
+    let Some(last) = journals.pop() else {
+        // fjall would begin anew to number its commits, below those that are in its tables.
+        let what = "there is no journal in it".to_owned();
+        return Err(StoreError::Damaged { path: database.to_owned(), offset: 0, what });
+    };
     let (mut sequence, mut commit) = (None, None);
     for path in journals {
         let journal = read_journal(&path, sequence)?;
@@ -108,16 +118,62 @@ pub(crate) fn examine_journals(database: &Path, note: &Note) -> Result<Journals,
     }
 }
 
-/// Cuts a torn commit off the journal, so that the database meets only whole ones.
+/// Cuts a torn commit off the journal, so that the database meets only whole ones. The journal as it was stays beside the
+/// database until [`keep_cut`] or [`take_back_cut`]; also one in which there should be a commit and is none, which fjall
+/// would cut.
 pub(super) fn mend_journal(folder: &Path) -> Result<(Note, Journals), StoreError> {
+    take_back_cut(folder)?;
     let note = note::read(folder)?;
-    let journals = examine_journals(&folder.join(DATABASE), &note)?;
+    let database = folder.join(DATABASE);
+    let journals = examine_journals(&database, &note)?;
+    let journaled = matches!(note, Note::Commit(LastCommit { journaled: 1.., .. }));
+    if journals.cut.is_some() || journaled && journals.commit.is_none() {
+        journal_files(&database)?.last().map_or(Ok(()), |last| set_aside(folder, last))?;
+    }
     if let Some(Cut { journal, torn, whole }) = &journals.cut {
         tracing::info!(journal = %journal.display(), byte = torn.offset, what = torn.what, "cutting a commit that was never finished");
         let file = File::options().write(true).open(journal).map_err(io_error(journal))?;
         file.set_len(*whole).and_then(|()| file.sync_all()).map_err(io_error(journal))?;
     }
     Ok((note, journals))
+}
+
+/// Copies a journal, durably and at once.
+fn set_aside(folder: &Path, journal: &Path) -> Result<(), StoreError> {
+    let name = journal.file_name().unwrap_or_default().to_string_lossy();
+    let (new, copy) = (folder.join(NEW_CUT_JOURNAL), folder.join(format!("{CUT_JOURNAL}{name}")));
+    let copied = fs::copy(journal, &new).and_then(|_| File::open(&new)?.sync_all());
+    copied.and_then(|()| fs::rename(&new, &copy)).map_err(io_error(&copy))?;
+    sync_folder(folder).map_err(io_error(folder))
+}
+
+/// The copy of a journal that is about to be cut, while it is written.
+pub(crate) const NEW_CUT_JOURNAL: &str = "journal.new";
+
+/// The copy of a journal that was cut.
+fn cut_journal(folder: &Path) -> Result<Option<(PathBuf, String)>, StoreError> {
+    for found in fs::read_dir(folder).map_err(io_error(folder))? {
+        let found = found.map_err(io_error(folder))?;
+        if let Some(journal) = found.file_name().to_str().and_then(|name| name.strip_prefix(CUT_JOURNAL)) {
+            return Ok(Some((found.path(), journal.to_owned())));
+        }
+    }
+    Ok(None)
+}
+
+/// Puts a journal back that was cut, if there is one: the database lacks something, or a crash came before that was known.
+pub(super) fn take_back_cut(folder: &Path) -> Result<(), StoreError> {
+    let Some((copy, journal)) = cut_journal(folder)? else { return Ok(()) };
+    let journal = folder.join(DATABASE).join(journal);
+    fs::rename(&copy, &journal).map_err(io_error(&journal))?;
+    sync_folder(&folder.join(DATABASE)).and_then(|()| sync_folder(folder)).map_err(io_error(folder))
+}
+
+/// Forgets what was cut, after the database has shown that it lacks nothing.
+pub(super) fn keep_cut(folder: &Path) -> Result<(), StoreError> {
+    let Some((copy, _)) = cut_journal(folder)? else { return Ok(()) };
+    fs::remove_file(&copy).map_err(io_error(&copy))?;
+    sync_folder(folder).map_err(io_error(folder))
 }
 
 /// Holds what the database has against what was durable.

@@ -26,10 +26,12 @@ use bitcoin::{BlockHash, OutPoint};
 use thiserror::Error;
 
 use crate::block::DecodedBlock;
+use crate::chain::ChainParams;
 use crate::coins::Coin;
 use crate::coins::cache::{CoinCache, CoinSource};
 use crate::coins::undo::BlockUndo;
 use crate::headers::tree::{BlockLocation, Entry, Span};
+use crate::rules;
 
 pub use marker::Identity;
 pub use record::IndexRecord;
@@ -164,7 +166,11 @@ pub enum StoreError {
 }
 
 /// Decodes a block that was stored and holds it against its index entry; the error says what is wrong with the bytes.
-pub(crate) fn decode_stored(entry: &Entry, bytes: Vec<u8>) -> Result<DecodedBlock, String> {
+///
+/// A block is its own checksum: the hash is that of its header, which has the Merkle root of the transactions without their
+/// witnesses, one of which commits to these. Without the last a rotten witness would look like a script that fails, and a
+/// good block would be condemned.
+pub(crate) fn decode_stored(params: &ChainParams, entry: &Entry, bytes: Vec<u8>) -> Result<DecodedBlock, String> {
     let block = DecodedBlock::decode(bytes).map_err(|error| error.to_string())?;
     if block.hash() != entry.hash {
         return Err(format!("a block {}, wanted {}", block.hash(), entry.hash));
@@ -172,6 +178,7 @@ pub(crate) fn decode_stored(entry: &Entry, bytes: Vec<u8>) -> Result<DecodedBloc
     if !block.block().check_merkle_root() {
         return Err("the transactions are not those of the header".to_owned());
     }
+    rules::check_witness_commitment(params, entry.height, &block).map_err(|error| error.to_string())?;
     Ok(block)
 }
 
@@ -182,7 +189,9 @@ impl StoreError {
         let path = path.to_owned();
         let what = match error {
             Error::Io(source) | Error::Storage(LsmError::Io(source)) => return Self::Io { path, source },
-            Error::Poisoned => return Self::Stopped,
+            Error::Poisoned => {
+                "it takes no more writes, because one of its own failed in the background; is the disk full?".to_owned()
+            }
             Error::Locked => "it is in use by another process".to_owned(),
             Error::Storage(LsmError::ChecksumMismatch { .. }) => "a table's checksum does not match".to_owned(),
             Error::Unrecoverable | Error::Storage(LsmError::Unrecoverable) => "files of it are missing".to_owned(),

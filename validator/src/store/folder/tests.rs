@@ -232,6 +232,50 @@ fn a_durable_commit_that_rotted_is_refused_and_nothing_is_cut() {
     }
 }
 
+/// In the first commit, too, where nothing whole stands before the flipped byte: the journal is put back as it was, so that
+/// whoever starts again is told the same.
+#[test]
+fn a_durable_commit_that_rotted_at_the_start_of_the_journal_stays_as_it_is() {
+    let base = tempfile::tempdir().unwrap();
+    let whole = base.path().join("whole");
+    let (journal, Range { start, .. }) = two_commits(&whole, 450);
+    let torn = whole.with_extension("torn");
+    let mut refused = 0;
+    for lost in (0..start).step_by(23).filter(|lost| journal[*lost] != 0 && !(5..13).contains(lost)) {
+        let first = open_torn(&whole, &journal, lost..lost + 1, true).err().unwrap().to_string();
+        assert!(first.contains("is damaged at byte"), "{first}");
+        let mut bad = journal.clone();
+        bad[lost] = 0;
+        assert_eq!(fs::read(torn.join(JOURNAL)).unwrap(), bad, "byte {lost}");
+        assert_eq!(open(&torn).err().unwrap().to_string(), first, "byte {lost}");
+        assert_eq!(fs::read_dir(&torn).unwrap().count(), 5, "lock, STORE, COMMIT, blocks and db");
+        refused += 1;
+    }
+    assert!(refused > 10, "{refused}");
+}
+
+/// A crash between the cut and the proof that nothing is lacking.
+#[test]
+fn a_cut_that_was_not_finished_is_taken_back_first() {
+    let base = tempfile::tempdir().unwrap();
+    let whole = base.path().join("whole");
+    let (journal, Range { start, .. }) = two_commits(&whole, 450);
+    fs::write(whole.join("journal.cut.0.jnl"), &journal).unwrap();
+    fs::write(whole.join(JOURNAL), &journal[..start]).unwrap();
+    let (store, _) = open(&whole).unwrap();
+    assert_eq!(store.load_coin(&outpoint(2)).unwrap(), Some(coin(450)));
+    assert!(!whole.join("journal.cut.0.jnl").exists());
+}
+
+#[test]
+fn a_database_without_a_journal_is_refused() {
+    let base = tempfile::tempdir().unwrap();
+    let whole = base.path().join("whole");
+    two_commits(&whole, 450);
+    fs::remove_file(whole.join(JOURNAL)).unwrap();
+    assert!(open(&whole).err().unwrap().to_string().ends_with("there is no journal in it"));
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for found in fs::read_dir(from).unwrap() {
