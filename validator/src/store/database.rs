@@ -277,13 +277,12 @@ fn builder(path: &Path, cache_bytes: u64) -> DatabaseBuilder<Database> {
 }
 
 /// How the keyspace is made. Hashes do not compress, and most of a coin is hashes. Filters and indexes come in blocks, so
-/// that those of a large table need not be in memory as a whole. What is looked up is mostly there, so that the last level,
-/// which has nine tenths of everything, goes without filters. The coins of a commit lie all over the keys, so that merging it
-/// writes everything anew: it waits until there is as much to merge as some commits of a large cache.
+/// that those of a large table need not be in memory as a whole. The coins of a commit lie all over the keys, so that merging it
+/// writes everything anew: it waits until there is as much to merge as some commits of a large cache. Until then filters
+/// keep a look-up to the one of those commits that has the coin.
 fn keyspace_options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .max_memtable_size(MEMORY_TABLE_BYTES)
-        .expect_point_read_hits(true)
         .compaction_strategy(Arc::new(Leveled::default().with_l0_threshold(TABLES_BEFORE_MERGE)))
         .data_block_compression_policy(CompressionPolicy::disabled())
         .index_block_partitioning_policy(PartitioningPolicy::all(true))
