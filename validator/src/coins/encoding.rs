@@ -245,7 +245,7 @@ pub(super) fn take_output(from: &mut Decoder<'_>) -> Result<TxOut, DecodeError> 
     Ok(TxOut { value: Amount::from_sat(satoshi), script_pubkey: take_script(from)? })
 }
 
-/// Height and coinbase flag in one number, as undo records and the `coins` keyspace hold them.
+/// Height and coinbase flag in one number, as undo records and the database hold them.
 pub(super) fn origin_code(coin: &Coin) -> u64 {
     u64::from(coin.height) * 2 + u64::from(coin.is_coinbase)
 }
@@ -257,7 +257,7 @@ pub(super) fn take_origin(from: &mut Decoder<'_>) -> Result<(u32, bool), DecodeE
     Ok((height, code % 2 == 1))
 }
 
-/// The bytes of `coin` in the `coins` keyspace.
+/// The bytes of `coin` in the database.
 #[must_use]
 pub fn encode_coin(coin: &Coin) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(48);

@@ -1,4 +1,4 @@
-//! The records of the database's `index` and `files` keyspaces as bytes.
+//! The database's records of headers and of files as bytes.
 
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
