@@ -12,12 +12,7 @@ use crate::recheck;
 
 /// Opens the index in the data folder of `chain`, or makes one, and follows the chain to its tip. `goes_on` is asked between
 /// steps; what is then left is caught up with the next block.
-pub fn open(
-    chain: &mut ChainState,
-    folder: &Path,
-    name: &str,
-    mut goes_on: impl FnMut(u32) -> bool,
-) -> Result<FilterIndex> {
+pub fn open(chain: &mut ChainState, folder: &Path, name: &str, goes_on: impl Fn() -> bool) -> Result<FilterIndex> {
     let failed = |error| match error {
         FilterError::Store(error @ (StoreError::Pruned { .. } | StoreError::NotKept { .. })) => {
             let error = anyhow!("--filters: the index needs blocks that are no longer kept: {error}");
@@ -28,11 +23,7 @@ pub fn open(
     };
     let genesis = chain.params().genesis_hash;
     let mut index = FilterIndex::open(&folder.join(filters::FOLDER), &genesis).map_err(failed)?;
-    while follow(&mut index, chain).map_err(failed)? > 0 {
-        if !goes_on(index.position().map_or(0, |position| position.height)) {
-            break;
-        }
-    }
+    while follow(&mut index, chain).map_err(failed)? > 0 && goes_on() {}
     Ok(index)
 }
 

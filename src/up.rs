@@ -48,12 +48,11 @@ pub fn run(args: &UpArgs) -> Result {
     let name = params.name.clone();
     let folder = folder.join(&name);
     let options = args.chain_options(&params);
-    let chain = ChainState::open(&folder, params, options)
+    let mut chain = ChainState::open(&folder, params, options)
         .map_err(|error| recheck::store_failure(error, &folder, &args.chain))?;
 
-    let mut chain = chain;
     let filters = if args.filters {
-        let goes_on = |_| !interrupted.load(Ordering::Relaxed);
+        let goes_on = || !interrupted.load(Ordering::Relaxed);
         Some(filters::open(&mut chain, &folder, &args.chain, goes_on)?)
     } else {
         None

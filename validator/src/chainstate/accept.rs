@@ -8,6 +8,7 @@ use bitcoin::hashes::Hash;
 use super::timings::timed;
 use super::{ChainState, CommitPolicy, Event};
 use crate::block::DecodedBlock;
+use crate::chain::ChainParams;
 use crate::headers::tree::EntryId;
 use crate::rules::{self, RuleError};
 use crate::store::StoreError;
@@ -249,12 +250,8 @@ impl ChainState {
         let invalid = |error| Ok(Step::Ended(BlockOutcome::Invalid(InvalidBlock { hash, height, error })));
         // What fails here is not remembered, as in Core: until now the bytes may be anybody's under a good block's
         // header.
-        let isolated = isolated.unwrap_or_else(|| {
-            timed(&mut self.timings.checks, || {
-                rules::validate_header_in_isolation(&self.params, &header, hash)
-                    .and_then(|()| rules::validate_block_in_isolation(&self.params, &block))
-            })
-        });
+        let isolated =
+            isolated.unwrap_or_else(|| timed(&mut self.timings.checks, || validate_in_isolation(&self.params, &block)));
         if let Err(error) = isolated {
             return invalid(error);
         }
@@ -315,6 +312,12 @@ impl ChainState {
     pub(super) fn commit_if_full(&mut self) -> Result<(), StoreError> {
         if self.is_full() { self.commit() } else { Ok(()) }
     }
+}
+
+/// All rules that a block can break by itself.
+pub(super) fn validate_in_isolation(params: &ChainParams, block: &DecodedBlock) -> Result<(), RuleError> {
+    rules::validate_header_in_isolation(params, block.header(), block.hash())?;
+    rules::validate_block_in_isolation(params, block)
 }
 
 /// A header as it is hashed. Not through `bitcoin`'s encoder, whose writer takes as long as a third of the hash.

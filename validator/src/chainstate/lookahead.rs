@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
-use bitcoin::{BlockHash, OutPoint};
+use bitcoin::OutPoint;
 
+use super::accept::validate_in_isolation;
 use super::timings::timed;
 use super::{BlockOutcome, ChainState, CommitPolicy};
 use crate::block::{DecodeError, DecodedBlock};
@@ -38,8 +39,6 @@ struct Waiting {
 
 /// Coins that a block spends and that the cache did not have.
 struct Coins {
-    /// The block.
-    hash: BlockHash,
     /// How many commits there had been.
     commits: u64,
     outpoints: Arc<[OutPoint]>,
@@ -112,8 +111,7 @@ impl Lookahead {
         let params = Arc::clone(&self.params);
         let block = promise(move || {
             let block = DecodedBlock::decode(bytes)?;
-            let verdict = rules::validate_header_in_isolation(&params, block.header(), block.hash())
-                .and_then(|()| rules::validate_block_in_isolation(&params, &block));
+            let verdict = validate_in_isolation(&params, &block);
             Ok((block, verdict))
         });
         self.waiting.push_back(Waiting { block: Promised::Coming(block), coins: None });
@@ -160,31 +158,32 @@ impl ChainState {
         lookahead: &mut Lookahead,
     ) -> Result<Option<Result<ReadyBlock, DecodeError>>, StoreError> {
         let Some(Waiting { block, coins }) = lookahead.waiting.pop_front() else { return Ok(None) };
-        if let Some(Coins { hash, commits, outpoints, found }) = coins {
+        let ready = block.wait().map(|(block, verdict)| ReadyBlock { block, verdict });
+        if let (Some(Coins { commits, outpoints, found }), Ok(ready)) = (coins, &ready) {
             let found = wait_for(&found)?;
             if commits == self.commits {
                 timed(&mut self.timings.fetch, || self.coins.keep_found(&outpoints, &found));
-                self.prepared = Some(hash);
+                self.prepared = Some(ready.block.hash());
             }
         }
         if let Some(next) = lookahead.waiting.front_mut() {
             self.find_coins(next);
         }
-        Ok(Some(block.wait().map(|(block, verdict)| ReadyBlock { block, verdict })))
+        Ok(Some(ready))
     }
 
     /// Has another thread look for the coins of a block that the cache does not have. Not with a commit every block, which
     /// would make all that is found old.
     fn find_coins(&self, waiting: &mut Waiting) {
-        let Some(reader) = self.store.coin_reader().filter(|_| self.options.commit == CommitPolicy::WhenFull) else {
+        if self.options.commit == CommitPolicy::EveryBlock {
             return;
-        };
+        }
         let Some(Ok((block, Ok(())))) = waiting.block.look() else { return };
-        let hash = block.hash();
+        let Some(reader) = self.store.coin_reader() else { return };
         let outpoints: Arc<[OutPoint]> = self.coins.unknown(rules::spent_from_before(block)).into();
         let wanted = Arc::clone(&outpoints);
         let found = promise(move || reader.load_coins(&wanted));
-        waiting.coins = Some(Coins { hash, commits: self.commits, outpoints, found });
+        waiting.coins = Some(Coins { commits: self.commits, outpoints, found });
     }
 
     /// As [`Self::accept_block`], for a block that was made ready.
