@@ -4,20 +4,22 @@
 //! and they are what is stored and sent on. `bitcoin` decodes; the two places where it differs from Bitcoin Core are
 //! mended here, so that a block is refused as bytes exactly where Core refuses it as bytes.
 
-use std::ops::Range;
+mod layout;
 
 use bitcoin::block::Header;
 use bitcoin::consensus::{Decodable, encode};
-use bitcoin::hashes::{Hash, HashEngine, sha256d};
+use bitcoin::hashes::{Hash, sha256d};
 use bitcoin::{Block, BlockHash, Transaction, Txid, VarInt, Wtxid, absolute, transaction};
 use rayon::prelude::*;
+
+use layout::Layout;
 
 /// The longest encoding of a block, in bytes.
 ///
 /// Source: Bitcoin Core, `consensus/consensus.h`, `MAX_BLOCK_SERIALIZED_SIZE`. A longer one would also weigh too much.
 pub const MAX_BLOCK_SERIALIZED_SIZE: usize = 4_000_000;
 
-/// How many transactions are worth a thread: hashing fewer takes less time than waking one.
+/// How many transactions are worth a thread: decoding or hashing fewer takes less time than waking one.
 const TRANSACTIONS_A_THREAD: usize = 128;
 
 /// A block and what follows from its bytes.
@@ -29,17 +31,6 @@ pub struct DecodedBlock {
     layout: Vec<Layout>,
     txids: Vec<Txid>,
     wtxids: Vec<Wtxid>,
-}
-
-/// Where a transaction stands in its block.
-#[derive(Clone, Debug)]
-struct Layout {
-    /// All of it.
-    bytes: Range<usize>,
-    /// Its inputs and outputs; before them stands the version, after them perhaps witnesses, then the lock time.
-    body: Range<usize>,
-    /// Whether it is in the extended format, with witnesses.
-    extended: bool,
 }
 
 /// Why bytes are no block.
@@ -106,7 +97,8 @@ impl DecodedBlock {
     /// Decodes a block and hashes its transactions.
     ///
     /// Memory is bounded by a multiple of the length of `raw` and some 20 MB, whatever lengths the bytes claim: `bitcoin`
-    /// allocates at most that for a claim before it has seen the bytes, and ends at the first claim that fails.
+    /// allocates at most that for a claim before it has seen the bytes, and ends at the first claim that fails. Runs on the
+    /// current `rayon` pool.
     pub fn decode(raw: impl Into<Vec<u8>>) -> Result<Self, DecodeError> {
         let raw = raw.into();
         if raw.len() > MAX_BLOCK_SERIALIZED_SIZE {
@@ -115,19 +107,13 @@ impl DecodedBlock {
         let mut cursor = Cursor { raw: &raw, rest: &raw };
         let header: Header = cursor.read(Part::Header)?;
         let count: VarInt = cursor.read(Part::TransactionCount)?;
-        let mut txdata = Vec::new();
-        let mut layout = Vec::new();
-        for tx in 0..count.0 {
-            let part = Part::Transaction(usize::try_from(tx).unwrap_or(usize::MAX));
-            let (transaction, place) = cursor.read_transaction(part)?;
-            txdata.push(transaction);
-            layout.push(place);
-        }
-        if !cursor.rest.is_empty() {
-            return Err(DecodeError::TrailingBytes { offset: cursor.offset(), count: cursor.rest.len() });
-        }
-        let (txids, wtxids) =
-            layout.par_iter().with_min_len(TRANSACTIONS_A_THREAD).map(|place| place.ids(&raw)).unzip();
+        let places = Layout::of_transactions(&raw, cursor.offset(), count.0);
+        let (txdata, layout, ids) = match places.and_then(|layout| decode_in_parallel(&raw, layout)) {
+            Some(decoded) => decoded,
+            // What is wrong, and where, the cursor says as it goes through the bytes.
+            None => cursor.read_transactions(count.0)?,
+        };
+        let (txids, wtxids) = ids;
         let hash = BlockHash::from_raw_hash(sha256d::Hash::hash(&raw[..80]));
         Ok(Self { block: Block { header, txdata }, raw, hash, layout, txids, wtxids })
     }
@@ -207,24 +193,24 @@ impl DecodedBlock {
     }
 }
 
-impl Layout {
-    /// Version, body, lock time.
-    fn stripped_size(&self) -> usize {
-        4 + self.body.len() + 4
-    }
+type Ids = (Vec<Txid>, Vec<Wtxid>);
 
-    fn ids(&self, raw: &[u8]) -> (Txid, Wtxid) {
-        let bytes = &raw[self.bytes.clone()];
-        let whole = sha256d::Hash::hash(bytes);
-        if !self.extended {
-            return (Txid::from_raw_hash(whole), Wtxid::from_raw_hash(whole));
-        }
-        let mut engine = sha256d::Hash::engine();
-        engine.input(&bytes[..4]);
-        engine.input(&raw[self.body.clone()]);
-        engine.input(&bytes[bytes.len() - 4..]);
-        (Txid::from_engine(engine), Wtxid::from_raw_hash(whole))
-    }
+/// Decodes and hashes the transactions in these places on all threads. `None`: they are not all transactions.
+fn decode_in_parallel(raw: &[u8], layout: Vec<Layout>) -> Option<(Vec<Transaction>, Vec<Layout>, Ids)> {
+    let decode = |(tx, place): (usize, &Layout)| {
+        let Layout { bytes, .. } = place;
+        let mut cursor = Cursor { raw: &raw[..bytes.end], rest: &raw[bytes.clone()] };
+        let (transaction, found) = cursor.read_transaction(Part::Transaction(tx)).ok()?;
+        (found == *place).then_some(transaction)
+    };
+    let places = || layout.par_iter().enumerate().with_min_len(TRANSACTIONS_A_THREAD);
+    let (txdata, ids) = rayon::join(|| places().map(decode).collect::<Option<Vec<_>>>(), || ids(raw, &layout));
+    Some((txdata?, layout, ids))
+}
+
+/// The ids of the transactions in these places.
+fn ids(raw: &[u8], layout: &[Layout]) -> Ids {
+    layout.par_iter().with_min_len(TRANSACTIONS_A_THREAD).map(|place| place.ids(raw)).unzip()
 }
 
 /// The bytes of a block and how far they have been read.
@@ -248,6 +234,22 @@ impl Cursor<'_> {
             encode::Error::Io(_) => DecodeError::Truncated { offset, part },
             source => DecodeError::Malformed { offset, part, source },
         }
+    }
+
+    /// Reads `count` transactions, after which nothing follows, one after the other.
+    fn read_transactions(&mut self, count: u64) -> Result<(Vec<Transaction>, Vec<Layout>, Ids), DecodeError> {
+        let (mut txdata, mut layout) = (Vec::new(), Vec::new());
+        for tx in 0..count {
+            let part = Part::Transaction(usize::try_from(tx).unwrap_or(usize::MAX));
+            let (transaction, place) = self.read_transaction(part)?;
+            txdata.push(transaction);
+            layout.push(place);
+        }
+        if !self.rest.is_empty() {
+            return Err(DecodeError::TrailingBytes { offset: self.offset(), count: self.rest.len() });
+        }
+        let ids = ids(self.raw, &layout);
+        Ok((txdata, layout, ids))
     }
 
     /// Reads a transaction as Bitcoin Core does (`primitives/transaction.h`, `UnserializeTransaction`). `bitcoin` refuses
@@ -399,6 +401,36 @@ mod tests {
             assert_eq!(DecodedBlock::decode(block_of(&[&bytes])).is_ok(), good, "{bytes:02x?}");
             assert_eq!(bitcoinkernel::Transaction::new(&bytes).is_ok(), good, "Core: {bytes:02x?}");
         }
+    }
+
+    /// All threads at once find what one finds that goes through the bytes, and only where it finds a block.
+    #[test]
+    fn both_ways_of_decoding_agree_on_damaged_blocks() {
+        let both = |raw: &[u8]| {
+            let (mut cursor, count) = (Cursor { raw, rest: &raw[81..] }, u64::from(raw[80]));
+            let places = Layout::of_transactions(raw, 81, count);
+            let parallel = places.and_then(|layout| decode_in_parallel(raw, layout));
+            assert_eq!(parallel, cursor.read_transactions(count).ok(), "{raw:02x?}");
+            parallel.is_some()
+        };
+        let input = [&[7; 36][..], &[2, 1, 1], &[0xff; 4]].concat();
+        let output = [&[1; 8][..], &[1, 0x51]].concat();
+        let plain = [&[1, 0, 0, 0, 1][..], &input, &[1], &output, &[0; 4]].concat();
+        let witness =
+            [&[2, 0, 0, 0, 0, 1, 2][..], &input, &input, &[1], &output, &[2, 1, 7, 0], &[0], &[9; 4]].concat();
+        let empty = [2, 0, 0, 0, 0, 0, 7, 0, 0, 0];
+        let raw = block_of(&[&plain, &witness, &empty, &plain]);
+        assert!(both(&raw));
+        let mut good = 0;
+        for at in 80..raw.len() {
+            for byte in 0..=255 {
+                let mut damaged = raw.clone();
+                damaged[at] = byte;
+                good += usize::from(damaged[80] < 0xfd && both(&damaged));
+            }
+            assert!(!both(&raw[..at.max(81)]));
+        }
+        assert!(good > 10_000, "most bytes mean nothing to it: {good}");
     }
 
     /// Whatever the bytes, a block that decodes is, encoded again, the same bytes: no second encoding passes.

@@ -15,7 +15,7 @@ use crate::block::DecodedBlock;
 use crate::chain::{ChainParams, Difficulty};
 use crate::coins::Coin;
 use crate::rules::alone;
-use crate::rules::{ConnectError, ConnectOptions, Connected, RuleError, validate_block_in_isolation};
+use crate::rules::{ConnectOptions, Connected, RuleError};
 
 /// The longest list that is read, in bytes. The outputs that a block of four million bytes can spend, ordinary ones, take
 /// a tenth of it.
@@ -29,7 +29,9 @@ const FIELDS: [&str; 6] =
 #[derive(Clone, Debug)]
 pub struct Prevouts {
     height: u32,
-    coins: Vec<(OutPoint, Coin)>,
+    outpoints: Vec<OutPoint>,
+    /// What each of them is.
+    coins: Vec<Coin>,
 }
 
 /// Why a list cannot be read, or is not the list of a block. Entries are counted from 0.
@@ -122,14 +124,14 @@ impl Prevouts {
         if fields != FIELDS {
             return Err(PrevoutsError::Fields { seen: fields });
         }
-        let rows = prevouts.into_iter().enumerate();
-        let coins = rows.map(|(entry, (outpoint, value, script, height, is_coinbase, _time))| {
-            let outpoint = parse(entry, FIELDS[0], &outpoint, str::parse::<OutPoint>)?;
+        let (mut outpoints, mut coins) = (Vec::with_capacity(prevouts.len()), Vec::with_capacity(prevouts.len()));
+        for (entry, (outpoint, value, script, height, is_coinbase, _time)) in prevouts.into_iter().enumerate() {
+            outpoints.push(parse(entry, FIELDS[0], &outpoint, str::parse::<OutPoint>)?);
             let script_pubkey = parse(entry, FIELDS[2], &script, ScriptBuf::from_hex)?;
             let output = TxOut { value: Amount::from_sat(value), script_pubkey };
-            Ok((outpoint, Coin { output, height, is_coinbase }))
-        });
-        Ok(Self { height, coins: coins.collect::<Result<_, PrevoutsError>>()? })
+            coins.push(Coin { output, height, is_coinbase });
+        }
+        Ok(Self { height, outpoints, coins })
     }
 
     /// The height of the block that the list is about.
@@ -138,34 +140,32 @@ impl Prevouts {
         self.height
     }
 
-    /// The coins that `block` spends and does not itself make, if this is the list of what it spends.
-    fn coins_for(&self, block: &DecodedBlock) -> Result<HashMap<OutPoint, Coin, RandomState>, PrevoutsError> {
+    /// This is the list of what `block` spends.
+    fn check_fits(&self, block: &DecodedBlock) -> Result<(), PrevoutsError> {
         let spenders = block.transactions().iter().filter(|transaction| !transaction.is_coinbase());
         let spent = spenders.flat_map(|transaction| &transaction.input).map(|input| input.previous_output);
         let wanted = spent.clone().count();
         if self.coins.len() != wanted {
             return Err(PrevoutsError::Count { seen: self.coins.len(), wanted });
         }
-        let places: HashMap<Txid, usize> = block.txids().iter().copied().zip(0..).collect();
-        let mut coins = HashMap::with_capacity_and_hasher(wanted, RandomState::default());
-        for (entry, (wanted, (outpoint, coin))) in spent.zip(&self.coins).enumerate() {
-            if *outpoint != wanted {
-                return Err(PrevoutsError::Outpoint { entry, seen: *outpoint, wanted });
+        let places: HashMap<Txid, usize, RandomState> = block.txids().iter().copied().zip(0..).collect();
+        for (entry, (wanted, &outpoint)) in spent.zip(&self.outpoints).enumerate() {
+            if outpoint != wanted {
+                return Err(PrevoutsError::Outpoint { entry, seen: outpoint, wanted });
             }
             if let Some(&tx) = places.get(&outpoint.txid) {
                 self.check_as_made(block, tx, entry)?;
-            } else if coin.height >= self.height {
-                return Err(PrevoutsError::NotMade { entry, created: coin.height, height: self.height });
-            } else {
-                coins.insert(*outpoint, coin.clone());
+            } else if self.coins[entry].height >= self.height {
+                let created = self.coins[entry].height;
+                return Err(PrevoutsError::NotMade { entry, created, height: self.height });
             }
         }
-        Ok(coins)
+        Ok(())
     }
 
     /// An entry for an output of transaction `tx` of the block says what that transaction says.
     fn check_as_made(&self, block: &DecodedBlock, tx: usize, entry: usize) -> Result<(), PrevoutsError> {
-        let (outpoint, coin) = &self.coins[entry];
+        let (outpoint, coin) = (self.outpoints[entry], &self.coins[entry]);
         let transaction = &block.transactions()[tx];
         let made = transaction.output.get(outpoint.vout as usize).map(|output| Coin {
             output: output.clone(),
@@ -174,7 +174,7 @@ impl Prevouts {
         });
         // An output that the transaction does not have is for the rules to refuse.
         if made.is_some_and(|made| made != *coin) {
-            return Err(PrevoutsError::NotAsMade { entry, outpoint: *outpoint });
+            return Err(PrevoutsError::NotAsMade { entry, outpoint });
         }
         Ok(())
     }
@@ -238,15 +238,12 @@ pub fn check_block_with_prevouts(
     options: ConnectOptions,
 ) -> Result<CheckedBlock, CheckError> {
     let height = prevouts.height;
-    // Neither needs the other. What the block breaks is reported before what the list does not fit.
-    let (isolated, coins) = rayon::join(|| validate_block_in_isolation(params, block), || prevouts.coins_for(block));
-    isolated?;
-    alone::validate_block_in_context(params, height, block, now)?;
-    let mut coins = coins?;
-    let connected = alone::connect_block(params, height, block, &mut coins, options).map_err(|error| match error {
-        ConnectError::Rule(error) => error,
-        ConnectError::View(never) => match never {},
-    })?;
+    if let Err(misfit) = prevouts.check_fits(block) {
+        // What the block breaks is reported before what the list does not fit.
+        alone::validate_block(params, height, block, now)?;
+        return Err(misfit.into());
+    }
+    let connected = alone::connect_block(params, height, block, &prevouts.coins, now, options)?;
     Ok(CheckedBlock { height, connected, unchecked: unchecked(params, height, block) })
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use bitcoin::{Amount, OutPoint, Transaction, Txid};
@@ -122,8 +123,8 @@ pub fn connect_block<V: CoinView>(
     connect_transactions(params, &locks, block, view, options)
 }
 
-/// The part of [`connect_block`] that follows BIP30, for whoever has no ancestors to ask.
-pub(super) fn connect_transactions<V: CoinView>(
+/// The part of [`connect_block`] that follows BIP30.
+fn connect_transactions<V: CoinView>(
     params: &ChainParams,
     locks: &SequenceLocks<'_>,
     block: &DecodedBlock,
@@ -131,11 +132,15 @@ pub(super) fn connect_transactions<V: CoinView>(
     options: ConnectOptions,
 ) -> Result<Connected, ConnectError<V::Error>> {
     let start = Instant::now();
-    let flags = script_flags(params, locks.height, block.hash());
-    let scripts = ScriptChecks::new(block, flags);
+    let scripts = ScriptChecks::new(block, script_flags(params, locks.height, block.hash()));
+    let spent: Vec<OnceLock<Vec<Coin>>> = block.transactions().iter().map(|_| OnceLock::new()).collect();
     let (gathered, all_there) = rayon::in_place_scope(|scope| {
-        let start = |tx, coins| scripts.start(scope, tx, coins, options.check_scripts);
-        let gathered = connect_coins(params, locks, block, view, flags, start);
+        let gathered = connect_coins(params, locks, block, view, |tx, coins| {
+            let coins = spent[tx].get_or_init(|| coins);
+            if options.check_scripts {
+                scripts.start(scope, tx, coins);
+            }
+        });
         if gathered.is_err() {
             scripts.stop();
         }
@@ -143,9 +148,8 @@ pub(super) fn connect_transactions<V: CoinView>(
     });
     let times = ConnectTimes { coins: all_there - start, scripts: all_there.elapsed() };
     let total = gathered?;
-    let spent = scripts.finish()?;
-    let fees = Amount::from_sat(total.fees.unsigned_abs());
-    Ok(Connected { undo: BlockUndo { spent }, fees, inputs: total.inputs, sigop_cost: total.sigop_cost, times })
+    scripts.check()?;
+    Ok(total.connected(spent.into_iter().filter_map(OnceLock::into_inner).collect(), times))
 }
 
 /// The outpoints that a block spends and does not make: what a view may want to find before it connects.
@@ -157,15 +161,15 @@ pub(crate) fn spent_from_before(block: &DecodedBlock) -> impl Iterator<Item = Ou
 }
 
 /// All of a block but its scripts. `start` is given the coins of each transaction but the coinbase, in their order.
-fn connect_coins<V: CoinView>(
+pub(super) fn connect_coins<V: CoinView>(
     params: &ChainParams,
     locks: &SequenceLocks<'_>,
     block: &DecodedBlock,
     view: &mut V,
-    flags: ScriptFlags,
-    start: impl Fn(usize, Vec<Coin>),
+    mut start: impl FnMut(usize, Vec<Coin>),
 ) -> Result<Totals, ConnectError<V::Error>> {
     let height = locks.height;
+    let flags = script_flags(params, height, block.hash());
     let mut total = Totals::default();
     for (tx, transaction) in block.transactions().iter().enumerate() {
         if transaction.is_coinbase() {
@@ -187,13 +191,19 @@ fn connect_coins<V: CoinView>(
 
 /// What adds up over the transactions of a block.
 #[derive(Default)]
-struct Totals {
+pub(super) struct Totals {
     fees: i64,
     inputs: usize,
     sigop_cost: u64,
 }
 
 impl Totals {
+    /// The outcome for a block of which everything else is good, too. `spent` are the coins of each transaction but the coinbase.
+    pub(super) fn connected(self, spent: Vec<Vec<Coin>>, times: ConnectTimes) -> Connected {
+        let fees = Amount::from_sat(self.fees.unsigned_abs());
+        Connected { undo: BlockUndo { spent }, fees, inputs: self.inputs, sigop_cost: self.sigop_cost, times }
+    }
+
     /// The fees of a block are in range together, too.
     fn add_fee(&mut self, fee: i64) -> Result<(), RuleError> {
         self.fees = self.fees.saturating_add(fee);

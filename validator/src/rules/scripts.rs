@@ -3,11 +3,11 @@
 //! A transaction is parsed and its signature hashes are prepared once, by the thread that gets to it; its inputs are then
 //! spread over all threads, so that a block of one huge transaction keeps as many busy as one of many small ones.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
 
 use bitcoin::TxOut;
-use bitcoinkernel::{PrecomputedTransactionData, ScriptPubkey, verify};
+use bitcoinkernel::{KernelError, PrecomputedTransactionData, ScriptPubkey, verify};
 use rayon::Scope;
 use rayon::prelude::*;
 
@@ -25,8 +25,6 @@ use crate::coins::Coin;
 pub(super) struct ScriptChecks<'a> {
     block: &'a DecodedBlock,
     flags: ScriptFlags,
-    /// The coins of each transaction but the coinbase.
-    spent: Vec<OnceLock<Vec<Coin>>>,
     /// The first input known to fail, as transaction and input.
     failing: Mutex<Option<(usize, usize)>>,
     /// Transactions from this one on need not be looked at any more: one before them fails.
@@ -35,25 +33,15 @@ pub(super) struct ScriptChecks<'a> {
 
 impl<'a> ScriptChecks<'a> {
     pub(super) fn new(block: &'a DecodedBlock, flags: ScriptFlags) -> Self {
-        let others = block.transactions().len().saturating_sub(1);
-        Self {
-            block,
-            flags,
-            spent: (0..others).map(|_| OnceLock::new()).collect(),
-            failing: Mutex::new(None),
-            limit: AtomicUsize::new(usize::MAX),
-        }
+        Self { block, flags, failing: Mutex::new(None), limit: AtomicUsize::new(usize::MAX) }
     }
 
-    /// Keeps the coins of transaction `tx`, not the coinbase, and, if `run`, runs its scripts on another thread.
-    pub(super) fn start<'scope>(&'scope self, scope: &Scope<'scope>, tx: usize, coins: Vec<Coin>, run: bool) {
-        let coins = self.spent[tx - 1].get_or_init(|| coins);
-        if run {
-            scope.spawn(move |_| self.check(tx, coins));
-        }
+    /// Runs the scripts of transaction `tx`, which spends `coins`, on another thread.
+    pub(super) fn start<'scope>(&'scope self, scope: &Scope<'scope>, tx: usize, coins: &'scope [Coin]) {
+        scope.spawn(move |_| self.run(tx, coins));
     }
 
-    fn check(&self, tx: usize, coins: &[Coin]) {
+    fn run(&self, tx: usize, coins: &[Coin]) {
         if tx >= self.limit.load(Ordering::Relaxed) {
             return;
         }
@@ -71,11 +59,11 @@ impl<'a> ScriptChecks<'a> {
         self.limit.store(0, Ordering::Relaxed);
     }
 
-    /// The coins of each transaction but the coinbase, once all that was started has ended.
-    pub(super) fn finish(self) -> Result<Vec<Vec<Coin>>, RuleError> {
+    /// The rule itself, once all that was started has ended: no input's script fails.
+    pub(super) fn check(self) -> Result<(), RuleError> {
         match self.failing.into_inner().expect("nothing that holds the first failure panics") {
             Some((tx, input)) => Err(RuleError::Script { tx, txid: self.block.txids()[tx], input }),
-            None => Ok(self.spent.into_iter().filter_map(OnceLock::into_inner).collect()),
+            None => Ok(()),
         }
     }
 }
@@ -95,35 +83,21 @@ pub(super) fn first_failing_input(raw: &[u8], spent: &[&TxOut], flags: ScriptFla
 /// the one with outputs is made, and copied, for taproot inputs alone. The engine refuses the flag TAPROOT with data without
 /// outputs; other inputs run without the flag, which `interpreter.cpp` asks for nowhere but at a native witness program of
 /// version 1 and 32 bytes (`VerifyWitnessProgram`).
-struct Prepared {
+struct Prepared<'a> {
     transaction: bitcoinkernel::Transaction,
-    spent: Vec<Spent>,
+    spent: &'a [&'a TxOut],
     data: PrecomputedTransactionData,
     /// With what all inputs spend; `None`: no input is taproot's.
     taproot: Option<PrecomputedTransactionData>,
 }
 
-/// What an input spends.
-struct Spent {
-    script: ScriptPubkey,
-    value: i64,
-    is_taproot: bool,
-}
-
-impl Prepared {
-    fn new(raw: &[u8], spent: &[&TxOut], flags: ScriptFlags) -> Option<Self> {
+impl<'a> Prepared<'a> {
+    fn new(raw: &[u8], spent: &'a [&'a TxOut], flags: ScriptFlags) -> Option<Self> {
         let transaction = bitcoinkernel::Transaction::new(raw).ok()?;
-        let knows_taproot = flags.contains(ScriptFlags::TAPROOT);
-        let spent = spent.iter().map(|output| {
-            let script = ScriptPubkey::new(output.script_pubkey.as_bytes())?;
-            let is_taproot = knows_taproot && output.script_pubkey.is_p2tr();
-            Ok(Spent { script, value: output.value.to_sat().cast_signed(), is_taproot })
-        });
-        let spent = spent.collect::<Result<Vec<_>, bitcoinkernel::KernelError>>().ok()?;
         let data = PrecomputedTransactionData::new(&transaction, &[] as &[bitcoinkernel::TxOut]).ok()?;
-        let taproot = if spent.iter().any(|spent| spent.is_taproot) {
-            let output = |spent: &Spent| bitcoinkernel::TxOut::new(&spent.script, spent.value);
-            let outputs: Vec<_> = spent.iter().map(output).collect();
+        let taproot = if spent.iter().any(|output| is_taproot(output, flags)) {
+            let outputs = spent.iter().map(|output| Ok(bitcoinkernel::TxOut::new(&script(output)?, value(output))));
+            let outputs = outputs.collect::<Result<Vec<_>, KernelError>>().ok()?;
             Some(PrecomputedTransactionData::new(&transaction, &outputs).ok()?)
         } else {
             None
@@ -131,14 +105,29 @@ impl Prepared {
         Some(Self { transaction, spent, data, taproot })
     }
 
+    /// The input's script in the engine's form is made here, by the thread that needs it.
     fn succeeds(&self, input: usize, flags: ScriptFlags) -> bool {
-        let Spent { script, value, is_taproot } = &self.spent[input];
+        let output = self.spent[input];
         let (data, flags) = match &self.taproot {
-            Some(taproot) if *is_taproot => (taproot, flags),
+            Some(taproot) if is_taproot(output, flags) => (taproot, flags),
             _ => (&self.data, flags.without(ScriptFlags::TAPROOT)),
         };
-        verify(script, Some(*value), &self.transaction, input, Some(flags.to_kernel()), data).is_ok()
+        let flags = Some(flags.to_kernel());
+        script(output)
+            .is_ok_and(|script| verify(&script, Some(value(output)), &self.transaction, input, flags, data).is_ok())
     }
+}
+
+fn is_taproot(output: &TxOut, flags: ScriptFlags) -> bool {
+    flags.contains(ScriptFlags::TAPROOT) && output.script_pubkey.is_p2tr()
+}
+
+fn script(output: &TxOut) -> Result<ScriptPubkey, KernelError> {
+    ScriptPubkey::new(output.script_pubkey.as_bytes())
+}
+
+fn value(output: &TxOut) -> i64 {
+    output.value.to_sat().cast_signed()
 }
 
 #[cfg(test)]
@@ -159,7 +148,7 @@ mod tests {
             outpoint(next)
         };
         let mut block = vec![coinbase(1, 50)];
-        let mut spent = Vec::new();
+        let mut spent: Vec<Vec<Coin>> = Vec::new();
         for scripts in transactions {
             let outpoints: Vec<OutPoint> = scripts.iter().map(|_| fresh()).collect();
             block.push(spend(&outpoints, &[1]));
@@ -177,11 +166,11 @@ mod tests {
         let block = block_of(block);
         let checks = ScriptChecks::new(&block, ScriptFlags::P2SH | ScriptFlags::WITNESS | ScriptFlags::TAPROOT);
         rayon::in_place_scope(|scope| {
-            for (tx, coins) in (1..).zip(spent) {
-                checks.start(scope, tx, coins, true);
+            for (tx, coins) in (1..).zip(&spent) {
+                checks.start(scope, tx, coins);
             }
         });
-        checks.finish().map(drop)
+        checks.check()
     }
 
     #[test]
