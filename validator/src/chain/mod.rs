@@ -237,7 +237,7 @@ fn work(hex: &str) -> Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::target_from_bits;
+    use crate::rules::check_target;
 
     #[test]
     fn every_name_is_known_and_no_other() {
@@ -257,7 +257,7 @@ mod tests {
             let chain = ChainParams::by_name(name).unwrap();
             let header = chain.genesis.header;
             assert_eq!(header.block_hash(), chain.genesis_hash, "{name}");
-            let target = target_from_bits(header.bits, chain.pow_limit).unwrap();
+            let target = check_target(header.bits, chain.pow_limit).unwrap();
             assert!(target.is_met_by(chain.genesis_hash), "{name}");
             assert!(chain.genesis.check_merkle_root(), "{name}");
             assert_eq!(chain.genesis.txdata.len(), 1, "{name}");

@@ -148,28 +148,27 @@ impl ChainState {
             return HeaderOutcome::Invalid(error);
         }
         match self.insert_header(header, hash, parent, now) {
-            Ok(Some(id)) => HeaderOutcome::Accepted { height: self.tree.entry(id).height },
-            Ok(None) => HeaderOutcome::UnknownParent,
+            Ok(id) => HeaderOutcome::Accepted { height: self.tree.entry(id).height },
+            // Not an error: the parent may come.
+            Err(RuleError::PreviousNotFound { .. }) => HeaderOutcome::UnknownParent,
             Err(error) => HeaderOutcome::Invalid(error),
         }
     }
 
-    /// Puts a header that is new and good in isolation into the tree, under its parent. `None`: that is unknown.
+    /// Puts a header that is new and good in isolation into the tree, under its parent.
     fn insert_header(
         &mut self,
         header: &Header,
         hash: BlockHash,
         parent: Option<EntryId>,
         now: u64,
-    ) -> Result<Option<EntryId>, RuleError> {
-        let Some(parent) = parent else { return Ok(None) };
-        if self.tree.entry(parent).is_failed() {
-            return Err(RuleError::PreviousInvalid { previous: header.prev_blockhash });
-        }
+    ) -> Result<EntryId, RuleError> {
+        let parent = rules::check_previous_found(header, parent)?;
+        rules::check_previous_valid(header, self.tree.entry(parent).is_failed())?;
         rules::validate_header_in_context(&self.params, &self.tree.chain(parent), header, now)?;
         let id = self.tree.insert_child(parent, *header, hash);
         self.changed.insert(id);
-        Ok(Some(id))
+        Ok(id)
     }
 
     /// Takes a block, and with it every orphan that waited for it, and makes the best chain active. `now` is the
@@ -256,16 +255,16 @@ impl ChainState {
             return invalid(error);
         }
         let inserted = match known {
-            Some(id) => Ok(Some(id)),
+            Some(id) => Ok(id),
             None => self.insert_header(&header, hash, parent, now),
         };
-        let (id, parent) = match (inserted, parent) {
-            (Ok(Some(id)), Some(parent)) => (id, parent),
-            (Err(error), _) => return invalid(error),
-            _ => {
+        let (id, parent) = match inserted.and_then(|id| Ok((id, rules::check_previous_found(&header, parent)?))) {
+            Ok(both) => both,
+            Err(RuleError::PreviousNotFound { .. }) => {
                 self.orphans.insert(block);
                 return Ok(Step::Ended(BlockOutcome::Orphan));
             }
+            Err(error) => return invalid(error),
         };
         let chain = self.tree.chain(parent);
         let fits = timed(&mut self.timings.checks, || rules::validate_block_in_context(&self.params, &chain, &block));

@@ -88,7 +88,7 @@ pub(crate) fn connect_block(
     });
     let waited = all_there.elapsed();
     let (total, undo, coins) = connected?;
-    scripts.check()?;
+    scripts.check_scripts()?;
     Ok(total.connected(undo, ConnectTimes { coins, scripts: waited }))
 }
 

@@ -5,7 +5,7 @@ use bitcoin::block::Header;
 
 use super::difficulty::{next_work_required, retarget_interval};
 use super::error::RuleError;
-use super::pow::{check_proof_of_work, target_from_bits};
+use super::pow::{check_proof_of_work, check_target};
 use crate::chain::{ChainParams, Difficulty};
 use crate::headers::Ancestry;
 
@@ -19,8 +19,20 @@ const MAX_TIMEWARP: u32 = 600;
 ///
 /// The hash is an argument because whoever reads many headers hashes them in bulk.
 pub fn validate_header_in_isolation(params: &ChainParams, header: &Header, hash: BlockHash) -> Result<(), RuleError> {
-    let target = target_from_bits(header.bits, params.pow_limit)?;
+    let target = check_target(header.bits, params.pow_limit)?;
     check_proof_of_work(hash, target)
+}
+
+/// The block before is known. `parent` is what was found under its hash.
+///
+/// Source: Bitcoin Core, `validation.cpp`, `AcceptBlockHeader`, as for the next.
+pub(crate) fn check_previous_found<T>(header: &Header, parent: Option<T>) -> Result<T, RuleError> {
+    parent.ok_or(RuleError::PreviousNotFound { previous: header.prev_blockhash })
+}
+
+/// The block before broke no rule: `is_failed` says whether it or one before it did.
+pub(crate) fn check_previous_valid(header: &Header, is_failed: bool) -> Result<(), RuleError> {
+    if is_failed { Err(RuleError::PreviousInvalid { previous: header.prev_blockhash }) } else { Ok(()) }
 }
 
 /// Checks everything about a header that its ancestors and the time decide. `now` is the network's time in seconds
@@ -134,6 +146,20 @@ mod tests {
         assert!(chain.len() > 500, "{}", chain.len());
         assert_eq!(first_refused(&params, &chain), None);
         assert!(!forks.is_empty());
+    }
+
+    #[test]
+    fn the_block_before_is_known_and_broke_no_rule() {
+        let header = Chain::after_genesis(&ChainParams::main()).child(1, 1);
+        let previous = header.prev_blockhash;
+        assert_eq!(check_previous_found(&header, Some(7)), Ok(7));
+        let unknown = check_previous_found(&header, None::<u32>).unwrap_err();
+        assert_eq!(unknown, RuleError::PreviousNotFound { previous });
+        assert_eq!(unknown.reject_reason(), "prev-blk-not-found");
+        assert_eq!(check_previous_valid(&header, false), Ok(()));
+        let failed = check_previous_valid(&header, true).unwrap_err();
+        assert_eq!(failed, RuleError::PreviousInvalid { previous });
+        assert_eq!(failed.reject_reason(), "bad-prevblk");
     }
 
     #[test]

@@ -5,11 +5,11 @@ use bitcoin::{BlockHash, CompactTarget, Target, Work};
 use super::error::{RuleError, TargetFault};
 use super::uint256::Uint256;
 
-/// The target that `bits` encode, if they encode one that the chain allows.
+/// `bits` encode a target, and one that the chain allows: this.
 ///
 /// Source: Bitcoin Core, `pow.cpp`, `DeriveTarget`. `bitcoin`'s own conversion reads a negative target as zero and
 /// wraps one that overflows, which is why it is not used.
-pub fn target_from_bits(bits: CompactTarget, limit: Target) -> Result<Target, RuleError> {
+pub fn check_target(bits: CompactTarget, limit: Target) -> Result<Target, RuleError> {
     let compact = Uint256::from_compact(bits.to_consensus());
     let fault = if compact.negative {
         TargetFault::Negative
@@ -51,7 +51,7 @@ mod tests {
     use crate::chain::ChainParams;
 
     fn fault(bits: u32, limit: Target) -> Option<TargetFault> {
-        match target_from_bits(CompactTarget::from_consensus(bits), limit) {
+        match check_target(CompactTarget::from_consensus(bits), limit) {
             Ok(_) => None,
             Err(RuleError::InvalidTarget { fault, .. }) => Some(fault),
             Err(other) => panic!("{other}"),
@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(fault(0x1d00_ffff, main.pow_limit), None);
         assert_eq!(fault(0x0101_0000, main.pow_limit), None, "a target of one");
         assert_eq!(fault(0x207f_ffff, ChainParams::regtest().pow_limit), None);
-        let target = target_from_bits(CompactTarget::from_consensus(0x1b04_04cb), main.pow_limit).unwrap();
+        let target = check_target(CompactTarget::from_consensus(0x1b04_04cb), main.pow_limit).unwrap();
         assert_eq!(format!("{target:x}"), "00000000000404cb000000000000000000000000000000000000000000000000");
     }
 

@@ -60,7 +60,7 @@ impl<'a> ScriptChecks<'a> {
     }
 
     /// The rule itself, once all that was started has ended: no input's script fails.
-    pub(super) fn check(self) -> Result<(), RuleError> {
+    pub(super) fn check_scripts(self) -> Result<(), RuleError> {
         match self.failing.into_inner().expect("nothing that holds the first failure panics") {
             Some((tx, input)) => Err(RuleError::Script { tx, txid: self.block.txids()[tx], input }),
             None => Ok(()),
@@ -170,7 +170,7 @@ mod tests {
                 checks.start(scope, tx, coins);
             }
         });
-        checks.check()
+        checks.check_scripts()
     }
 
     #[test]

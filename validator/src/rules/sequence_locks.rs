@@ -22,7 +22,12 @@ impl SequenceLocks<'_> {
     ///
     /// Source: Bitcoin Core, `consensus/tx_verify.cpp`, `CalculateSequenceLocks` and `EvaluateSequenceLocks`. There the
     /// last height and time at which the transaction is locked are kept; here, the first at which it is not.
-    pub(super) fn check(&self, tx: usize, transaction: &Transaction, coins: &[Coin]) -> Result<(), RuleError> {
+    pub(super) fn check_sequence_locks(
+        &self,
+        tx: usize,
+        transaction: &Transaction,
+        coins: &[Coin],
+    ) -> Result<(), RuleError> {
         if !self.enforced {
             return Ok(());
         }
@@ -104,7 +109,11 @@ mod tests {
         transaction.version = transaction::Version(version);
         transaction.input[0].sequence = Sequence::from_consensus(sequence);
         let height = ancestry.tip_height() + 1;
-        SequenceLocks { height, enforced, ancestry: Some(ancestry) }.check(1, &transaction, &[coin(1, made)])
+        SequenceLocks { height, enforced, ancestry: Some(ancestry) }.check_sequence_locks(
+            1,
+            &transaction,
+            &[coin(1, made)],
+        )
     }
 
     #[test]

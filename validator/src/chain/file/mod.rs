@@ -16,7 +16,7 @@ use serde::Deserialize;
 pub use error::ChainFileError;
 
 use super::{AddressPrefixes, ChainParams, Deployments, Difficulty, PeerAddress, Subsidy, genesis};
-use crate::rules::target_from_bits;
+use crate::rules::check_target;
 use error::Misfit;
 
 /// The format that this version reads and writes.
@@ -281,7 +281,7 @@ impl ChainFile {
             }
             _ => Ok(()),
         }?;
-        target_from_bits(self.genesis.bits, rules.pow_limit).map_err(|_| {
+        check_target(self.genesis.bits, rules.pow_limit).map_err(|_| {
             let seen = format!("{:08x}", self.genesis.bits.to_consensus());
             let wanted = format!("a target from 1 to rules.pow_limit, {:064x}", rules.pow_limit);
             Misfit::new("genesis.bits", seen, wanted)
