@@ -1,5 +1,6 @@
 //! The chain state end to end: orders of arrival, reorganisations, invalid branches, restarts.
 
+#[expect(dead_code, reason = "some of it is for other tests")]
 mod support;
 
 use adit_testchain::{ChainGenerator, ChainShape};

@@ -45,7 +45,8 @@ enum Mode {
     Pruned,
     /// As the second, with pruning.
     PrunedWhenFull,
-    /// Goes from one branch to another and back by orders, 1,000 blocks each time, with a commit at every block.
+    /// Goes from one branch to another and back by orders, 1,000 blocks each time, with no room in the cache: a commit after
+    /// each block that goes or comes.
     Deep,
 }
 

@@ -85,6 +85,17 @@ impl Branch {
         self
     }
 
+    /// Mines a block that makes `coins` out of the oldest coin, which is mature.
+    pub fn mine_split(&mut self, salt: u64, coins: usize) -> &mut Self {
+        let oldest = self.unspent.iter().min_by_key(|coin| coin.from).unwrap();
+        assert!(oldest.from <= self.height + 1);
+        let split = spend(oldest.outpoint, oldest.value, coins);
+        let mut block = self.next(salt, 0, 0);
+        block.txdata.push(split);
+        self.push(solve(block));
+        self
+    }
+
     /// Mines a block whose coinbase takes `excess` satoshi beside the subsidy; 1,000 are more than any fees here.
     pub fn mine_greedy(&mut self, salt: u64, excess: u64) -> &mut Self {
         let block = self.next(salt, 1, excess);
