@@ -15,7 +15,7 @@ use crate::block::DecodedBlock;
 use crate::chain::{ChainParams, Difficulty};
 use crate::coins::Coin;
 use crate::rules::alone;
-use crate::rules::{ConnectOptions, Connected, RuleError};
+use crate::rules::{ConnectOptions, Connected, RuleError, validate_block_in_isolation};
 
 /// The longest list that is read, in bytes. The outputs that a block of four million bytes can spend, ordinary ones, take
 /// a tenth of it.
@@ -239,8 +239,8 @@ pub fn check_block_with_prevouts(
 ) -> Result<CheckedBlock, CheckError> {
     let height = prevouts.height;
     if let Err(misfit) = prevouts.check_fits(block) {
-        // What the block breaks is reported before what the list does not fit.
-        alone::validate_block(params, height, block, now)?;
+        // What the block breaks by itself is told first. All else depends on the list, if only for its height.
+        validate_block_in_isolation(params, block)?;
         return Err(misfit.into());
     }
     let connected = alone::connect_block(params, height, block, &prevouts.coins, now, options)?;

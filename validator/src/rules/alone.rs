@@ -39,17 +39,6 @@ fn validate_block_in_context(
     check_weight(block)
 }
 
-/// Checks of a block at `height` what it shows by itself and in context, without what it spends.
-pub(crate) fn validate_block(
-    params: &ChainParams,
-    height: u32,
-    block: &DecodedBlock,
-    now: u64,
-) -> Result<(), RuleError> {
-    validate_block_in_isolation(params, block)?;
-    validate_block_in_context(params, height, block, now)
-}
-
 /// Checks a block at `height` and connects it to `spent`, the coins of all inputs but the coinbase's in their order, those
 /// among them that it makes itself. BIP30 and relative locks in seconds are left out.
 ///
@@ -76,11 +65,13 @@ pub(crate) fn connect_block(
                 rest = others;
             }
         }
-        let connected = validate_block(params, height, block, now).and_then(|()| {
-            let start = Instant::now();
-            let connected = connect_coins_alone(params, height, block, spent);
-            connected.map(|(total, undo)| (total, undo, start.elapsed()))
-        });
+        let connected = validate_block_in_isolation(params, block)
+            .and_then(|()| validate_block_in_context(params, height, block, now))
+            .and_then(|()| {
+                let start = Instant::now();
+                let connected = connect_coins_alone(params, height, block, spent);
+                connected.map(|(total, undo)| (total, undo, start.elapsed()))
+            });
         if connected.is_err() {
             scripts.stop();
         }

@@ -42,11 +42,13 @@ impl<'a> ScriptChecks<'a> {
     }
 
     fn run(&self, tx: usize, coins: &[Coin]) {
-        if tx >= self.limit.load(Ordering::Relaxed) {
+        let is_moot = || tx >= self.limit.load(Ordering::Relaxed);
+        if is_moot() {
             return;
         }
         let outputs: Vec<&TxOut> = coins.iter().map(|coin| &coin.output).collect();
-        if let Some(input) = first_failing_input(self.block.raw_transaction(tx), &outputs, self.flags) {
+        let raw = self.block.raw_transaction(tx);
+        if let Some(input) = first_failing_input_unless(raw, &outputs, self.flags, is_moot) {
             let mut failing = self.failing.lock().expect("nothing that holds the first failure panics");
             let first = failing.map_or((tx, input), |first| first.min((tx, input)));
             *failing = Some(first);
@@ -72,8 +74,18 @@ impl<'a> ScriptChecks<'a> {
 ///
 /// What the engine cannot read at all counts as failing: no transaction that came through the decoder is like that.
 pub(super) fn first_failing_input(raw: &[u8], spent: &[&TxOut], flags: ScriptFlags) -> Option<usize> {
+    first_failing_input_unless(raw, spent, flags, || false)
+}
+
+/// The same; once `is_moot`, inputs count as good unseen.
+fn first_failing_input_unless(
+    raw: &[u8],
+    spent: &[&TxOut],
+    flags: ScriptFlags,
+    is_moot: impl Fn() -> bool + Sync,
+) -> Option<usize> {
     let Some(prepared) = Prepared::new(raw, spent, flags) else { return Some(0) };
-    (0..spent.len()).into_par_iter().find_first(|&input| !prepared.succeeds(input, flags))
+    (0..spent.len()).into_par_iter().find_first(|&input| !is_moot() && !prepared.succeeds(input, flags))
 }
 
 /// A transaction in the engine's form.
