@@ -1,7 +1,7 @@
 //! Where the transactions of a block stand in its bytes, found by their lengths alone.
 //!
-//! Lengths take a thirtieth of the time that decoding takes, and once they are known all threads can decode and hash. What is
-//! found here is not yet believed: whoever decodes a transaction sees whether it is one and ends where it should.
+//! Once the places are known all threads can decode and hash. What is found here is not yet believed: whoever decodes a
+//! transaction sees whether it is one and ends where it should.
 
 use std::ops::Range;
 
