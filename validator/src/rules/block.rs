@@ -14,13 +14,23 @@ use crate::chain::ChainParams;
 
 /// Checks everything about a block that it shows by itself.
 ///
-/// Source: Bitcoin Core, `validation.cpp`, `CheckBlock`, as for all of these. Whatever could be wrong with the bytes and
-/// not with the block that its hash names comes before the transactions are looked at.
+/// Source: Bitcoin Core, `validation.cpp`, `CheckBlock`, as for all of these.
 pub fn validate_block_in_isolation(params: &ChainParams, block: &DecodedBlock) -> Result<(), RuleError> {
+    validate_bytes_in_isolation(params, block)?;
+    validate_transactions_in_isolation(block)
+}
+
+/// That somebody has worked for these very bytes, and that there are not too many. Whatever could be wrong with the bytes and
+/// not with the block that its hash names comes here, before the transactions are looked at.
+pub(super) fn validate_bytes_in_isolation(params: &ChainParams, block: &DecodedBlock) -> Result<(), RuleError> {
     validate_header_in_isolation(params, block.header(), block.hash())?;
     check_signet_solution(params, block)?;
     check_merkle_root(block)?;
-    check_length(block)?;
+    check_length(block)
+}
+
+/// What the transactions show by themselves.
+pub(super) fn validate_transactions_in_isolation(block: &DecodedBlock) -> Result<(), RuleError> {
     check_first_is_coinbase(block)?;
     check_only_first_is_coinbase(block)?;
     for (tx, transaction) in block.transactions().iter().enumerate() {

@@ -201,6 +201,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn scripts_that_nobody_wants_to_know_about_are_not_run() {
+        let raw = bitcoin::consensus::serialize(&spend(&[outpoint(1)], &[1]));
+        let mut coin = coin(1, 1);
+        coin.output.script_pubkey = ScriptBuf::from_bytes(vec![FAILS]);
+        let failing = |is_moot| first_failing_input_unless(&raw, &[&coin.output], ScriptFlags::P2SH, || is_moot);
+        assert_eq!((failing(false), failing(true)), (Some(0), None));
+
+        let block = block_of(vec![coinbase(1, 50), spend(&[outpoint(1)], &[1])]);
+        let checks = ScriptChecks::new(&block, ScriptFlags::P2SH);
+        checks.stop();
+        rayon::in_place_scope(|scope| checks.start(scope, 1, std::slice::from_ref(&coin)));
+        assert_eq!(checks.check_scripts(), Ok(()));
+    }
+
     /// A coin that needs a rule which only some flags bring: OP_CHECKSEQUENCEVERIFY is an OP_NOP3 without its flag.
     #[test]
     fn flags_reach_the_engine() {
