@@ -171,7 +171,7 @@ Exit codes:
   0  good
   1  invalid, or a damaged store: the line names file, byte, height, hash, rule, the value seen and the value wanted
   2  wrong usage or unreadable input: the line names the file and the byte
-  3  interrupted, or something failed while running")]
+  3  interrupted (--datadir), or something failed while running")]
 #[command(group = clap::ArgGroup::new("input").required(true).multiple(false))]
 pub struct ValidateArgs {
     /// Whose rules: main, testnet3, testnet4, signet, regtest, dev, or the path of a chain file
@@ -192,17 +192,20 @@ pub struct ValidateArgs {
     pub block: Option<PathBuf>,
 
     /// The outputs that --block spends, as JSON
-    #[arg(long, value_name = "FILE", requires = "block")]
+    // Not `requires`: clap waives a flag that excludes one which is there.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["blocks", "headers", "datadir"])]
     pub prevouts: Option<PathBuf>,
 
     /// With --blocks: do not run the scripts of this block's ancestors, if the files show it with two weeks of work above them
     /// and the chain's minimum work; every other rule is checked. `adit chain show` prints the block that is known for each
     /// public chain
-    #[arg(long, value_name = "HASH|none", value_parser = assume_valid, default_value = "none", requires = "blocks")]
+    #[arg(long, value_name = "HASH|none", value_parser = assume_valid, default_value = "none",
+        conflicts_with_all = ["headers", "block", "datadir"])]
     pub assume_valid: AssumeValid,
 
     /// Data folder of `adit up`, or one store in it, checked from genesis: every byte of the database, every header and
-    /// block, every undo record and every coin. Changes nothing in it; memory grows with the number of coins
+    /// block, every undo record and every coin. Changes no file in it, but locks it, and needs leave to write there; memory grows
+    /// with the number of coins
     #[arg(long, value_name = "DIR", group = "input")]
     pub datadir: Option<PathBuf>,
 
@@ -222,8 +225,8 @@ For a store whose database is damaged. Block files are read and never shortened;
 whole. A run that was cut off is begun anew.
 
 Exit codes:
-  0  the database is made and in its place
-  2  wrong usage, or a folder that cannot be used
+  0  the database is made and in its place; what of the block files could not be taken up is named
+  2  wrong usage, or a folder that holds no such store
   3  interrupted, or something failed while running: the old database is still in its place")]
 pub struct ReindexArgs {
     /// Which chain the store holds: its name, or the path of its chain file
@@ -338,6 +341,31 @@ mod tests {
         assert_eq!((options.cache_bytes, options.prune_bytes), (450 << 20, None));
         for wrong in [["--prune", "549"], ["--cache", "3"], ["--cache", "30721"], ["--prune", "all"]] {
             assert!(up(&wrong).unwrap_err().contains(wrong[0]), "{wrong:?}");
+        }
+    }
+
+    /// A flag that another makes senseless is refused, not ignored.
+    #[test]
+    fn flags_that_do_not_go_together_are_refused() {
+        let refused = |args: &str| {
+            let error = Cli::try_parse_from(args.split(' ')).expect_err(args);
+            assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict, "{args}: {error}");
+        };
+        for input in ["--blocks b", "--headers h", "--datadir d"] {
+            refused(&format!("adit validate {input} --prevouts p"));
+        }
+        for input in ["--headers h", "--block b --prevouts p", "--datadir d"] {
+            refused(&format!("adit validate {input} --assume-valid none"));
+        }
+        let txid = "ab".repeat(32);
+        refused(&format!("adit proof make {txid} --block b --at 5"));
+        for good in
+            ["validate --blocks b --assume-valid none", "validate --block b --prevouts p", "validate --headers h"]
+        {
+            assert!(
+                Cli::try_parse_from([&["adit"], &good.split(' ').collect::<Vec<_>>()[..]].concat()).is_ok(),
+                "{good}"
+            );
         }
     }
 

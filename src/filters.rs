@@ -8,21 +8,29 @@ use adit_validator::store::StoreError;
 use anyhow::anyhow;
 
 use crate::exit::{Exit, Failure, Result};
-use crate::recheck;
 
 /// Opens the index in the data folder of `chain`, or makes one, and follows the chain to its tip. `goes_on` is asked between
 /// steps; what is then left is caught up with the next block.
-pub fn open(chain: &mut ChainState, folder: &Path, name: &str, goes_on: impl Fn() -> bool) -> Result<FilterIndex> {
+pub fn open(chain: &mut ChainState, folder: &Path, goes_on: impl Fn() -> bool) -> Result<FilterIndex> {
+    let folder = folder.join(filters::FOLDER);
     let failed = |error| match error {
         FilterError::Store(error @ (StoreError::Pruned { .. } | StoreError::NotKept { .. })) => {
             let error = anyhow!("--filters: the index needs blocks that are no longer kept: {error}");
             Exit::new(Failure::Usage, error)
         }
-        FilterError::Store(error) => recheck::store_failure(error, &folder.join(filters::FOLDER), name),
+        FilterError::Store(error @ (StoreError::Io { .. } | StoreError::InUse { .. })) => {
+            Exit::new(Failure::Usage, anyhow!(error).context("--filters"))
+        }
+        FilterError::Store(error) => {
+            let (folder, error) = (folder.display(), anyhow!(error));
+            let error =
+                anyhow!("--filters: cannot use {folder}: {error:#}; without that folder the index is made anew");
+            Exit::new(Failure::Running, error)
+        }
         other => Exit::new(Failure::Usage, anyhow!("--filters: {other}")),
     };
     let genesis = chain.params().genesis_hash;
-    let mut index = FilterIndex::open(&folder.join(filters::FOLDER), &genesis).map_err(failed)?;
+    let mut index = FilterIndex::open(&folder, &genesis).map_err(failed)?;
     while follow(&mut index, chain).map_err(failed)? > 0 && goes_on() {}
     Ok(index)
 }

@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::cli::{ProofArgs, ProofCommand, ProofMakeArgs, ProofVerifyArgs};
 use crate::clock::unix_time;
 use crate::exit::{Exit, Failure, OrExit, Result};
-use crate::{chain, output};
+use crate::{chain, output, recheck};
 
 /// The longest text that is read for a proof: one of every transaction of the fullest block, and room to spare.
 const MAX_PROOF_TEXT: u64 = 4 << 20;
@@ -68,6 +68,8 @@ struct Verdict {
     height: Option<u32>,
     /// Whether the block's own number of transactions is known, and not only what the proof says.
     count_is_known: bool,
+    /// Whether the best chain has the work that the chain is known to have; `None`: it is about no chain.
+    has_minimum_work: Option<bool>,
 }
 
 fn verify(args: &ProofVerifyArgs) -> Result {
@@ -98,12 +100,17 @@ fn judge(
     let held = if let Some(path) = &args.block {
         let block = read_block(&params, path)?;
         let proven = proof.check_against_block(&block);
-        proven.map(|proven| Verdict { proven, height: None, count_is_known: true })
+        proven.map(|proven| Verdict { proven, height: None, count_is_known: true, has_minimum_work: None })
     } else if let Some(path) = &args.headers {
         check_against_headers(proof, &read_headers(params, path)?)
     } else if let Some(datadir) = &args.datadir {
-        let checked = proof.check_against_chain(&open_chain(datadir, params)?);
-        checked.map(|(height, proven)| Verdict { proven, height: Some(height), count_is_known: true })
+        let chain = open_chain(datadir, params)?;
+        proof.check_against_chain(&chain).map(|(height, proven)| Verdict {
+            proven,
+            height: Some(height),
+            count_is_known: true,
+            has_minimum_work: Some(chain.has_minimum_chain_work()),
+        })
     } else {
         return Err(usage("give --block, --headers or --datadir"));
     };
@@ -132,12 +139,13 @@ fn check_against_headers(proof: &TxOutProof, chain: &ChainState) -> std::result:
     if height > tree.entry(best).height || tree.ancestor(best, height) != id {
         return Err(ProofError::NotActive { block, height });
     }
-    Ok(Verdict { proven: proof.check()?, height: Some(height), count_is_known: false })
+    let has_minimum_work = Some(tree.entry(best).chain_work >= chain.params().minimum_chain_work);
+    Ok(Verdict { proven: proof.check()?, height: Some(height), count_is_known: false, has_minimum_work })
 }
 
 fn as_json(proof: &TxOutProof, verdict: &Verdict) -> serde_json::Value {
     let proven = verdict.proven.iter();
-    json!({
+    let mut object = json!({
         "valid": true,
         "block": proof.header().block_hash().to_string(),
         "height": verdict.height,
@@ -145,7 +153,11 @@ fn as_json(proof: &TxOutProof, verdict: &Verdict) -> serde_json::Value {
         "transactions_checked": verdict.count_is_known,
         "proven": proven.map(|proven| json!({ "txid": proven.txid.to_string(), "position": proven.position }))
             .collect::<Vec<_>>(),
-    })
+    });
+    if let Some(reached) = verdict.has_minimum_work {
+        object["minimum_chain_work_reached"] = reached.into();
+    }
+    object
 }
 
 fn as_text(proof: &TxOutProof, verdict: &Verdict) -> String {
@@ -160,6 +172,9 @@ fn as_text(proof: &TxOutProof, verdict: &Verdict) -> String {
         .collect();
     if !verdict.count_is_known {
         lines.push("not checked: the number of transactions, which needs the block".to_owned());
+    }
+    if verdict.has_minimum_work == Some(false) {
+        lines.push("the chain that it was held against is not all there is: it is known to have more work".to_owned());
     }
     lines.join("\n")
 }
@@ -179,6 +194,9 @@ fn read_proof(path: &Path) -> Result<std::result::Result<TxOutProof, ProofError>
     read.with_context(name).or_usage()?;
     if text.len() as u64 > MAX_PROOF_TEXT {
         return Err(usage(&format!("{}: more than {MAX_PROOF_TEXT} bytes", name())));
+    }
+    if text.trim().is_empty() {
+        return Err(usage(&format!("{} is empty: it holds no proof", name())));
     }
     let bytes = Vec::<u8>::from_hex(text.trim()).context("wanted a proof in hexadecimal").with_context(name);
     Ok(TxOutProof::decode(&bytes.or_usage()?))
@@ -202,8 +220,10 @@ fn read_headers(params: ChainParams, path: &Path) -> Result<ChainState> {
     let name = || path.display().to_string();
     let mut chain = ChainState::in_memory(params, None, Options::default()).or_running()?;
     let file = File::open(path).with_context(name).or_usage()?;
+    let mut count = 0_u64;
     for (header, byte) in HeaderFile::new(file).zip((0..).step_by(80)) {
         let header = header.with_context(name).or_usage()?;
+        count += 1;
         let reason = match chain.accept_header(&header, unix_time()) {
             HeaderOutcome::Accepted { .. } | HeaderOutcome::Known { .. } => continue,
             HeaderOutcome::Invalid(error) => error.to_string(),
@@ -212,12 +232,15 @@ fn read_headers(params: ChainParams, path: &Path) -> Result<ChainState> {
         let error = anyhow!("{}: byte {byte}: header {}: {reason}", name(), header.block_hash());
         return Err(Exit::new(Failure::Invalid, error));
     }
+    if count == 0 {
+        return Err(usage(&format!("{} is empty: it holds no header", name())));
+    }
     Ok(chain)
 }
 
 /// Opens the chain in a folder for chains; makes none.
 fn open_chain(datadir: &Path, params: ChainParams) -> Result<ChainState> {
-    let folder = datadir.join(&params.name);
+    let folder = recheck::store_folder(datadir, &params.name);
     if !folder.is_dir() {
         return Err(usage(&format!("--datadir: no chain {} in {}", params.name, datadir.display())));
     }

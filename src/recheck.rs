@@ -23,7 +23,7 @@ use crate::{chain, interrupt, output, progress};
 const LINES: usize = 20;
 
 /// The store of `chain` below `datadir`, as `adit up` lays it, or `datadir` itself where that is a store.
-fn store_folder(datadir: &Path, chain: &str) -> PathBuf {
+pub fn store_folder(datadir: &Path, chain: &str) -> PathBuf {
     if datadir.join("STORE").exists() { datadir.to_owned() } else { datadir.join(chain) }
 }
 
@@ -33,7 +33,20 @@ fn advice(folder: &Path, chain: &str) -> String {
     format!("; `adit reindex --chain {chain} --datadir {folder}` makes the database anew from the block files")
 }
 
-/// Another folder, or the same one later, would do; a store that is broken is another matter.
+/// What to do about what a re-check found first. A block that rotted cannot be made from anything here.
+fn advice_on(finding: &Finding, folder: &Path, chain: &str) -> String {
+    let name = finding.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if !name.starts_with("blk") {
+        return advice(folder, chain);
+    }
+    let folder = folder.display();
+    format!(
+        "; its blocks have to come from another copy of the chain: `adit reindex --chain {chain} --datadir {folder}` keeps what \
+         comes before the damage, and names what it leaves"
+    )
+}
+
+/// Another folder, or the same one later, would do; a store that is broken is another matter. `chain` is what `--chain` was.
 pub fn store_failure(error: StoreError, folder: &Path, chain: &str) -> Exit {
     let failure = match error {
         StoreError::InUse { .. }
@@ -81,7 +94,7 @@ impl Watcher for Display {
 }
 
 /// `adit validate --datadir`.
-pub fn validate_store(params: &ChainParams, datadir: &Path, as_json: bool) -> Result {
+pub fn validate_store(params: &ChainParams, chain: &str, datadir: &Path, as_json: bool) -> Result {
     let folder = store_folder(datadir, &params.name);
     let mut display = Display::new()?;
     let started = Instant::now();
@@ -90,7 +103,7 @@ pub fn validate_store(params: &ChainParams, datadir: &Path, as_json: bool) -> Re
     let verdict = checked.map_err(|error| match error {
         // A file that cannot be read is input that cannot be read.
         StoreError::Io { .. } => Exit::new(Failure::Usage, error),
-        error => store_failure(error, &folder, &params.name),
+        error => store_failure(error, &folder, chain),
     })?;
     let took = started.elapsed().as_secs_f64();
     if as_json {
@@ -98,12 +111,11 @@ pub fn validate_store(params: &ChainParams, datadir: &Path, as_json: bool) -> Re
     } else {
         output::line(verdict_text(params, &verdict, took))?;
     }
-    if verdict.found > 0 {
-        let first = verdict.findings.first().map(describe).unwrap_or_default();
+    if let Some(first) = verdict.findings.first() {
         let more = verdict.found.saturating_sub(1);
         let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-        let advice = advice(&folder, &params.name);
-        return Err(Exit::new(Failure::Invalid, anyhow!("{first}{more}{advice}")));
+        let advice = advice_on(first, &folder, chain);
+        return Err(Exit::new(Failure::Invalid, anyhow!("{}{more}{advice}", describe(first))));
     }
     if verdict.interrupted {
         return Err(Exit::new(
@@ -197,7 +209,7 @@ pub fn run_reindex(args: &ReindexArgs) -> Result {
             Exit::new(Failure::Running, what)
         }
         StoreError::Io { .. } => Exit::new(Failure::Running, error),
-        error => store_failure(error, &folder, &params.name),
+        error => store_failure(error, &folder, &args.chain),
     })?;
     if args.json {
         output::line(reindexed_json(&params, &folder, &made))?;
@@ -206,6 +218,12 @@ pub fn run_reindex(args: &ReindexArgs) -> Result {
     }
     if made.interrupted {
         return Err(Exit::new(Failure::Running, anyhow!("interrupted: the old database is still in its place")));
+    }
+    if let Some(first) = made.left.first() {
+        let height = made.tip.map_or(0, |(height, _)| height);
+        let more = made.left.len() - 1;
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        tracing::warn!("not all could be taken up, and the chain ends at height {height}: {first}{more}");
     }
     Ok(())
 }

@@ -46,14 +46,14 @@ pub fn run(args: &UpArgs) -> Result {
         None => default_datadir()?,
     };
     let name = params.name.clone();
-    let folder = folder.join(&name);
+    let folder = recheck::store_folder(&folder, &name);
     let options = args.chain_options(&params);
     let mut chain = ChainState::open(&folder, params, options)
         .map_err(|error| recheck::store_failure(error, &folder, &args.chain))?;
 
     let filters = if args.filters {
         let goes_on = || !interrupted.load(Ordering::Relaxed);
-        Some(filters::open(&mut chain, &folder, &args.chain, goes_on)?)
+        Some(filters::open(&mut chain, &folder, goes_on)?)
     } else {
         None
     };

@@ -13,6 +13,7 @@ use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{
     BlockOutcome, ChainState, CommitPolicy, Event, HeaderOutcome, InvalidBlock, Lookahead, Options,
 };
+use adit_validator::headers::tree::Entry;
 use adit_validator::prevouts::{CheckError, Prevouts, check_block_with_prevouts};
 use adit_validator::rules::{ConnectOptions, RuleError};
 use anyhow::{Context, anyhow};
@@ -35,7 +36,7 @@ pub fn run(args: &ValidateArgs) -> Result {
         pool.context("--threads").or_running()?;
     }
     if let Some(datadir) = &args.datadir {
-        return recheck::validate_store(&params, datadir, args.json);
+        return recheck::validate_store(&params, &args.chain, datadir, args.json);
     }
     let mut report = Report::new(&params);
     let verdict = if let Some(headers) = &args.headers {
@@ -211,8 +212,8 @@ fn validate_headers(params: &ChainParams, path: &Path, report: &mut Report) -> V
         let header = header.with_context(|| path.display().to_string()).or_usage()?;
         let hash = header.block_hash();
         let error = match chain.accept_header(&header, unix_time()) {
-            HeaderOutcome::Accepted { height } | HeaderOutcome::Known { height } => {
-                report.count_header(height, hash);
+            HeaderOutcome::Accepted { .. } | HeaderOutcome::Known { .. } => {
+                report.count_header(chain.headers().entry(chain.headers().best_header()));
                 progress.inc(80);
                 continue;
             }
@@ -372,11 +373,9 @@ impl Report {
         self.inputs += inputs;
     }
 
-    fn count_header(&mut self, height: u32, hash: BlockHash) {
+    fn count_header(&mut self, best: &Entry) {
         self.headers += 1;
-        if self.tip.is_none_or(|(tip, _)| height >= tip) {
-            self.tip = Some((height, hash));
-        }
+        self.tip = Some((best.height, best.hash));
     }
 
     fn finish(self, as_json: bool, verdict: Verdict) -> Result {

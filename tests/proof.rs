@@ -43,6 +43,10 @@ fn a_proof_convinces_who_has_the_headers_only() {
     let text = verified.stdout();
     assert!(text.starts_with(&format!("{FIRST_SPEND} is transaction 1 of 2 in block 00000000d1145790")), "{text}");
     assert!(text.contains("at height 170\nnot checked: the number of transactions"), "{text}");
+    // Ten thousand headers of main are no proof that there is no heavier chain.
+    assert!(text.trim_end().ends_with("it is known to have more work"), "{text}");
+    let json = run(["proof", "verify", file, "--json", "--headers", headers]).json();
+    assert_eq!((&json["height"], &json["minimum_chain_work_reached"]), (&170.into(), &false.into()), "{json}");
 
     let json = run(["proof", "verify", file, "--json", "--block", &block]).json();
     assert_eq!(json["valid"], true);
@@ -68,6 +72,12 @@ fn a_proof_convinces_who_has_the_headers_only() {
     fs::write(file, "not a proof").expect("the folder can be written");
     run(["proof", "verify", file, "--headers", headers]).refused(2, &["proof.hex", "hexadecimal"]);
     run(["proof", "verify", "nowhere.hex", "--headers", headers]).refused(2, &["nowhere.hex"]);
+    let empty = folder.path().join("empty");
+    fs::write(&empty, "").expect("the folder can be written");
+    let empty = empty.to_str().expect("a UTF-8 path");
+    run(["proof", "verify", empty, "--headers", headers]).refused(2, &["empty: it holds no proof"]);
+    fs::write(file, made.stdout()).expect("the folder can be written");
+    run(["proof", "verify", file, "--headers", empty]).refused(2, &["empty: it holds no header"]);
 }
 
 #[test]

@@ -51,6 +51,15 @@ fn a_store_is_checked_damaged_named_and_mended() {
     checked.refused(1, &["blk00000.dat", "height 30", "bad-txnmrklroot"]);
     let json = checked.json();
     assert_eq!((&json["valid"], &json["findings"][0]["height"]), (&false.into(), &30.into()), "{json}");
+    let copy = tempfile::tempdir().expect("a folder");
+    fs::create_dir_all(copy.path().join("blocks")).expect("writable");
+    for name in ["STORE", "blocks/blk00000.dat", "blocks/rev00000.dat"] {
+        fs::copy(store.join(name), copy.path().join(name)).expect("it can be copied");
+    }
+    assert!(checked.stderr().contains("another copy of the chain"), "{}", checked.stderr());
+    let made = on(&REINDEX, copy.path());
+    assert_eq!((made.code(), &made.json()["tip"]["height"]), (0, &29.into()), "{}", made.stderr());
+    assert!(made.stderr().contains("the chain ends at height 29"), "{}", made.stderr());
     fs::write(&blocks, good).expect("writable");
 
     // The database.
@@ -63,6 +72,32 @@ fn a_store_is_checked_damaged_named_and_mended() {
     assert_eq!((&made.json()["tip"], &made.json()["blocks"]), (&tip, &31.into()));
     assert_eq!(on(&VALIDATE, datadir).json()["tip"], tip);
     assert_eq!(mine(datadir, 1).json_lines()[0]["height"], 31);
+    assert_eq!(mine(&store, 1).json_lines()[0]["height"], 32, "the store itself, as everywhere");
+}
+
+/// Advice that is followed has to work: a chain file is named by its path, and an index of filters is not the store's database.
+#[test]
+fn what_is_advised_can_be_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (chain, datadir) = (folder.path().join("grid.toml"), folder.path().join("data"));
+    let (chain, data) = (chain.to_str().expect("UTF-8"), datadir.to_str().expect("UTF-8"));
+    let new = run(["chain", "new", "--name", "grid", "--pow-limit", "207fffff", "--output", chain]);
+    assert_eq!(new.code(), 0, "{}", new.stderr());
+    let up = ["up", "--chain", chain, "--device", "cpu", "--filters", "--blocks", "1", "--json", "--datadir", data];
+    assert_eq!(run(up).code(), 0);
+    let store = datadir.join("grid");
+
+    fs::remove_dir_all(store.join("filters/keyspaces")).expect("it was there");
+    run(up).refused(3, &["--filters", "grid/filters", "without that folder the index is made anew"]);
+    fs::remove_dir_all(store.join("filters")).expect("it was there");
+    assert_eq!(run(up).json_lines()[0]["height"], 2);
+
+    fs::remove_dir_all(store.join("db")).expect("it was there");
+    let advice = format!("adit reindex --chain {chain} --datadir {}", store.display());
+    run(["validate", "--chain", chain, "--datadir", data]).refused(1, &[&advice]);
+    let words: Vec<&str> = advice.split(' ').skip(1).collect();
+    assert_eq!(run(&words).code(), 0);
+    assert_eq!(run(up).json_lines()[0]["height"], 3);
 }
 
 #[test]

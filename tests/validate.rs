@@ -48,6 +48,29 @@ fn real_headers_are_good() {
     }
 }
 
+/// The tip is that of the chain with most work, not the last or the highest header of the file.
+#[test]
+fn headers_in_any_number_have_the_tip_of_the_best_chain() {
+    let Some(file) = vector("mainnet/headers-0-10236.bin") else { return };
+    let headers = fs::read(file).expect("readable");
+    let folder = tempfile::tempdir().expect("a folder");
+    let repeated = folder.path().join("headers");
+    fs::write(&repeated, [&headers[..101 * 80], &headers[80..160]].concat()).expect("writable");
+    let json = validate(&["--json", "--headers"], &repeated).json();
+    assert_eq!((&json["headers"], &json["tip"]["height"]), (&102.into(), &100.into()), "{json}");
+    fs::write(&repeated, &headers[..80]).expect("writable");
+    validate(&["--chain", "testnet3", "--headers"], &repeated)
+        .refused(1, &["byte 0", "the genesis block of another chain"]);
+}
+
+#[test]
+fn a_list_of_another_block_is_no_broken_rule() {
+    let Some(block) = vector("mainnet/block-866342.bin") else { return };
+    let Some(prevouts) = vector("mainnet/block-367891.prevouts.json") else { return };
+    let run = validate(&["--prevouts", prevouts.to_str().expect("a UTF-8 path"), "--block"], &block);
+    run.refused(2, &["block-367891.prevouts.json", "20817 entries", "spends 7972"]);
+}
+
 #[test]
 fn two_whole_blocks_are_good_with_their_prevouts() {
     for (height, inputs) in [(367_891, 20_817), (866_342, 7_972)] {

@@ -25,11 +25,16 @@ pub fn run(args: &ChainArgs) -> Result {
 
 /// The chain that `--chain` names: a name, or the path of a chain file.
 pub fn named(name: &str) -> Result<ChainParams> {
+    named_by("--chain: ", name)
+}
+
+/// The same; `place` is where the name stands, for messages.
+fn named_by(place: &str, name: &str) -> Result<ChainParams> {
     if is_path(name) {
         return Ok(read(Path::new(name))?.params());
     }
     let chain = ChainParams::by_name(name).map_err(|error| {
-        anyhow!("--chain: {error}, and chain files: a path with a separator in it, or one that ends in .toml")
+        anyhow!("{place}{error}, and chain files: a path with a separator in it, or one that ends in .toml")
     });
     chain.or_usage()
 }

@@ -99,8 +99,8 @@ fn described(args: &ChainNewArgs) -> Result<ChainFile> {
 fn check(file: &ChainFile) -> Result {
     match ChainFile::parse_unsolved(&file.to_toml()) {
         Ok(_) => Ok(()),
-        // The user has not seen the text that the error's line is of.
-        Err(error) => Err(Exit::new(Failure::Usage, anyhow!("{}", error.what()))),
+        // The user has not seen the text that the error's line is of, nor what its fields are called.
+        Err(error) => Err(Exit::new(Failure::Usage, anyhow!("{}", error.what().replace("in `name`", "in --name")))),
     }
 }
 
@@ -193,7 +193,10 @@ fn write_new(path: &Path, text: &str) -> Result {
     builder.prefix(".chain-").suffix(".new");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let mut new = builder.tempfile_in(folder).with_context(name).or_running()?;
+    let new = builder.tempfile_in(folder);
+    let unusable =
+        |error: std::io::Error| anyhow!("--output: cannot make a file in {}: {}", folder.display(), error.kind());
+    let mut new = new.map_err(unusable).or_usage()?;
     new.write_all(text.as_bytes()).and_then(|()| new.as_file().sync_all()).with_context(name).or_running()?;
     match new.persist_noclobber(path) {
         Ok(_) => {}

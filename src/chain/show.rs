@@ -7,13 +7,13 @@ use bitcoin::Work;
 use bitcoin::consensus::encode::serialize_hex;
 use serde_json::{Value, json};
 
-use super::{is_path, named};
+use super::{is_path, named_by};
 use crate::cli::ChainShowArgs;
 use crate::exit::Result;
 use crate::output;
 
 pub fn run(args: &ChainShowArgs) -> Result {
-    let params = named(&args.chain)?;
+    let params = named_by("", &args.chain)?;
     if args.rules {
         // The line's end is the text's own last one.
         output::line(params.rules_text().trim_end())?;

@@ -149,14 +149,20 @@ fn duration(text: &str) -> Result<u32, String> {
     number.filter(|seconds| *seconds > 0).ok_or_else(|| "wanted a time such as 10s, 2m, 1h or 14d".to_owned())
 }
 
+/// Exactly eight digits, which leaves no room for a sign.
+fn eight_digits(text: &str) -> Option<u32> {
+    let is_hex = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hex.then(|| u32::from_str_radix(text, 16).expect("eight hexadecimal digits are 32 bits"))
+}
+
 fn compact(text: &str) -> Result<CompactTarget, String> {
-    let bits = Some(text).filter(|text| text.len() == 8).and_then(|text| u32::from_str_radix(text, 16).ok());
-    bits.map(CompactTarget::from_consensus).ok_or_else(|| "wanted 8 hexadecimal digits, such as 1e00ffff".to_owned())
+    eight_digits(text)
+        .map(CompactTarget::from_consensus)
+        .ok_or_else(|| "wanted 8 hexadecimal digits, such as 1e00ffff".to_owned())
 }
 
 fn magic(text: &str) -> Result<[u8; 4], String> {
-    let magic = Some(text).filter(|text| text.len() == 8).and_then(|text| u32::from_str_radix(text, 16).ok());
-    magic.map(u32::to_be_bytes).ok_or_else(|| "wanted 8 hexadecimal digits".to_owned())
+    eight_digits(text).map(u32::to_be_bytes).ok_or_else(|| "wanted 8 hexadecimal digits".to_owned())
 }
 
 fn coins(text: &str) -> Result<Amount, String> {
@@ -181,7 +187,7 @@ mod tests {
     #[test]
     fn hexadecimal_numbers_have_all_their_digits() {
         assert_eq!(magic("c0ffee01"), Ok([0xc0, 0xff, 0xee, 0x01]));
-        for wrong in ["", "c0ffee", "c0ffee0x", "+0ffee01ff"] {
+        for wrong in ["", "c0ffee", "c0ffee0x", "+0ffee01", "+0ffee01ff"] {
             assert!(magic(wrong).is_err() && compact(wrong).is_err(), "{wrong}");
         }
         assert_eq!(coins("0.5"), Ok(Amount::from_sat(50_000_000)));

@@ -39,7 +39,7 @@ pub struct ProofMakeArgs {
     pub datadir: Option<PathBuf>,
 
     /// The block of the active chain that holds them, by its height [default: each is searched, from the tip down]
-    #[arg(long, value_name = "HEIGHT", requires = "datadir")]
+    #[arg(long, value_name = "HEIGHT", conflicts_with = "block")]
     pub at: Option<u32>,
 
     /// Whose rules: main, testnet3, testnet4, signet, regtest, dev, or the path of a chain file

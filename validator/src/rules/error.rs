@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, CompactTarget, OutPoint, ScriptBuf, Target, TxMerkleNode, Txid, WitnessCommitment};
 
 use super::{COINBASE_MATURITY, MAX_BLOCK_SIGOPS_COST, MAX_BLOCK_WEIGHT, MAX_MONEY};
@@ -100,6 +101,15 @@ macro_rules! rule_book {
     };
 }
 
+/// A previous block that is not known. None at all is how only a genesis block begins.
+fn unknown(previous: BlockHash) -> String {
+    if previous == BlockHash::all_zeros() {
+        "no previous block, as in the genesis block of another chain".to_owned()
+    } else {
+        format!("unknown previous block {previous}")
+    }
+}
+
 rule_book! {
     // The header, in isolation.
 
@@ -132,7 +142,7 @@ rule_book! {
         /// Its hash.
         previous: BlockHash,
     }
-    "prev-blk-not-found", seen format_args!("unknown previous block {previous}"), wanted "a known block";
+    "prev-blk-not-found", seen unknown(*previous), wanted "a known block";
 
     /// The block before broke a rule.
     PreviousInvalid {
