@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::Options;
+use adit_validator::coins::statistics::CoinStatistics;
 use adit_validator::recheck::{Finding, Reindexed, Verdict, Watcher, recheck, reindex};
 use adit_validator::store::StoreError;
 use anyhow::anyhow;
@@ -166,12 +167,22 @@ fn verdict_json(params: &ChainParams, folder: &Path, verdict: &Verdict, took: f6
         "undo_records": verdict.undo_records,
         "inputs": verdict.inputs,
         "coins": verdict.coins,
+        "coin_statistics": verdict.coin_statistics.map(|coins| json!({
+            "count": coins.count,
+            "total_sat": coins.total.to_sat(),
+            "muhash": muhash(&coins),
+        })),
         "found": verdict.found,
         "findings": findings.collect::<Vec<_>>(),
         "notes": verdict.notes,
         "unchecked": verdict.unchecked,
         "seconds": took,
     })
+}
+
+/// As Bitcoin Core's `gettxoutsetinfo muhash` prints it.
+fn muhash(coins: &CoinStatistics) -> String {
+    coins.muhash.iter().rev().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn verdict_text(params: &ChainParams, verdict: &Verdict, took: f64) -> String {
@@ -186,6 +197,11 @@ fn verdict_text(params: &ChainParams, verdict: &Verdict, took: f64) -> String {
         counted(verdict.coins, "coin"),
     )];
     lines.extend(verdict.tip.map(|(height, hash)| format!("tip {hash} at height {height}")));
+    lines.extend(
+        verdict
+            .coin_statistics
+            .map(|coins| format!("coins {} satoshi, muhash {}", coins.total.to_sat(), muhash(&coins))),
+    );
     lines.extend(verdict.findings.iter().take(LINES).map(|finding| format!("wrong: {}", describe(finding))));
     if verdict.found > LINES as u64 {
         lines.push(format!("wrong: {} more", verdict.found - LINES as u64));

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use adit_validator::chain::ChainParams;
+use adit_validator::chainstate::{ChainState, Options};
 use support::{Run, adit, run};
 
 fn mine(datadir: &Path, blocks: u32) -> Run {
@@ -37,6 +39,13 @@ fn a_store_is_checked_damaged_named_and_mended() {
     assert_eq!((&json["tip"]["height"], &json["coins"]), (&30.into(), &30.into()), "{json}");
     let tip = json["tip"].clone();
     let store = datadir.join("regtest");
+    let chain = ChainState::open(&store, ChainParams::regtest(), Options::default()).expect("a store");
+    let mut muhash = chain.coin_statistics().expect("it can be read").muhash;
+    muhash.reverse();
+    drop(chain);
+    let coins = &json["coin_statistics"];
+    assert_eq!((&coins["count"], &coins["total_sat"]), (&30.into(), &150_000_000_000_u64.into()), "{coins}");
+    assert_eq!(coins["muhash"], muhash.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     let text = on(&["validate", "--chain", "regtest", "--datadir"], &store);
     assert!(text.code() == 0 && text.stdout().contains("30 coins good"), "{}", text.stdout());
     on(&["validate", "--chain", "signet", "--datadir"], &store).refused(2, &["holds the chain regtest", "signet"]);

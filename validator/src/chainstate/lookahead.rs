@@ -1,7 +1,7 @@
 //! Blocks that are known to come next: decoded, checked by themselves, and their coins read, while the ones before connect.
 //!
-//! One block alone leaves threads idle: decoding, the walk through its coins and the files are one thread's work, and its
-//! scripts are everybody's. With the next blocks at hand there is always something to do. Nothing is decided ahead: what is
+//! One block alone leaves threads idle: the walk through its coins and the files are one thread's work, and its scripts are
+//! everybody's. With the next blocks at hand there is always something to do. Nothing is decided ahead: what is
 //! read of the coins is as the last commit left them, and is put into the cache only if no commit came since and the
 //! cache knows nothing newer.
 

@@ -8,6 +8,7 @@ use super::index::Loaded;
 use super::{Checker, Finding, Stop};
 use crate::block::DecodedBlock;
 use crate::coins::cache::{CoinCache, CoinSource};
+use crate::coins::statistics::{CoinCounter, CoinStatistics};
 use crate::coins::{Coin, is_unspendable};
 use crate::store::inspect::Snapshot;
 
@@ -22,7 +23,9 @@ impl Checker<'_> {
         loaded: &Loaded,
         replayed: &CoinCache,
     ) -> Result<(), Stop> {
-        let total = replayed.coins().count() as u64;
+        let statistics = self.sum_up(replayed)?;
+        let total = statistics.count;
+        self.verdict.coin_statistics = Some(statistics);
         let mut matched = 0;
         for coin in snapshot.database.coins_strictly() {
             let (outpoint, coin) = match coin {
@@ -91,6 +94,17 @@ impl Checker<'_> {
             self.count_coin(0)?;
         }
         Ok(())
+    }
+
+    fn sum_up(&mut self, replayed: &CoinCache) -> Result<CoinStatistics, Stop> {
+        let mut counter = CoinCounter::default();
+        for ((outpoint, coin), done) in replayed.coins().zip(0_u64..) {
+            counter.add(&outpoint, &coin);
+            if done.is_multiple_of(STRIDE) {
+                self.go_on()?;
+            }
+        }
+        Ok(counter.finish())
     }
 
     fn is_missing(&mut self, snapshot: &Snapshot, outpoint: &OutPoint) -> Result<bool, Stop> {

@@ -19,6 +19,7 @@ use bitcoin::BlockHash;
 use thiserror::Error;
 
 use crate::chain::ChainParams;
+use crate::coins::statistics::CoinStatistics;
 use crate::filters;
 use crate::rules::RuleError;
 use crate::store::folder::{BLOCKS, DATABASE};
@@ -95,6 +96,8 @@ pub struct Verdict {
     pub inputs: u64,
     /// Coins that were compared with the replay.
     pub coins: u64,
+    /// What the coins of the replay amount to; `None`: it did not come to the tip from genesis.
+    pub coin_statistics: Option<CoinStatistics>,
     /// Whether the watcher ended it before all was checked.
     pub interrupted: bool,
 }

@@ -1,0 +1,166 @@
+//! Blocks from bytes: what is decoded, what is refused, and where.
+
+use bitcoin::consensus::serialize;
+
+use super::*;
+use crate::block_file::BlockFile;
+use crate::chain::ChainParams;
+use crate::rules::testing::vectors;
+
+fn genesis() -> Vec<u8> {
+    serialize(&ChainParams::main().genesis)
+}
+
+/// A block of these transactions under the genesis block's header.
+fn block_of(transactions: &[&[u8]]) -> Vec<u8> {
+    let mut raw = genesis()[..80].to_vec();
+    raw.extend(serialize(&VarInt::from(transactions.len())));
+    raw.extend(transactions.concat());
+    raw
+}
+
+#[test]
+fn facts_of_recorded_blocks_are_those_that_bitcoin_computes() {
+    let Some(vectors) = vectors() else { return };
+    for name in ["block-367891", "block-481824", "block-709632", "block-866342", "block-91880"] {
+        let raw = vectors.read(&format!("mainnet/{name}.bin"));
+        let decoded = DecodedBlock::decode(raw.clone()).unwrap();
+        let block: Block = encode::deserialize(&raw).unwrap();
+        assert_eq!(decoded.block(), &block, "{name}");
+        assert_eq!(decoded.hash(), block.block_hash(), "{name}");
+        assert_eq!(decoded.weight() as u64, block.weight().to_wu(), "{name}");
+        for (tx, transaction) in block.txdata.iter().enumerate() {
+            assert_eq!(decoded.txids()[tx], transaction.compute_txid(), "{name} {tx}");
+            assert_eq!(decoded.wtxids()[tx], transaction.compute_wtxid(), "{name} {tx}");
+            assert_eq!(decoded.raw_transaction(tx), serialize(transaction), "{name} {tx}");
+            assert_eq!(decoded.stripped_transaction_size(tx), transaction.base_size(), "{name} {tx}");
+        }
+    }
+}
+
+#[test]
+fn every_prefix_is_refused_at_its_end() {
+    let raw = genesis();
+    assert!(DecodedBlock::decode(raw.clone()).is_ok());
+    for length in 0..raw.len() {
+        let error = DecodedBlock::decode(&raw[..length]).unwrap_err();
+        let DecodeError::Truncated { offset, .. } = error else { panic!("{length}: {error}") };
+        assert_eq!(offset, length);
+    }
+}
+
+#[test]
+fn trailing_bytes_are_refused() {
+    let mut raw = genesis();
+    let length = raw.len();
+    raw.push(0);
+    let error = DecodedBlock::decode(raw).unwrap_err();
+    assert_eq!(error.to_string(), format!("byte {length}: 1 bytes after the last transaction"));
+}
+
+#[test]
+fn oversize_is_refused_before_anything_is_read() {
+    let error = DecodedBlock::decode(vec![0; MAX_BLOCK_SERIALIZED_SIZE + 1]).unwrap_err();
+    assert!(matches!(error, DecodeError::Oversize { length: 4_000_001 }));
+}
+
+#[test]
+fn lengths_that_are_not_minimal_are_refused() {
+    let raw = genesis();
+    let mut long = raw[..80].to_vec();
+    long.extend([0xfd, 1, 0]);
+    long.extend(&raw[81..]);
+    let error = DecodedBlock::decode(long).unwrap_err();
+    assert!(matches!(error, DecodeError::Malformed { part: Part::TransactionCount, .. }), "{error}");
+}
+
+#[test]
+fn claimed_counts_allocate_nothing_before_the_bytes_are_there() {
+    let mut raw = genesis()[..80].to_vec();
+    raw.extend([0xff; 9]);
+    raw.extend([1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
+    let error = DecodedBlock::decode(raw).unwrap_err();
+    assert!(matches!(error, DecodeError::Truncated { part: Part::Transaction(0), .. }), "{error}");
+}
+
+#[test]
+fn an_empty_transaction_is_read_as_core_reads_it() {
+    let empty = [2, 0, 0, 0, 0, 0, 7, 0, 0, 0];
+    let block = DecodedBlock::decode(block_of(&[&empty])).unwrap();
+    let transaction = &block.transactions()[0];
+    assert!(transaction.input.is_empty() && transaction.output.is_empty());
+    assert_eq!(transaction.lock_time.to_consensus_u32(), 7);
+    assert_eq!(block.txids()[0].to_raw_hash(), sha256d::Hash::hash(&empty));
+    assert_eq!(block.stripped_transaction_size(0), 10);
+    assert!(bitcoinkernel::Transaction::new(&empty).is_ok(), "Core reads it");
+}
+
+#[test]
+fn transactions_that_core_does_not_read_are_refused() {
+    let input = [&[0; 36][..], &[0], &[0xff; 4]].concat();
+    let output = [0_u8; 9];
+    let transaction = |flag: &[u8], inputs: u8, witness: &[u8]| {
+        let inputs_bytes = input.repeat(inputs.into());
+        [&[1, 0, 0, 0][..], flag, &[inputs], &inputs_bytes, &[1], &output, witness, &[0; 4]].concat()
+    };
+    for (bytes, good) in [
+        (transaction(&[], 1, &[]), true),
+        (transaction(&[0, 1], 1, &[1, 1, 7]), true),
+        // Witnesses announced, none there: with inputs and without.
+        (transaction(&[0, 1], 1, &[0]), false),
+        (transaction(&[0, 1], 0, &[]), false),
+        // Unknown flags.
+        (transaction(&[0, 2], 1, &[]), false),
+        (transaction(&[0, 3], 1, &[1, 1, 7]), false),
+    ] {
+        assert_eq!(DecodedBlock::decode(block_of(&[&bytes])).is_ok(), good, "{bytes:02x?}");
+        assert_eq!(bitcoinkernel::Transaction::new(&bytes).is_ok(), good, "Core: {bytes:02x?}");
+    }
+}
+
+/// All threads at once find what one finds that goes through the bytes, and only where it finds a block.
+#[test]
+fn both_ways_of_decoding_agree_on_damaged_blocks() {
+    let both = |raw: &[u8]| {
+        let (mut cursor, count) = (Cursor { raw, rest: &raw[81..] }, u64::from(raw[80]));
+        let places = Layout::of_transactions(raw, 81, count);
+        let parallel = places.and_then(|layout| decode_in_parallel(raw, layout));
+        assert_eq!(parallel, cursor.read_transactions(count).ok(), "{raw:02x?}");
+        parallel.is_some()
+    };
+    let input = [&[7; 36][..], &[2, 1, 1], &[0xff; 4]].concat();
+    let output = [&[1; 8][..], &[1, 0x51]].concat();
+    let plain = [&[1, 0, 0, 0, 1][..], &input, &[1], &output, &[0; 4]].concat();
+    let witness = [&[2, 0, 0, 0, 0, 1, 2][..], &input, &input, &[1], &output, &[2, 1, 7, 0], &[0], &[9; 4]].concat();
+    let empty = [2, 0, 0, 0, 0, 0, 7, 0, 0, 0];
+    let raw = block_of(&[&plain, &witness, &empty, &plain]);
+    assert!(both(&raw));
+    let mut good = 0;
+    for at in 80..raw.len() {
+        for byte in 0..=255 {
+            let mut damaged = raw.clone();
+            damaged[at] = byte;
+            good += usize::from(damaged[80] < 0xfd && both(&damaged));
+        }
+        assert!(!both(&raw[..at.max(81)]));
+    }
+    assert!(good > 10_000, "most bytes mean nothing to it: {good}");
+}
+
+/// Whatever the bytes, a block that decodes is, encoded again, the same bytes: no second encoding passes.
+#[test]
+fn decoding_is_the_inverse_of_encoding_on_damaged_blocks() {
+    let Some(vectors) = vectors() else { return };
+    let file = vectors.read("mainnet/blocks-1-255.dat");
+    let block = BlockFile::new(&file[..], ChainParams::main().magic).nth(169).unwrap().unwrap();
+    assert_eq!(DecodedBlock::decode(block.bytes.clone()).unwrap().transactions().len(), 2, "block 170");
+    for at in 0..block.bytes.len() {
+        for bit in 0..8 {
+            let mut damaged = block.bytes.clone();
+            damaged[at] ^= 1 << bit;
+            if let Ok(decoded) = DecodedBlock::decode(damaged.clone()) {
+                assert_eq!(serialize(decoded.block()), damaged, "byte {at}, bit {bit}");
+            }
+        }
+    }
+}
