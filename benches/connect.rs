@@ -273,6 +273,7 @@ fn phases(waiting: Duration, before: &Timings, after: &Timings) -> Value {
         "fetch": of(|timings| timings.fetch),
         "coins": of(|timings| timings.coins),
         "scripts": of(|timings| timings.scripts),
+        "disconnect": of(|timings| timings.disconnect),
         "append": of(|timings| timings.append),
         "commit": of(|timings| timings.commit),
     })
@@ -312,10 +313,13 @@ fn reorganise(size: Size) -> anyhow::Result<Value> {
     let folder = folder(&target)?;
     let mut chain = open(folder.path())?;
     let mut generator = ChainGenerator::new(ChainShape { blocks: 2 * size.blocks, ..shape })?;
+    // The whole time, and that of decoding.
     let accept = |chain: &mut ChainState, block: &[u8]| {
         let start = Instant::now();
-        let outcome = chain.accept_block(DecodedBlock::decode(block)?, u64::MAX / 2)?;
-        anyhow::Ok((outcome, start.elapsed()))
+        let block = DecodedBlock::decode(block)?;
+        let decoding = start.elapsed();
+        chain.accept_block(block, u64::MAX / 2)?;
+        anyhow::Ok((start.elapsed(), decoding))
     };
     while !generator.is_warm() {
         accept(&mut chain, &generator.next_block())?;
@@ -327,11 +331,13 @@ fn reorganise(size: Size) -> anyhow::Result<Value> {
     let (first, second) = (branch(&mut generator, depth), branch(&mut other, depth + 1));
     let mut connecting = Duration::ZERO;
     for block in &first {
-        connecting += accept(&mut chain, block)?.1;
+        connecting += accept(&mut chain, block)?.0;
     }
-    let mut reorganising = Duration::ZERO;
+    let (mut reorganising, mut decoding, before) = (Duration::ZERO, Duration::ZERO, *chain.timings());
     for block in &second {
-        reorganising += accept(&mut chain, block)?.1;
+        let times = accept(&mut chain, block)?;
+        reorganising += times.0;
+        decoding += times.1;
     }
     ensure!(chain.tip().hash == DecodedBlock::decode(second[depth].as_slice())?.hash(), "the longer branch is active");
     Ok(json!({
@@ -339,5 +345,6 @@ fn reorganise(size: Size) -> anyhow::Result<Value> {
         "connecting_seconds": connecting.as_secs_f64(),
         "reorganising_seconds": reorganising.as_secs_f64(),
         "ratio": reorganising.as_secs_f64() / connecting.as_secs_f64(),
+        "phases": phases(decoding, &before, chain.timings()),
     }))
 }

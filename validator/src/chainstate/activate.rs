@@ -4,6 +4,8 @@
 //! to the last block of the active chain. A branch that turns out invalid in its middle leaves the old tip among the
 //! candidates, and the next turn of the loop goes back to it.
 
+use std::time::Instant;
+
 use bitcoin::OutPoint;
 
 use super::timings::timed;
@@ -24,7 +26,9 @@ impl ChainState {
             let fork = self.tree.fork_point(self.tip_id(), best);
             self.check_way_back(fork, best)?;
             while self.tip_id() != fork {
+                let start = Instant::now();
                 self.disconnect_tip()?;
+                self.timings.disconnect += start.elapsed();
                 self.commit_if_full()?;
             }
             for id in self.tree.path(fork, best) {

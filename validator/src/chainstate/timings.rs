@@ -16,6 +16,8 @@ pub struct Timings {
     pub coins: Duration,
     /// Waiting for scripts once all coins were there.
     pub scripts: Duration,
+    /// Taking blocks back: reading them and their undo records, and undoing what they did to the coins.
+    pub disconnect: Duration,
     /// Appending blocks and undo records.
     pub append: Duration,
     /// Commits.
