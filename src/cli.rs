@@ -92,7 +92,7 @@ impl AssumeValid {
 /// `adit up`.
 #[derive(Args, Debug)]
 pub struct UpArgs {
-    /// Folder for chains, each in a folder of its name [default: adit in the user's data folder]
+    /// Folder for chains, each in a folder of its name, or one store in it [default: adit in the user's data folder]
     #[arg(long, value_name = "DIR")]
     pub datadir: Option<PathBuf>,
 
@@ -192,7 +192,7 @@ pub struct ValidateArgs {
     pub block: Option<PathBuf>,
 
     /// The outputs that --block spends, as JSON
-    // Not `requires`: clap waives a flag that excludes one which is there.
+    // Not `requires`: clap drops that where what it asks for conflicts with an argument that is there.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["blocks", "headers", "datadir"])]
     pub prevouts: Option<PathBuf>,
 
@@ -204,7 +204,7 @@ pub struct ValidateArgs {
     pub assume_valid: AssumeValid,
 
     /// Data folder of `adit up`, or one store in it, checked from genesis: every byte of the database, every header and
-    /// block, every undo record and every coin. Changes no file in it, but locks it, and needs leave to write there; memory grows
+    /// block, every undo record and every coin. Changes no file in it, but locks it, and needs permission to write there; memory grows
     /// with the number of coins
     #[arg(long, value_name = "DIR", group = "input")]
     pub datadir: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! The filter index of a chain that is kept: BIP158's basic filters, one step behind each block.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use adit_validator::chainstate::ChainState;
@@ -18,8 +19,12 @@ pub fn open(chain: &mut ChainState, folder: &Path, goes_on: impl Fn() -> bool) -
             let error = anyhow!("--filters: the index needs blocks that are no longer kept: {error}");
             Exit::new(Failure::Usage, error)
         }
-        FilterError::Store(error @ (StoreError::Io { .. } | StoreError::InUse { .. })) => {
+        FilterError::Store(error @ StoreError::InUse { .. }) => {
             Exit::new(Failure::Usage, anyhow!(error).context("--filters"))
+        }
+        FilterError::Store(StoreError::Io { path, source }) if source.kind() != ErrorKind::NotFound => {
+            let error = anyhow!(source).context(format!("--filters: {}", path.display()));
+            Exit::new(Failure::Running, error)
         }
         FilterError::Store(error) => {
             let (folder, error) = (folder.display(), anyhow!(error));

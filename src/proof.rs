@@ -9,8 +9,7 @@ use adit_validator::block::{DecodedBlock, MAX_BLOCK_SERIALIZED_SIZE};
 use adit_validator::block_file::HeaderFile;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, HeaderOutcome, Options};
-use adit_validator::rules::validate_block_in_isolation;
-use adit_validator::store::StoreError;
+use adit_validator::rules::{RuleError, validate_block_in_isolation};
 use adit_validator::txoutproof::{ProofError, Proven, TxOutProof};
 use anyhow::{Context, anyhow};
 use bitcoin::Txid;
@@ -36,7 +35,7 @@ fn make(args: &ProofMakeArgs) -> Result {
     let params = chain::named(&args.chain)?;
     let block = match (&args.block, &args.datadir) {
         (Some(path), _) => read_block(&params, path)?,
-        (None, Some(datadir)) => stored_block(&open_chain(datadir, params)?, args)?,
+        (None, Some(datadir)) => stored_block(&open_chain(datadir, &args.chain, params)?, args)?,
         (None, None) => return Err(usage("give --block or --datadir")),
     };
     let proof = TxOutProof::make(&block, &args.txids).or_usage()?;
@@ -104,7 +103,7 @@ fn judge(
     } else if let Some(path) = &args.headers {
         check_against_headers(proof, &read_headers(params, path)?)
     } else if let Some(datadir) = &args.datadir {
-        let chain = open_chain(datadir, params)?;
+        let chain = open_chain(datadir, &args.chain, params)?;
         proof.check_against_chain(&chain).map(|(height, proven)| Verdict {
             proven,
             height: Some(height),
@@ -174,7 +173,7 @@ fn as_text(proof: &TxOutProof, verdict: &Verdict) -> String {
         lines.push("not checked: the number of transactions, which needs the block".to_owned());
     }
     if verdict.has_minimum_work == Some(false) {
-        lines.push("the chain that it was held against is not all there is: it is known to have more work".to_owned());
+        lines.push("this is not the whole chain: it is known to have more work".to_owned());
     }
     lines.join("\n")
 }
@@ -196,7 +195,8 @@ fn read_proof(path: &Path) -> Result<std::result::Result<TxOutProof, ProofError>
         return Err(usage(&format!("{}: more than {MAX_PROOF_TEXT} bytes", name())));
     }
     if text.trim().is_empty() {
-        return Err(usage(&format!("{} is empty: it holds no proof", name())));
+        let name = if path.to_str() == Some("-") { "standard input".to_owned() } else { name() };
+        return Err(usage(&format!("{name} is empty: it holds no proof")));
     }
     let bytes = Vec::<u8>::from_hex(text.trim()).context("wanted a proof in hexadecimal").with_context(name);
     Ok(TxOutProof::decode(&bytes.or_usage()?))
@@ -226,8 +226,9 @@ fn read_headers(params: ChainParams, path: &Path) -> Result<ChainState> {
         count += 1;
         let reason = match chain.accept_header(&header, unix_time()) {
             HeaderOutcome::Accepted { .. } | HeaderOutcome::Known { .. } => continue,
-            HeaderOutcome::Invalid(error) => error.to_string(),
-            outcome => format!("{outcome:?}"),
+            HeaderOutcome::Invalid(error) => error,
+            HeaderOutcome::KnownInvalid { first } => RuleError::PreviousInvalid { previous: first },
+            _ => RuleError::PreviousNotFound { previous: header.prev_blockhash },
         };
         let error = anyhow!("{}: byte {byte}: header {}: {reason}", name(), header.block_hash());
         return Err(Exit::new(Failure::Invalid, error));
@@ -239,18 +240,10 @@ fn read_headers(params: ChainParams, path: &Path) -> Result<ChainState> {
 }
 
 /// Opens the chain in a folder for chains; makes none.
-fn open_chain(datadir: &Path, params: ChainParams) -> Result<ChainState> {
+fn open_chain(datadir: &Path, chain: &str, params: ChainParams) -> Result<ChainState> {
     let folder = recheck::store_folder(datadir, &params.name);
     if !folder.is_dir() {
         return Err(usage(&format!("--datadir: no chain {} in {}", params.name, datadir.display())));
     }
-    ChainState::open(&folder, params, Options::default()).map_err(|error| {
-        let failure = match error {
-            StoreError::Damaged { .. } | StoreError::DamagedRecord { .. } | StoreError::Database { .. } => {
-                Failure::Running
-            }
-            _ => Failure::Usage,
-        };
-        Exit::new(failure, anyhow!(error).context(format!("--datadir: cannot use {}", folder.display())))
-    })
+    ChainState::open(&folder, params, Options::default()).map_err(|error| recheck::store_failure(error, &folder, chain))
 }

@@ -28,27 +28,42 @@ pub fn store_folder(datadir: &Path, chain: &str) -> PathBuf {
     if datadir.join("STORE").exists() { datadir.to_owned() } else { datadir.join(chain) }
 }
 
-/// What to do about a database that is damaged.
-fn advice(folder: &Path, chain: &str) -> String {
-    let folder = folder.display();
-    format!("; `adit reindex --chain {chain} --datadir {folder}` makes the database anew from the block files")
+/// What to do about damage in `file`, or where that is not known. Whatever is damaged but blocks and the marker can be made
+/// anew.
+fn advice(file: Option<&Path>, folder: &Path, chain: &str) -> String {
+    let name = file.and_then(Path::file_name).map(|name| name.to_string_lossy()).unwrap_or_default();
+    let command =
+        format!("`adit reindex --chain {} --datadir {}`", quoted(chain), quoted(&folder.display().to_string()));
+    if name == "STORE" {
+        "; docs/store-format.md has its four lines".to_owned()
+    } else if name.starts_with("blk") {
+        format!(
+            "; its blocks have to come from another copy of the chain: {command} keeps what comes before the damage, and \
+             names what it leaves"
+        )
+    } else {
+        format!("; {command} makes the database anew from the block files")
+    }
 }
 
-/// What to do about what a re-check found first. A block that rotted cannot be made from anything here.
-fn advice_on(finding: &Finding, folder: &Path, chain: &str) -> String {
-    let name = finding.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    if !name.starts_with("blk") {
-        return advice(folder, chain);
-    }
-    let folder = folder.display();
-    format!(
-        "; its blocks have to come from another copy of the chain: `adit reindex --chain {chain} --datadir {folder}` keeps what \
-         comes before the damage, and names what it leaves"
-    )
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+=:@%,".contains(letter);
+    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// Another folder, or the same one later, would do; a store that is broken is another matter. `chain` is what `--chain` was.
 pub fn store_failure(error: StoreError, folder: &Path, chain: &str) -> Exit {
+    let advice = match &error {
+        StoreError::Damaged { path, .. } | StoreError::Database { path, .. } => advice(Some(path), folder, chain),
+        StoreError::DamagedRecord { .. } | StoreError::OlderFormat { .. } => advice(None, folder, chain),
+        _ => String::new(),
+    };
+    unusable(error, folder, &advice)
+}
+
+/// The same without a reindex as advice, for that itself.
+fn unusable(error: StoreError, folder: &Path, advice: &str) -> Exit {
     let failure = match error {
         StoreError::InUse { .. }
         | StoreError::OtherChain { .. }
@@ -59,14 +74,6 @@ pub fn store_failure(error: StoreError, folder: &Path, chain: &str) -> Exit {
         | StoreError::Io { .. } => Failure::Usage,
         _ => Failure::Running,
     };
-    let can_be_mended = matches!(
-        error,
-        StoreError::Damaged { .. }
-            | StoreError::DamagedRecord { .. }
-            | StoreError::Database { .. }
-            | StoreError::OlderFormat { .. }
-    );
-    let advice = if can_be_mended { advice(folder, chain) } else { String::new() };
     Exit::new(failure, anyhow!("--datadir: cannot use {}: {:#}{advice}", folder.display(), anyhow!(error)))
 }
 
@@ -113,9 +120,11 @@ pub fn validate_store(params: &ChainParams, chain: &str, datadir: &Path, as_json
         output::line(verdict_text(params, &verdict, took))?;
     }
     if let Some(first) = verdict.findings.first() {
-        let more = verdict.found.saturating_sub(1);
-        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-        let advice = advice_on(first, &folder, chain);
+        let more = and_more(verdict.found.saturating_sub(1));
+        // Where blocks are damaged, that is what counts.
+        let files = verdict.findings.iter().map(|finding| finding.file.as_path());
+        let blocks = files.clone().find(|file| file.to_string_lossy().contains("blk"));
+        let advice = advice(blocks.or(Some(&first.file)), &folder, chain);
         return Err(Exit::new(Failure::Invalid, anyhow!("{}{more}{advice}", describe(first))));
     }
     if verdict.interrupted {
@@ -125,6 +134,10 @@ pub fn validate_store(params: &ChainParams, chain: &str, datadir: &Path, as_json
         ));
     }
     Ok(())
+}
+
+fn and_more(count: u64) -> String {
+    if count > 0 { format!(" (and {count} more)") } else { String::new() }
 }
 
 /// File, byte, height, block, rule and what was seen.
@@ -197,11 +210,9 @@ fn verdict_text(params: &ChainParams, verdict: &Verdict, took: f64) -> String {
         counted(verdict.coins, "coin"),
     )];
     lines.extend(verdict.tip.map(|(height, hash)| format!("tip {hash} at height {height}")));
-    lines.extend(
-        verdict
-            .coin_statistics
-            .map(|coins| format!("coins {} satoshi, muhash {}", coins.total.to_sat(), muhash(&coins))),
-    );
+    lines.extend(verdict.coin_statistics.map(|coins| {
+        format!("coins of the replay: {}, {} satoshi, muhash {}", coins.count, coins.total.to_sat(), muhash(&coins))
+    }));
     lines.extend(verdict.findings.iter().take(LINES).map(|finding| format!("wrong: {}", describe(finding))));
     if verdict.found > LINES as u64 {
         lines.push(format!("wrong: {} more", verdict.found - LINES as u64));
@@ -225,7 +236,7 @@ pub fn run_reindex(args: &ReindexArgs) -> Result {
             Exit::new(Failure::Running, what)
         }
         StoreError::Io { .. } => Exit::new(Failure::Running, error),
-        error => store_failure(error, &folder, &args.chain),
+        error => unusable(error, &folder, ""),
     })?;
     if args.json {
         output::line(reindexed_json(&params, &folder, &made))?;
@@ -235,11 +246,13 @@ pub fn run_reindex(args: &ReindexArgs) -> Result {
     if made.interrupted {
         return Err(Exit::new(Failure::Running, anyhow!("interrupted: the old database is still in its place")));
     }
+    let height = made.tip.map_or(0, |(height, _)| height);
     if let Some(first) = made.left.first() {
-        let height = made.tip.map_or(0, |(height, _)| height);
-        let more = made.left.len() - 1;
-        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        let more = and_more(made.left.len() as u64 - 1);
         tracing::warn!("not all could be taken up, and the chain ends at height {height}: {first}{more}");
+    }
+    if let Some(lost) = made.lost_tip {
+        tracing::warn!("the chain ends at height {height} and does not come to block {lost} any more, its tip before");
     }
     Ok(())
 }
@@ -252,6 +265,7 @@ fn reindexed_json(params: &ChainParams, folder: &Path, made: &Reindexed) -> Valu
         "tip": tip_json(made.tip),
         "blocks": made.blocks,
         "left": made.left,
+        "lost_tip": made.lost_tip.map(|hash| hash.to_string()),
     })
 }
 
@@ -260,6 +274,9 @@ fn reindexed_text(params: &ChainParams, made: &Reindexed) -> String {
     lines.extend(made.tip.map(|(height, hash)| {
         format!("chain {}: {} indexed; tip {hash} at height {height}", params.name, counted(made.blocks, "block"))
     }));
-    lines.extend(made.left.iter().map(|left| format!("left where it is: {left}")));
+    lines.extend(made.left.iter().take(LINES).map(|left| format!("left where it is: {left}")));
+    if made.left.len() > LINES {
+        lines.push(format!("left where they are: {} more", made.left.len() - LINES));
+    }
     lines.join("\n")
 }

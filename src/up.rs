@@ -46,6 +46,10 @@ pub fn run(args: &UpArgs) -> Result {
         None => default_datadir()?,
     };
     let name = params.name.clone();
+    if ["blocks", "db"].iter().all(|part| folder.join(part).is_dir()) && !folder.join("STORE").exists() {
+        let error = anyhow!("--datadir: {} is a store that has lost its file STORE", folder.display());
+        return Err(Exit::new(Failure::Usage, error));
+    }
     let folder = recheck::store_folder(&folder, &name);
     let options = args.chain_options(&params);
     let mut chain = ChainState::open(&folder, params, options)

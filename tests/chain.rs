@@ -135,25 +135,26 @@ fn what_is_no_chain_is_refused_before_it_is_mined() {
         run(["chain", "new", "--output", text(&file)].iter().chain(flags)).refused(2, words);
         assert!(!file.exists(), "{flags:?}");
     };
-    refused(&["--name", "main"], &["name", "\"main\"", "none of main, testnet3"]);
-    refused(&["--name", "A B"], &["name", "\"A B\"", "a-z"]);
-    refused(&["--name", "a", "--magic", "f9beb4d9"], &["magic", "f9beb4d9", "built-in"]);
-    refused(&["--name", "a", "--message", &"m".repeat(60)], &["message", "59"]);
-    refused(&["--name", "a", "--spacing", "31d"], &["spacing", "2678400"]);
-    refused(&["--name", "a", "--half-life", "1s"], &["half_life", "1", "at least one spacing, 10"]);
+    refused(&["--name", "main"], &["--name", "\"main\"", "none of main, testnet3"]);
+    refused(&["--name", "A B"], &["--name", "\"A B\"", "a-z"]);
+    refused(&["--name", "a", "--magic", "f9beb4d9"], &["--magic", "f9beb4d9", "built-in"]);
+    refused(&["--name", "a", "--message", &"m".repeat(60)], &["--message", "59"]);
+    refused(&["--name", "a", "--spacing", "31d"], &["--spacing", "2678400"]);
+    refused(&["--name", "a", "--half-life", "1s"], &["--half-life: 1", "at least one spacing, 10"]);
     refused(&["--name", "a", "--interval", "5"], &["--interval", "retarget"]);
     refused(&["--name", "a", "--difficulty", "none", "--half-life", "1h"], &["--half-life", "asert"]);
-    refused(&["--name", "a", "--difficulty", "retarget", "--interval", "1"], &["interval", "`1`", "2 to 1000000"]);
-    refused(&["--name", "a", "--pow-limit", "2100ffff"], &["pow_limit", "7fff"]);
-    refused(&["--name", "a", "--subsidy", "21000001"], &["subsidy", "2100000100000000"]);
-    refused(&["--name", "a", "--challenge", "6a"], &["challenge", "OP_RETURN"]);
-    refused(&["--name", "a", "--hrp", "B"], &["bech32_hrp", "\"B\""]);
-    refused(&["--name", "a", "--p2p-port", "8", "--rpc-port", "8"], &["rpc_port", "8", "another port"]);
+    refused(&["--name", "a", "--difficulty", "retarget", "--interval", "1"], &["--interval", "`1`", "2 to 1000000"]);
+    refused(&["--name", "a", "--pow-limit", "2100ffff"], &["--pow-limit", "7fff"]);
+    refused(&["--name", "a", "--subsidy", "21000001"], &["--subsidy", "2100000100000000"]);
+    refused(&["--name", "a", "--challenge", "6a"], &["--challenge", "OP_RETURN"]);
+    refused(&["--name", "a", "--hrp", "B"], &["--hrp", "\"B\""]);
+    refused(&["--name", "a", "--p2p-port", "8", "--rpc-port", "8"], &["--rpc-port: 8", "another port than --p2p-port"]);
     for flags in [
         &[][..],
         &["--name", "a", "--spacing", "soon"],
         &["--name", "a", "--seed", "nowhere"],
         &["--name", "a", "--magic", "12"],
+        &["--name", "a", "--pow-limit", "ffffffff"],
         &["--name", "a", "--challenge", "xy"],
     ] {
         let run = run(["chain", "new", "--output", text(&file)].iter().chain(flags));

@@ -69,7 +69,21 @@ fn a_store_is_checked_damaged_named_and_mended() {
     let made = on(&REINDEX, copy.path());
     assert_eq!((made.code(), &made.json()["tip"]["height"]), (0, &29.into()), "{}", made.stderr());
     assert!(made.stderr().contains("the chain ends at height 29"), "{}", made.stderr());
+    assert_eq!(made.json()["lost_tip"], serde_json::Value::Null, "the copy has no note of a tip");
+    fs::copy(store.join("COMMIT"), copy.path().join("COMMIT")).expect("it can be copied");
+    let made = on(&REINDEX, copy.path());
+    assert_eq!(made.json()["lost_tip"], tip["hash"], "{}", made.stderr());
+    assert!(made.stderr().contains("does not come to block"), "{}", made.stderr());
     fs::write(&blocks, good).expect("writable");
+
+    // An undo record, which is made anew, in place of the one that rotted.
+    let undo = store.join("blocks/rev00000.dat");
+    let mut bad = fs::read(&undo).expect("readable");
+    bad[10] ^= 1;
+    fs::write(&undo, bad).expect("writable");
+    on(&VALIDATE, datadir).refused(1, &["rev00000.dat", "adit reindex --chain regtest --datadir"]);
+    assert_eq!(on(&REINDEX, datadir).code(), 0);
+    assert_eq!((on(&VALIDATE, datadir).code(), &on(&VALIDATE, datadir).json()["tip"]), (0, &tip));
 
     // The database.
     let current = store.join("db/keyspaces/1/current");
@@ -88,7 +102,7 @@ fn a_store_is_checked_damaged_named_and_mended() {
 #[test]
 fn what_is_advised_can_be_done() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (chain, datadir) = (folder.path().join("grid.toml"), folder.path().join("data"));
+    let (chain, datadir) = (folder.path().join("grid.toml"), folder.path().join("our data"));
     let (chain, data) = (chain.to_str().expect("UTF-8"), datadir.to_str().expect("UTF-8"));
     let new = run(["chain", "new", "--name", "grid", "--pow-limit", "207fffff", "--output", chain]);
     assert_eq!(new.code(), 0, "{}", new.stderr());
@@ -100,13 +114,27 @@ fn what_is_advised_can_be_done() {
     run(up).refused(3, &["--filters", "grid/filters", "without that folder the index is made anew"]);
     fs::remove_dir_all(store.join("filters")).expect("it was there");
     assert_eq!(run(up).json_lines()[0]["height"], 2);
+    fs::remove_dir_all(store.join("filters/keyspaces/0")).expect("it was there");
+    run(up).refused(3, &["--filters", "grid/filters", "without that folder the index is made anew"]);
+    fs::remove_dir_all(store.join("filters")).expect("it was there");
+    assert_eq!(run(up).json_lines()[0]["height"], 3);
+
+    let marker = fs::read(store.join("STORE")).expect("readable");
+    fs::write(store.join("STORE"), "adit shop").expect("writable");
+    for command in ["validate", "reindex"] {
+        let failed = run([command, "--chain", chain, "--datadir", data]);
+        assert!(failed.code() != 0 && !failed.stderr().contains("adit reindex"), "{}", failed.stderr());
+    }
+    fs::remove_file(store.join("STORE")).expect("it was there");
+    let here = store.to_str().expect("UTF-8");
+    run(["up", "--chain", chain, "--blocks", "1", "--datadir", here]).refused(2, &["--datadir", "lost its file STORE"]);
+    fs::write(store.join("STORE"), marker).expect("writable");
 
     fs::remove_dir_all(store.join("db")).expect("it was there");
-    let advice = format!("adit reindex --chain {chain} --datadir {}", store.display());
+    let advice = format!("adit reindex --chain {chain} --datadir '{here}'");
     run(["validate", "--chain", chain, "--datadir", data]).refused(1, &[&advice]);
-    let words: Vec<&str> = advice.split(' ').skip(1).collect();
-    assert_eq!(run(&words).code(), 0);
-    assert_eq!(run(up).json_lines()[0]["height"], 3);
+    assert_eq!(run(["reindex", "--chain", chain, "--datadir", here]).code(), 0);
+    assert_eq!(run(up).json_lines()[0]["height"], 4);
 }
 
 #[test]

@@ -95,12 +95,39 @@ fn described(args: &ChainNewArgs) -> Result<ChainFile> {
     Ok(file)
 }
 
+/// The fields that flags set, by the names that a chain file gives them.
+const FLAGS: [(&str, &str); 16] = [
+    ("network.p2p_port", "--p2p-port"),
+    ("network.rpc_port", "--rpc-port"),
+    ("network.seeds", "--seed"),
+    ("addresses.bech32_hrp", "--hrp"),
+    ("genesis.time", "--time"),
+    ("genesis.bits", "--pow-limit"),
+    ("genesis.message", "--message"),
+    ("rules.pow_limit", "--pow-limit"),
+    ("rules.spacing", "--spacing"),
+    ("rules.subsidy", "--subsidy"),
+    ("rules.halving_interval", "--halving"),
+    ("rules.difficulty.half_life", "--half-life"),
+    ("rules.difficulty.asert.half_life", "--half-life"),
+    ("rules.difficulty.interval", "--interval"),
+    ("rules.difficulty.retarget.interval", "--interval"),
+    ("rules.challenge", "--challenge"),
+];
+
+/// What is wrong with fields, said of the flags that set them.
+fn with_flags(what: &str) -> String {
+    // These two are words that stand elsewhere as well.
+    let what = what.replace("`name`", "--name").replace("`magic`", "--magic");
+    FLAGS.iter().fold(what, |what, (field, flag)| what.replace(&format!("`{field}`"), flag).replace(field, flag))
+}
+
 /// The values are those of a chain file.
 fn check(file: &ChainFile) -> Result {
     match ChainFile::parse_unsolved(&file.to_toml()) {
         Ok(_) => Ok(()),
         // The user has not seen the text that the error's line is of, nor what its fields are called.
-        Err(error) => Err(Exit::new(Failure::Usage, anyhow!("{}", error.what().replace("in `name`", "in --name")))),
+        Err(error) => Err(Exit::new(Failure::Usage, anyhow!("{}", with_flags(&error.what())))),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use adit_validator::chain::PeerAddress;
-use bitcoin::{Amount, CompactTarget, CompressedPublicKey, Denomination, ScriptBuf};
+use adit_validator::rules::check_target;
+use bitcoin::{Amount, CompactTarget, CompressedPublicKey, Denomination, ScriptBuf, Target};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::script;
@@ -156,9 +157,11 @@ fn eight_digits(text: &str) -> Option<u32> {
 }
 
 fn compact(text: &str) -> Result<CompactTarget, String> {
-    eight_digits(text)
-        .map(CompactTarget::from_consensus)
-        .ok_or_else(|| "wanted 8 hexadecimal digits, such as 1e00ffff".to_owned())
+    let bits = eight_digits(text).ok_or("wanted 8 hexadecimal digits, such as 1e00ffff")?;
+    let bits = CompactTarget::from_consensus(bits);
+    check_target(bits, Target::from_be_bytes([0xff; 32]))
+        .map(|_| bits)
+        .map_err(|error| format!("{}; such as 1e00ffff is one", error.seen()))
 }
 
 fn magic(text: &str) -> Result<[u8; 4], String> {
@@ -189,6 +192,10 @@ mod tests {
         assert_eq!(magic("c0ffee01"), Ok([0xc0, 0xff, 0xee, 0x01]));
         for wrong in ["", "c0ffee", "c0ffee0x", "+0ffee01", "+0ffee01ff"] {
             assert!(magic(wrong).is_err() && compact(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(compact("1e00ffff"), Ok(CompactTarget::from_consensus(0x1e00_ffff)));
+        for (wrong, why) in [("ffffffff", "negative"), ("ff00ffff", "overflow"), ("00000000", "zero")] {
+            assert!(compact(wrong).is_err_and(|error| error.contains(why)), "{wrong}: {:?}", compact(wrong));
         }
         assert_eq!(coins("0.5"), Ok(Amount::from_sat(50_000_000)));
         assert!(coins("a few").is_err() && coins("-1").is_err());

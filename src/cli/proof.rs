@@ -34,7 +34,7 @@ pub struct ProofMakeArgs {
     #[arg(long, value_name = "FILE", group = "source")]
     pub block: Option<PathBuf>,
 
-    /// Folder for chains, as `adit up` takes it
+    /// Folder for chains, as `adit up` takes it, or one store in it
     #[arg(long, value_name = "DIR", group = "source")]
     pub datadir: Option<PathBuf>,
 
@@ -71,7 +71,8 @@ pub struct ProofVerifyArgs {
     #[arg(long, value_name = "FILE", group = "known")]
     pub headers: Option<PathBuf>,
 
-    /// Hold it against the active chain in this folder for chains, as `adit up` takes it
+    /// Hold it against the active chain in this folder for chains, as `adit up` takes it, or
+    /// in this one store
     #[arg(long, value_name = "DIR", group = "known")]
     pub datadir: Option<PathBuf>,
 

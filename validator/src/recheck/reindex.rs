@@ -12,6 +12,7 @@ use crate::chain::ChainParams;
 use crate::chainstate::{BlockOutcome, ChainState, CommitPolicy, HeaderOutcome, Options};
 use crate::store::files::block_file;
 use crate::store::folder::{BLOCKS, Contents};
+use crate::store::note::{self, Note};
 use crate::store::rebuild::{BlockRecord, Feeding, Rebuild, Remains, put_in_place, read_record};
 use crate::store::{Identity, StoreError};
 
@@ -27,6 +28,8 @@ pub struct Reindexed {
     pub blocks: u64,
     /// What could not be taken up, with its file and byte and the reason. It stays in its file.
     pub left: Vec<String>,
+    /// The tip of the last commit before, by its note, if its block is gone or cannot be connected any more.
+    pub lost_tip: Option<BlockHash>,
     /// Whether the watcher ended it. Then the old database is still in its place.
     pub interrupted: bool,
 }
@@ -53,6 +56,10 @@ pub fn reindex(
         None if records.is_empty() => {}
         None => return Err(StoreError::NotKept { hash: params.genesis_hash }),
     }
+    let last = match note::read(folder)? {
+        Note::Commit(commit) => Some(commit.tip),
+        Note::Missing | Note::Damaged => None,
+    };
     let contents = Contents { index: Vec::new(), tip: None };
     let options = Options { commit: CommitPolicy::WhenFull, ..options };
     let mut feeder = Feeder {
@@ -69,6 +76,10 @@ pub fn reindex(
     }
     let Feeder { chain, mut outcome, .. } = feeder;
     outcome.tip = Some((chain.tip().height, chain.tip().hash));
+    outcome.lost_tip = last.filter(|last| match chain.headers().lookup(last) {
+        Some(id) => chain.headers().entry(id).chain_work > chain.tip().chain_work,
+        None => true,
+    });
     let entries = chain.headers().ids().map(|id| chain.headers().entry(id));
     outcome.blocks = entries.filter(|entry| entry.location.is_some()).count() as u64;
     chain.close()?;

@@ -42,7 +42,7 @@ fn validate_block_in_context(
 /// among them that it makes itself. BIP30 and relative locks in seconds are left out.
 ///
 /// All coins are known from the start, so that scripts run beside other rules; like everywhere, what fails in them is reported
-/// last. They are not run for bytes that nobody has worked for.
+/// last. They are not run for transactions that nobody has worked for.
 ///
 /// # Panics
 /// If `spent` has not one coin for each input.

@@ -20,8 +20,8 @@ pub fn validate_block_in_isolation(params: &ChainParams, block: &DecodedBlock) -
     validate_transactions_in_isolation(block)
 }
 
-/// That somebody has worked for these very bytes, and that there are not too many. Whatever could be wrong with the bytes and
-/// not with the block that its hash names comes here, before the transactions are looked at.
+/// That somebody has worked for these very bytes, witnesses apart, and that there are not too many. What could be wrong with
+/// them and not with the block that its hash names comes here, before the transactions are looked at.
 pub(super) fn validate_bytes_in_isolation(params: &ChainParams, block: &DecodedBlock) -> Result<(), RuleError> {
     validate_header_in_isolation(params, block.header(), block.hash())?;
     check_signet_solution(params, block)?;

@@ -243,9 +243,16 @@ impl Backing for FolderStore {
 
     fn append_undo(&mut self, entry: &Entry, location: &BlockLocation, undo: &BlockUndo) -> Result<Span, StoreError> {
         let previous = &entry.header.prev_blockhash;
-        self.write(|store| match store.standing.take_undo(location.file, previous, undo) {
-            Some(span) => Ok(span),
-            None => store.files.append_undo(location.file, previous, undo),
+        self.write(|store| {
+            while let Some(span) = store.standing.take_undo(location.file, previous, undo) {
+                match store.files.read_undo(location.file, span, previous) {
+                    Ok(found) if found == *undo => return Ok(span),
+                    Err(error @ StoreError::Io { .. }) => return Err(error),
+                    // It was found by a sum that is still good, and has rotted: it is written anew.
+                    _ => {}
+                }
+            }
+            store.files.append_undo(location.file, previous, undo)
         })
     }
 
