@@ -26,6 +26,11 @@ pub fn open(chain: &mut ChainState, folder: &Path, goes_on: impl Fn() -> bool) -
             let error = anyhow!(source).context(format!("--filters: {}", path.display()));
             Exit::new(Failure::Running, error)
         }
+        // A block that the index wanted to read.
+        FilterError::Store(StoreError::Damaged { path, offset, what }) if !path.starts_with(&folder) => {
+            let error = StoreError::Damaged { path, offset, what };
+            Exit::new(Failure::Running, anyhow!(error).context("--filters"))
+        }
         FilterError::Store(error) => {
             let (folder, error) = (folder.display(), anyhow!(error));
             let error =

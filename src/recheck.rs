@@ -31,12 +31,11 @@ pub fn store_folder(datadir: &Path, chain: &str) -> PathBuf {
 /// What to do about damage in `file`, or where that is not known. Whatever is damaged but blocks and the marker can be made
 /// anew.
 fn advice(file: Option<&Path>, folder: &Path, chain: &str) -> String {
-    let name = file.and_then(Path::file_name).map(|name| name.to_string_lossy()).unwrap_or_default();
     let command =
         format!("`adit reindex --chain {} --datadir {}`", quoted(chain), quoted(&folder.display().to_string()));
-    if name == "STORE" {
+    if file.is_some_and(|file| file.ends_with("STORE")) {
         "; docs/store-format.md has its four lines".to_owned()
-    } else if name.starts_with("blk") {
+    } else if file.is_some_and(holds_blocks) {
         format!(
             "; its blocks have to come from another copy of the chain: {command} keeps what comes before the damage, and \
              names what it leaves"
@@ -44,6 +43,10 @@ fn advice(file: Option<&Path>, folder: &Path, chain: &str) -> String {
     } else {
         format!("; {command} makes the database anew from the block files")
     }
+}
+
+fn holds_blocks(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("blk"))
 }
 
 /// As a shell takes it for one word.
@@ -122,9 +125,8 @@ pub fn validate_store(params: &ChainParams, chain: &str, datadir: &Path, as_json
     if let Some(first) = verdict.findings.first() {
         let more = and_more(verdict.found.saturating_sub(1));
         // Where blocks are damaged, that is what counts.
-        let files = verdict.findings.iter().map(|finding| finding.file.as_path());
-        let blocks = files.clone().find(|file| file.to_string_lossy().contains("blk"));
-        let advice = advice(blocks.or(Some(&first.file)), &folder, chain);
+        let mut files = verdict.findings.iter().map(|finding| finding.file.as_path());
+        let advice = advice(files.find(|file| holds_blocks(file)).or(Some(&first.file)), &folder, chain);
         return Err(Exit::new(Failure::Invalid, anyhow!("{}{more}{advice}", describe(first))));
     }
     if verdict.interrupted {
