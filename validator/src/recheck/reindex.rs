@@ -1,15 +1,14 @@
 //! A database made anew from the block files, beside the old one, and put into its place when it is whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use bitcoin::BlockHash;
 
 use super::index::STRIDE;
 use super::{Stop, Watcher};
-use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
-use crate::chainstate::{BlockOutcome, ChainState, CommitPolicy, HeaderOutcome, Options};
+use crate::chainstate::{BlockOutcome, ChainState, CommitPolicy, HeaderOutcome, Lookahead, Options, ReadyBlock};
 use crate::store::files::block_file;
 use crate::store::folder::{BLOCKS, Contents};
 use crate::store::note::{self, Note};
@@ -100,6 +99,7 @@ impl Feeder<'_> {
     /// in the order in which they came the first time, and the same one is active afterwards.
     fn feed(&mut self, records: &[BlockRecord]) -> Result<(), Stop> {
         self.feed_headers(records);
+        let (mut lookahead, mut waiting) = (Lookahead::new(self.chain.params()), VecDeque::new());
         for (record, done) in records.iter().zip(0..) {
             if done % STRIDE == 0 {
                 self.watcher.progress("connecting blocks", done, records.len() as u64);
@@ -107,7 +107,14 @@ impl Feeder<'_> {
                     return Err(Stop::Interrupted);
                 }
             }
-            self.feed_block(record)?;
+            lookahead.push(read_record(&self.blocks, record)?);
+            waiting.push_back(record);
+            if lookahead.is_full() {
+                self.feed_first(&mut lookahead, &mut waiting)?;
+            }
+        }
+        while !waiting.is_empty() {
+            self.feed_first(&mut lookahead, &mut waiting)?;
         }
         Ok(())
     }
@@ -128,20 +135,26 @@ impl Feeder<'_> {
         }
     }
 
-    fn feed_block(&mut self, record: &BlockRecord) -> Result<(), Stop> {
+    /// The first of the blocks that wait, each of which is a record in `waiting`.
+    fn feed_first(&mut self, lookahead: &mut Lookahead, waiting: &mut VecDeque<&BlockRecord>) -> Result<(), Stop> {
+        match (waiting.pop_front(), self.chain.next_ready(lookahead)?) {
+            (Some(record), Some(Ok(block))) => self.feed_block(record, block),
+            (Some(record), Some(Err(error))) => {
+                self.leave(record, format!("block {}: {error}", record.header.block_hash()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn feed_block(&mut self, record: &BlockRecord, block: ReadyBlock) -> Result<(), Stop> {
         let hash = record.header.block_hash();
-        let block = match DecodedBlock::decode(read_record(&self.blocks, record)?) {
-            Ok(block) if block.block().check_merkle_root() => block,
-            Ok(_) => return self.leave(record, format!("block {hash}: its transactions are not those of its header")),
-            Err(error) => return self.leave(record, format!("block {hash}: {error}")),
-        };
         if self.chain.headers().lookup(&record.header.prev_blockhash).is_none()
             && hash != self.chain.params().genesis_hash
         {
             return self.leave(record, format!("block {hash}: its parent is in no block file"));
         }
         self.feeding.set(record);
-        match self.chain.accept_block(block, NO_CLOCK)? {
+        match self.chain.accept_ready_block(block, NO_CLOCK)? {
             BlockOutcome::Invalid(invalid) => self.leave(record, format!("block {}: {}", invalid.hash, invalid.error)),
             BlockOutcome::KnownInvalid { first } => {
                 self.leave(record, format!("block {hash}: its ancestor {first} breaks a rule"))
