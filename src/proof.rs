@@ -8,8 +8,8 @@ use std::path::Path;
 use adit_validator::block::{DecodedBlock, MAX_BLOCK_SERIALIZED_SIZE};
 use adit_validator::block_file::HeaderFile;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, HeaderOutcome, Options};
-use adit_validator::rules::{RuleError, validate_block_in_isolation};
+use adit_validator::chainstate::{ChainState, Options};
+use adit_validator::rules::validate_block_in_isolation;
 use adit_validator::txoutproof::{ProofError, Proven, TxOutProof};
 use anyhow::{Context, anyhow};
 use bitcoin::Txid;
@@ -224,12 +224,8 @@ fn read_headers(params: ChainParams, path: &Path) -> Result<ChainState> {
     for (header, byte) in HeaderFile::new(file).zip((0..).step_by(80)) {
         let header = header.with_context(name).or_usage()?;
         count += 1;
-        let reason = match chain.accept_header(&header, unix_time()) {
-            HeaderOutcome::Accepted { .. } | HeaderOutcome::Known { .. } => continue,
-            HeaderOutcome::Invalid(error) => error,
-            HeaderOutcome::KnownInvalid { first } => RuleError::PreviousInvalid { previous: first },
-            _ => RuleError::PreviousNotFound { previous: header.prev_blockhash },
-        };
+        let outcome = chain.accept_header(&header, unix_time());
+        let Some(reason) = outcome.refusal(header.prev_blockhash) else { continue };
         let error = anyhow!("{}: byte {byte}: header {}: {reason}", name(), header.block_hash());
         return Err(Exit::new(Failure::Invalid, error));
     }

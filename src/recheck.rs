@@ -12,6 +12,7 @@ use adit_validator::recheck::{Finding, Reindexed, Verdict, Watcher, recheck, rei
 use adit_validator::store::StoreError;
 use anyhow::anyhow;
 use bitcoin::BlockHash;
+use bitcoin::hex::DisplayHex;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
@@ -197,7 +198,9 @@ fn verdict_json(params: &ChainParams, folder: &Path, verdict: &Verdict, took: f6
 
 /// As Bitcoin Core's `gettxoutsetinfo muhash` prints it.
 fn muhash(coins: &CoinStatistics) -> String {
-    coins.muhash.iter().rev().map(|byte| format!("{byte:02x}")).collect()
+    let mut bytes = coins.muhash;
+    bytes.reverse();
+    bytes.to_lower_hex_string()
 }
 
 fn verdict_text(params: &ChainParams, verdict: &Verdict, took: f64) -> String {

@@ -211,15 +211,10 @@ fn validate_headers(params: &ChainParams, path: &Path, report: &mut Report) -> V
     for (header, byte) in HeaderFile::new(file).zip((0..).step_by(80)) {
         let header = header.with_context(|| path.display().to_string()).or_usage()?;
         let hash = header.block_hash();
-        let error = match chain.accept_header(&header, unix_time()) {
-            HeaderOutcome::Accepted { .. } | HeaderOutcome::Known { .. } => {
-                report.count_header(chain.headers().entry(chain.headers().best_header()));
-                progress.inc(80);
-                continue;
-            }
-            HeaderOutcome::Invalid(error) => error,
-            HeaderOutcome::KnownInvalid { first } => RuleError::PreviousInvalid { previous: first },
-            _ => RuleError::PreviousNotFound { previous: header.prev_blockhash },
+        let Some(error) = chain.accept_header(&header, unix_time()).refusal(header.prev_blockhash) else {
+            report.count_header(chain.headers().entry(chain.headers().best_header()));
+            progress.inc(80);
+            continue;
         };
         let parent = chain.headers().lookup(&header.prev_blockhash).map(|parent| chain.headers().entry(parent).height);
         let last = report.tip.map_or(0, |(height, _)| height);

@@ -9,7 +9,7 @@ mod layout;
 use bitcoin::block::Header;
 use bitcoin::consensus::{Decodable, encode};
 use bitcoin::hashes::{Hash, sha256d};
-use bitcoin::{Block, BlockHash, Transaction, Txid, VarInt, Wtxid, absolute, transaction};
+use bitcoin::{Block, BlockHash, OutPoint, Transaction, Txid, VarInt, Wtxid, absolute, transaction};
 use rayon::prelude::*;
 
 use layout::Layout;
@@ -134,6 +134,16 @@ impl DecodedBlock {
     #[must_use]
     pub fn transactions(&self) -> &[Transaction] {
         &self.block.txdata
+    }
+
+    /// All transactions but coinbases, with their places.
+    pub(crate) fn spenders(&self) -> impl Iterator<Item = (usize, &Transaction)> + Clone {
+        self.transactions().iter().enumerate().filter(|(_, transaction)| !transaction.is_coinbase())
+    }
+
+    /// What they spend, in order.
+    pub(crate) fn spent(&self) -> impl Iterator<Item = OutPoint> + Clone {
+        self.spenders().flat_map(|(_, transaction)| &transaction.input).map(|input| input.previous_output)
     }
 
     /// The block as `bitcoin` has it.

@@ -142,14 +142,12 @@ impl Prevouts {
 
     /// This is the list of what `block` spends.
     fn check_fits(&self, block: &DecodedBlock) -> Result<(), PrevoutsError> {
-        let spenders = block.transactions().iter().filter(|transaction| !transaction.is_coinbase());
-        let spent = spenders.flat_map(|transaction| &transaction.input).map(|input| input.previous_output);
-        let wanted = spent.clone().count();
+        let wanted = block.spent().count();
         if self.coins.len() != wanted {
             return Err(PrevoutsError::Count { seen: self.coins.len(), wanted });
         }
         let places: HashMap<Txid, usize, RandomState> = block.txids().iter().copied().zip(0..).collect();
-        for (entry, (wanted, &outpoint)) in spent.zip(&self.outpoints).enumerate() {
+        for (entry, (wanted, &outpoint)) in block.spent().zip(&self.outpoints).enumerate() {
             if outpoint != wanted {
                 return Err(PrevoutsError::Outpoint { entry, seen: outpoint, wanted });
             }

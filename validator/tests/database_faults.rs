@@ -11,10 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use adit_validator::block::DecodedBlock;
-use adit_validator::chainstate::{ChainState, CommitPolicy, Options};
+use adit_validator::chainstate::{CommitPolicy, Options};
 use adit_validator::store::StoreError;
-use support::{Branch, NOW, Numbers, check_coins, connect_all, on_disk, options};
+use support::{Branch, Numbers, check_coins, connect_all, feed, on_disk, options};
 
 /// Set in the process whose files may not grow: the data folder.
 const FOLDER: &str = "ADIT_LIMITED_FOLDER";
@@ -111,11 +110,6 @@ fn tables(data: &Path) -> Vec<PathBuf> {
     tables
 }
 
-/// Feeds blocks until one fails.
-fn first_error(state: &mut ChainState, blocks: &[DecodedBlock]) -> StoreError {
-    blocks.iter().find_map(|block| state.accept_block(block.clone(), NOW).err()).expect("one fails")
-}
-
 #[test]
 fn tables_that_rot_while_they_are_open_stop_the_store_and_lose_nothing() {
     let mut branch = many_coins();
@@ -140,11 +134,11 @@ fn tables_that_rot_while_they_are_open_stop_the_store_and_lose_nothing() {
             rotten.iter_mut().step_by(1_000 + numbers.below(3_000)).for_each(|byte| *byte ^= 0x10);
             fs::write(path, rotten).unwrap();
         }
-        let error = first_error(&mut state, &branch.blocks[111..]);
+        let error = feed(&mut state, &branch.blocks[111..]).expect("one fails");
         let StoreError::Database { path, what } = &error else { panic!("round {round}: {error}") };
         assert!(path.starts_with(&data) && what.contains("checksum"), "round {round}: {error}");
         let tip = state.tip().hash;
-        let again = first_error(&mut state, &branch.blocks[112..]);
+        let again = feed(&mut state, &branch.blocks[112..]).expect("one fails");
         assert!(matches!(again, StoreError::Database { .. } | StoreError::Stopped), "round {round}: {again}");
         assert_eq!(state.tip().hash, tip, "round {round}: it went on without the coins");
         drop(state);

@@ -11,13 +11,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, CommitPolicy};
 use adit_validator::store::disk::{Disk, Folder};
 use adit_validator::store::folder::FolderStore;
 use adit_validator::store::{Identity, StoreError};
-use support::{Branch, NOW, Numbers, check_coins, eventful, options};
+use support::{Branch, Numbers, check_coins, eventful, feed, options};
 
 /// What a disk has been told and not yet made to last, and when it breaks.
 #[derive(Debug, Default)]
@@ -120,11 +119,6 @@ fn open(folder: &Path, commit: CommitPolicy, fate: &Arc<Mutex<Fate>>) -> Result<
     let disk = || -> Box<dyn Disk> { Box::new(FaultyDisk { folder: Folder::new(blocks), fate: Arc::clone(fate) }) };
     let (store, contents) = FolderStore::open_on(folder, &identity, 4 << 20, disk)?;
     ChainState::with_store(Box::new(store), contents, params, options(commit, 40_000))
-}
-
-/// Feeds `blocks` until one fails; the error, if one came.
-fn feed(state: &mut ChainState, blocks: &[DecodedBlock]) -> Option<StoreError> {
-    blocks.iter().find_map(|block| state.accept_block(block.clone(), NOW).err())
 }
 
 #[test]

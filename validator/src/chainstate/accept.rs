@@ -8,7 +8,6 @@ use bitcoin::hashes::Hash;
 use super::timings::timed;
 use super::{ChainState, CommitPolicy, Event};
 use crate::block::DecodedBlock;
-use crate::chain::ChainParams;
 use crate::headers::tree::EntryId;
 use crate::rules::{self, RuleError};
 use crate::store::StoreError;
@@ -36,6 +35,19 @@ pub enum HeaderOutcome {
         /// The first block that does.
         first: BlockHash,
     },
+}
+
+impl HeaderOutcome {
+    /// The rule for which a header on `previous` was not taken; `None`: it was, or was known.
+    #[must_use]
+    pub fn refusal(self, previous: BlockHash) -> Option<RuleError> {
+        match self {
+            Self::Accepted { .. } | Self::Known { .. } => None,
+            Self::UnknownParent => Some(RuleError::PreviousNotFound { previous }),
+            Self::Invalid(error) => Some(error),
+            Self::KnownInvalid { first } => Some(RuleError::PreviousInvalid { previous: first }),
+        }
+    }
 }
 
 /// A block that breaks a rule.
@@ -249,8 +261,9 @@ impl ChainState {
         let invalid = |error| Ok(Step::Ended(BlockOutcome::Invalid(InvalidBlock { hash, height, error })));
         // What fails here is not remembered, as in Core: until now the bytes may be anybody's under a good block's
         // header.
-        let isolated =
-            isolated.unwrap_or_else(|| timed(&mut self.timings.checks, || validate_in_isolation(&self.params, &block)));
+        let isolated = isolated.unwrap_or_else(|| {
+            timed(&mut self.timings.checks, || rules::validate_block_in_isolation(&self.params, &block))
+        });
         if let Err(error) = isolated {
             return invalid(error);
         }
@@ -311,12 +324,6 @@ impl ChainState {
     pub(super) fn commit_if_full(&mut self) -> Result<(), StoreError> {
         if self.is_full() { self.commit() } else { Ok(()) }
     }
-}
-
-/// All rules that a block can break by itself.
-pub(super) fn validate_in_isolation(params: &ChainParams, block: &DecodedBlock) -> Result<(), RuleError> {
-    rules::validate_header_in_isolation(params, block.header(), block.hash())?;
-    rules::validate_block_in_isolation(params, block)
 }
 
 /// A header as it is hashed. Not through `bitcoin`'s encoder, whose writer takes as long as a third of the hash.

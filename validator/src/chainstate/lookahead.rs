@@ -11,7 +11,6 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use bitcoin::OutPoint;
 
-use super::accept::validate_in_isolation;
 use super::timings::timed;
 use super::{BlockOutcome, ChainState, CommitPolicy};
 use crate::block::{DecodeError, DecodedBlock};
@@ -111,7 +110,7 @@ impl Lookahead {
         let params = Arc::clone(&self.params);
         let block = promise(move || {
             let block = DecodedBlock::decode(bytes)?;
-            let verdict = validate_in_isolation(&params, &block);
+            let verdict = rules::validate_block_in_isolation(&params, &block);
             Ok((block, verdict))
         });
         self.waiting.push_back(Waiting { block: Promised::Coming(block), coins: None });

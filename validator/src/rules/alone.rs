@@ -59,7 +59,7 @@ pub(crate) fn connect_block(
     let (connected, all_there) = rayon::in_place_scope(|scope| {
         if options.check_scripts {
             let mut rest = spent;
-            for (tx, transaction) in spenders(block) {
+            for (tx, transaction) in block.spenders() {
                 let (coins, others) = rest.split_at(transaction.input.len());
                 scripts.start(scope, tx, coins);
                 rest = others;
@@ -83,11 +83,6 @@ pub(crate) fn connect_block(
     Ok(total.connected(undo, ConnectTimes { coins, scripts: waited }))
 }
 
-/// All transactions but coinbases, with their places.
-fn spenders(block: &DecodedBlock) -> impl Iterator<Item = (usize, &Transaction)> {
-    block.transactions().iter().enumerate().filter(|(_, transaction)| !transaction.is_coinbase())
-}
-
 /// All of connecting but scripts; also the coins of each transaction but the coinbase.
 fn connect_coins_alone(
     params: &ChainParams,
@@ -96,8 +91,7 @@ fn connect_coins_alone(
     spent: &[Coin],
 ) -> Result<(Totals, Vec<Vec<Coin>>), RuleError> {
     let made: HashSet<Txid, RandomState> = block.txids().iter().copied().collect();
-    let inputs = spenders(block).flat_map(|(_, transaction)| &transaction.input).map(|input| input.previous_output);
-    let from_before = inputs.zip(spent).filter(|(outpoint, _)| !made.contains(&outpoint.txid));
+    let from_before = block.spent().zip(spent).filter(|(outpoint, _)| !made.contains(&outpoint.txid));
     let mut coins = HashMap::with_capacity_and_hasher(spent.len(), RandomState::default());
     coins.extend(from_before.map(|(outpoint, coin)| (outpoint, coin.clone())));
     let locks = SequenceLocks { height, enforced: height >= params.deployments.csv, ancestry: None };
@@ -130,10 +124,9 @@ mod tests {
     /// old where the block does not make it itself.
     fn verdict(reward: i64, transactions: &[Transaction]) -> Result<Connected, RuleError> {
         let block = block_of([&[coinbase(HEIGHT, reward)], transactions].concat());
-        let spent: Vec<Coin> = spenders(&block)
-            .flat_map(|(_, transaction)| &transaction.input)
-            .map(|input| {
-                let OutPoint { txid, vout } = input.previous_output;
+        let spent: Vec<Coin> = block
+            .spent()
+            .map(|OutPoint { txid, vout }| {
                 let tx = block.txids().iter().position(|made| *made == txid);
                 let output = tx.and_then(|tx| block.transactions()[tx].output.get(vout as usize));
                 let made =

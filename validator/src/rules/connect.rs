@@ -155,9 +155,7 @@ fn connect_transactions<V: CoinView>(
 /// The outpoints that a block spends and does not make: what a view may want to find before it connects.
 pub(crate) fn spent_from_before(block: &DecodedBlock) -> impl Iterator<Item = OutPoint> {
     let made: HashSet<Txid> = block.txids().iter().copied().collect();
-    let spending = block.transactions().iter().filter(|transaction| !transaction.is_coinbase());
-    let spent = spending.flat_map(|transaction| &transaction.input).map(|input| input.previous_output);
-    spent.filter(move |outpoint| !made.contains(&outpoint.txid))
+    block.spent().filter(move |outpoint| !made.contains(&outpoint.txid))
 }
 
 /// All of a block but its scripts. `start` is given the coins of each transaction but the coinbase, in their order.

@@ -8,6 +8,7 @@ use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Options};
 use adit_validator::coins::statistics::CoinStatistics;
+use adit_validator::store::StoreError;
 use bitcoin::absolute::LockTime;
 use bitcoin::block::{Header, Version};
 use bitcoin::consensus::serialize;
@@ -216,6 +217,11 @@ pub fn connect_all<'a>(state: &mut ChainState, blocks: impl IntoIterator<Item = 
         let outcome = state.accept_block(block.clone(), NOW).unwrap();
         assert!(matches!(outcome, BlockOutcome::Connected { .. } | BlockOutcome::Duplicate), "{outcome:?}");
     }
+}
+
+/// Feeds `blocks` until one fails; the error, if one came.
+pub fn feed(state: &mut ChainState, blocks: &[DecodedBlock]) -> Option<StoreError> {
+    blocks.iter().find_map(|block| state.accept_block(block.clone(), NOW).err())
 }
 
 /// The coins of a fresh replay of `state`'s active chain.
