@@ -16,7 +16,8 @@ use adit_testchain::blk::{self, BlkReader};
 use adit_testchain::{ChainGenerator, ChainShape, Oracle, Verdict};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Lookahead, Options, Timings};
+use adit_validator::chainstate::{BlockOutcome, ChainState, ChainView, CommitPolicy, Options, Timings};
+use adit_validator::import::{Prefetch, PrefetchedBlock};
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -231,29 +232,29 @@ fn connect(subject: Subject, size: Size) -> anyhow::Result<Value> {
 /// Feeds blocks as an import does: some are decoded ahead.
 struct Feeder {
     chain: ChainState,
-    lookahead: Lookahead,
+    prefetch: Prefetch<()>,
     /// For blocks that were still being decoded, or whose coins were still being read.
     waiting: Duration,
 }
 
 impl Feeder {
     fn new(chain: ChainState) -> Self {
-        let lookahead = Lookahead::new(chain.params());
-        Self { chain, lookahead, waiting: Duration::ZERO }
+        let prefetch = Prefetch::new(chain.params());
+        Self { chain, prefetch, waiting: Duration::ZERO }
     }
 
     fn feed(&mut self, block: Vec<u8>) -> anyhow::Result<()> {
-        self.lookahead.push(block);
-        if self.lookahead.is_full() { self.take().map(drop) } else { Ok(()) }
+        self.prefetch.push((), block);
+        if self.prefetch.is_full() { self.take().map(drop) } else { Ok(()) }
     }
 
     /// Connects the first block that waits; whether there was one.
     fn take(&mut self) -> anyhow::Result<bool> {
         let start = Instant::now();
-        let ready = self.chain.next_ready(&mut self.lookahead)?;
+        let next = self.prefetch.next(&mut self.chain)?;
         self.waiting += start.elapsed();
-        let Some(ready) = ready else { return Ok(false) };
-        let outcome = self.chain.accept_ready_block(ready?, u64::MAX / 2)?;
+        let Some(PrefetchedBlock { block, .. }) = next else { return Ok(false) };
+        let outcome = self.chain.accept_block(block?, u64::MAX / 2)?;
         ensure!(matches!(outcome, BlockOutcome::Connected { .. }), "{outcome:?}");
         Ok(true)
     }
@@ -280,7 +281,7 @@ fn phases(waiting: Duration, before: &Timings, after: &Timings) -> Value {
 }
 
 fn open(folder: &Path) -> anyhow::Result<ChainState> {
-    let options = Options { commit: CommitPolicy::WhenFull, cache_bytes: CACHE_MIB << 20, ..Options::default() };
+    let options = Options::default().commit(CommitPolicy::WhenFull).cache_bytes(CACHE_MIB << 20);
     Ok(ChainState::open(folder, ChainParams::regtest(), options)?)
 }
 

@@ -150,14 +150,12 @@ pub struct UpArgs {
 impl UpArgs {
     /// How the chain is kept.
     pub fn chain_options(&self, params: &ChainParams) -> Options {
-        let known = Options::for_chain(params);
-        Options {
-            cache_bytes: usize::try_from(u64::from(self.cache) << 20).unwrap_or(usize::MAX),
-            prune_bytes: self.prune.map(|mib| u64::from(mib) << 20),
-            // Until the index is open and says what it has read.
-            keep_blocks_from: self.filters.then_some(0),
-            assume_valid: self.assume_valid.map_or(known.assume_valid, AssumeValid::block),
-            ..known
+        let options = Options::for_chain(params)
+            .cache_bytes(usize::try_from(u64::from(self.cache) << 20).unwrap_or(usize::MAX))
+            .prune_bytes(self.prune.map(|mib| u64::from(mib) << 20));
+        match self.assume_valid {
+            Some(assumed) => options.assume_valid(assumed.block()),
+            None => options,
         }
     }
 }
@@ -331,14 +329,15 @@ mod tests {
     #[test]
     fn cache_and_pruning_are_mebibytes_and_bounded() {
         let up = |args: &[&str]| match Cli::try_parse_from([&["adit", "up"], args].concat()) {
-            Ok(Cli { command: Command::Up(args) }) => Ok(args.chain_options(&ChainParams::dev())),
+            Ok(Cli { command: Command::Up(args) }) => Ok(format!("{:?}", args.chain_options(&ChainParams::dev()))),
             Ok(_) => unreachable!("it is `up`"),
             Err(error) => Err(error.to_string()),
         };
-        let options = up(&["--cache", "64", "--prune", "550"]).unwrap();
-        assert_eq!((options.cache_bytes, options.prune_bytes), (64 << 20, Some(550 << 20)));
-        let options = up(&[]).unwrap();
-        assert_eq!((options.cache_bytes, options.prune_bytes), (450 << 20, None));
+        let wanted = |cache: usize, prune| {
+            format!("{:?}", Options::for_chain(&ChainParams::dev()).cache_bytes(cache << 20).prune_bytes(prune))
+        };
+        assert_eq!(up(&["--cache", "64", "--prune", "550"]).unwrap(), wanted(64, Some(550 << 20)));
+        assert_eq!(up(&[]).unwrap(), wanted(450, None));
         for wrong in [["--prune", "549"], ["--cache", "3"], ["--cache", "30721"], ["--prune", "all"]] {
             assert!(up(&wrong).unwrap_err().contains(wrong[0]), "{wrong:?}");
         }

@@ -3,16 +3,16 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use adit_validator::chainstate::ChainState;
-use adit_validator::filters::{self, FilterError, FilterHeader, FilterIndex};
+use adit_validator::chainstate::{ChainView, PruneLock};
+use adit_validator::filters::{self, FilterError, FilterIndex};
 use adit_validator::store::StoreError;
 use anyhow::anyhow;
 
 use crate::exit::{Exit, Failure, Result};
 
 /// Opens the index in the data folder of `chain`, or makes one, and follows the chain to its tip. `goes_on` is asked between
-/// steps; what is then left is caught up with the next block.
-pub fn open(chain: &mut ChainState, folder: &Path, goes_on: impl Fn() -> bool) -> Result<FilterIndex> {
+/// steps; what is then left is caught up with the next block. `lock` keeps what the index has to read.
+pub fn open(chain: &dyn ChainView, folder: &Path, lock: PruneLock, goes_on: impl Fn() -> bool) -> Result<FilterIndex> {
     let folder = folder.join(filters::FOLDER);
     let failed = |error| match error {
         FilterError::Store(error @ (StoreError::Pruned { .. } | StoreError::NotKept { .. })) => {
@@ -41,19 +41,7 @@ pub fn open(chain: &mut ChainState, folder: &Path, goes_on: impl Fn() -> bool) -
     };
     let genesis = chain.params().genesis_hash;
     let mut index = FilterIndex::open(&folder, &genesis).map_err(failed)?;
-    while follow(&mut index, chain).map_err(failed)? > 0 && goes_on() {}
+    index.set_prune_lock(lock);
+    index.catch_up_while(chain, goes_on).map_err(failed)?;
     Ok(index)
-}
-
-/// Takes the index a step towards the tip, and has the chain keep the blocks that it still has to read. Says how many those
-/// are.
-pub fn follow(index: &mut FilterIndex, chain: &mut ChainState) -> std::result::Result<u32, FilterError> {
-    let progress = index.step(chain)?;
-    chain.keep_blocks_from(index.position().map(|position| position.height + 1));
-    Ok(progress.behind)
-}
-
-/// The filter header of the tip, once the index is there.
-pub fn header_of_tip(index: &FilterIndex, chain: &ChainState) -> std::result::Result<FilterHeader, FilterError> {
-    index.header(chain.headers(), &chain.tip().hash)
 }

@@ -9,17 +9,17 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use adit_miner::{Solution, Submission, Template, TemplateId, WorkSource};
+use adit_miner::{Coinbase, Solution, Submission, Template, TemplateId, WorkSource};
 use adit_validator::block::DecodedBlock;
-use adit_validator::chainstate::{BlockOutcome, ChainState};
+use adit_validator::chainstate::{BlockOutcome, ChainState, ChainView};
 use adit_validator::filters::{FilterError, FilterHeader, FilterIndex};
 use adit_validator::rules::MAX_FUTURE_BLOCK_TIME;
 use adit_validator::store::StoreError;
+use adit_validator::template::{BlockTemplate, CoinbaseParts};
+use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, CompactTarget, ScriptBuf};
 
 use crate::clock::unix_time;
-use crate::filters;
-use crate::template::BlockTemplate;
 
 /// A template is replaced after this long even if the tip stays, so that its time does not fall behind. What is found for
 /// the old one in the batch that is then in hand is lost, 100 ms of work at the most.
@@ -50,8 +50,8 @@ impl Kept {
     fn follow(&mut self) -> Result<Option<FilterHeader>, FilterError> {
         let Self { chain, filters } = self;
         let Some(index) = filters else { return Ok(None) };
-        while filters::follow(index, chain)? > 0 {}
-        filters::header_of_tip(index, chain).map(Some)
+        index.catch_up(chain)?;
+        index.header(chain.headers(), &chain.tip().hash).map(Some)
     }
 }
 
@@ -199,12 +199,12 @@ impl State {
         let now = u32::try_from(unix_time()).unwrap_or(u32::MAX);
         let next = chain.next_block(now.max(chain.tip().median_time_past.saturating_add(1)));
         let latest = now.saturating_add(MAX_FUTURE_BLOCK_TIME as u32);
-        if next.minimum_time > latest {
+        if next.min_time > latest {
             return;
         }
         let salt = self.salt.wrapping_add(self.next_id);
         let block = BlockTemplate::new(&next, self.payout.clone(), now, latest, salt);
-        let template = Arc::new(block.for_miner(TemplateId(self.next_id), next.height));
+        let template = Arc::new(for_miner(&block, TemplateId(self.next_id)));
         self.next_id += 1;
         self.current = Some(Current { block, template, made: Instant::now() });
     }
@@ -215,7 +215,7 @@ impl State {
         if current.template.id != solution.template {
             return Submission::Stale;
         }
-        let block = match current.block.solved(solution).map(DecodedBlock::decode) {
+        let block = match current.block.solved(&solution.header, &solution.extranonce).map(DecodedBlock::decode) {
             Ok(Ok(block)) => block,
             Ok(Err(error)) => return Submission::Rejected(error.to_string()),
             Err(error) => return Submission::Rejected(error.to_string()),
@@ -265,6 +265,24 @@ impl State {
             self.renew();
         }
         submission
+    }
+}
+
+/// A block template as the miner takes it.
+fn for_miner(block: &BlockTemplate, id: TemplateId) -> Template {
+    let (header, CoinbaseParts { prefix, suffix }) = (block.header(), block.coinbase());
+    Template {
+        id,
+        height: block.height(),
+        version: header.version.to_consensus(),
+        version_mask: BlockTemplate::VERSION_MASK,
+        previous: header.prev_blockhash.to_byte_array(),
+        coinbase: Coinbase { prefix, extranonce_len: BlockTemplate::EXTRANONCE_LEN, suffix },
+        branch: block.merkle_branch().into_iter().map(Hash::to_byte_array).collect(),
+        time: header.time,
+        max_time: block.max_time(),
+        bits: header.bits.to_consensus(),
+        target: adit_hash::Target::from_le_bytes(bitcoin::Target::from(header.bits).to_le_bytes()),
     }
 }
 
@@ -330,8 +348,8 @@ mod tests {
             let time = u32::try_from(ahead).unwrap();
             let next = chain.next_block(time);
             let block = BlockTemplate::new(&next, ScriptBuf::from_bytes(ANYONE.to_vec()), time, u32::MAX, 0);
-            let solution = solve(&Arc::new(block.for_miner(TemplateId(1), next.height)));
-            let block = DecodedBlock::decode(block.solved(&solution).unwrap()).unwrap();
+            let solution = solve(&Arc::new(for_miner(&block, TemplateId(1))));
+            let block = DecodedBlock::decode(block.solved(&solution.header, &solution.extranonce).unwrap()).unwrap();
             let outcome = chain.accept_block(block, ahead).unwrap();
             assert!(matches!(outcome, BlockOutcome::Connected { .. }), "{outcome:?}");
         }

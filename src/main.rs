@@ -19,7 +19,6 @@ mod progress;
 mod proof;
 mod rate;
 mod recheck;
-mod template;
 mod tune;
 mod up;
 mod validate;

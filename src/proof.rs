@@ -6,9 +6,9 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use adit_validator::block::{DecodedBlock, MAX_BLOCK_SERIALIZED_SIZE};
-use adit_validator::block_file::HeaderFile;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, Options};
+use adit_validator::chainstate::{ChainState, ChainView, Options};
+use adit_validator::import::HeaderFile;
 use adit_validator::rules::validate_block_in_isolation;
 use adit_validator::txoutproof::{ProofError, Proven, TxOutProof};
 use anyhow::{Context, anyhow};
@@ -237,7 +237,7 @@ fn read_headers(params: ChainParams, path: &Path) -> Result<ChainState> {
 
 /// Opens the chain in a folder for chains; makes none.
 fn open_chain(datadir: &Path, chain: &str, params: ChainParams) -> Result<ChainState> {
-    let folder = recheck::store_folder(datadir, &params.name);
+    let folder = recheck::find_store(datadir, &params.name)?;
     if !folder.is_dir() {
         return Err(usage(&format!("--datadir: no chain {} in {}", params.name, datadir.display())));
     }

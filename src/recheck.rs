@@ -8,8 +8,10 @@ use std::time::Instant;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::Options;
 use adit_validator::coins::statistics::CoinStatistics;
-use adit_validator::recheck::{Finding, Reindexed, Verdict, Watcher, recheck, reindex};
-use adit_validator::store::StoreError;
+use adit_validator::import::{Reindexed, reindex};
+use adit_validator::progress::Watcher;
+use adit_validator::recheck::{Finding, Verdict, recheck};
+use adit_validator::store::{StoreError, store_folder};
 use anyhow::anyhow;
 use bitcoin::BlockHash;
 use bitcoin::hex::DisplayHex;
@@ -24,9 +26,9 @@ use crate::{chain, interrupt, output, progress};
 /// How many findings are printed as lines; the JSON has more.
 const LINES: usize = 20;
 
-/// The store of `chain` below `datadir`, as `adit up` lays it, or `datadir` itself where that is a store.
-pub fn store_folder(datadir: &Path, chain: &str) -> PathBuf {
-    if datadir.join("STORE").exists() { datadir.to_owned() } else { datadir.join(chain) }
+/// Finds the store of `chain` for `--datadir`.
+pub fn find_store(datadir: &Path, chain: &str) -> Result<PathBuf> {
+    store_folder(datadir, chain).map_err(|error| unusable(error, datadir, ""))
 }
 
 /// What to do about damage in `file`, or where that is not known. Whatever is damaged but blocks and the marker can be made
@@ -74,6 +76,7 @@ fn unusable(error: StoreError, folder: &Path, advice: &str) -> Exit {
         | StoreError::NewerFormat { .. }
         | StoreError::OlderFormat { .. }
         | StoreError::NotAStore { .. }
+        | StoreError::NoMarker { .. }
         | StoreError::NoStore { .. }
         | StoreError::Io { .. } => Failure::Usage,
         _ => Failure::Running,
@@ -107,7 +110,7 @@ impl Watcher for Display {
 
 /// `adit validate --datadir`.
 pub fn validate_store(params: &ChainParams, chain: &str, datadir: &Path, as_json: bool) -> Result {
-    let folder = store_folder(datadir, &params.name);
+    let folder = find_store(datadir, &params.name)?;
     let mut display = Display::new()?;
     let started = Instant::now();
     let checked = recheck(&folder, params, &mut display);
@@ -230,7 +233,7 @@ fn verdict_text(params: &ChainParams, verdict: &Verdict, took: f64) -> String {
 /// `adit reindex`.
 pub fn run_reindex(args: &ReindexArgs) -> Result {
     let params = chain::named(&args.chain)?;
-    let folder = store_folder(&args.datadir, &params.name);
+    let folder = find_store(&args.datadir, &params.name)?;
     let mut display = Display::new()?;
     let made = reindex(&folder, &params, Options::default(), &mut display);
     display.bar.finish_and_clear();

@@ -11,7 +11,7 @@ use adit_miner::{
     DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState, Engine, EngineOptions, Pace, Snapshot, WatchdogPolicy,
 };
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::ChainState;
+use adit_validator::chainstate::{ChainState, ChainView, PruneLock};
 use adit_validator::headers::tree::Entry;
 use anyhow::{Context, anyhow};
 use bitcoin::{CompactTarget, ScriptBuf, Target};
@@ -46,18 +46,16 @@ pub fn run(args: &UpArgs) -> Result {
         None => default_datadir()?,
     };
     let name = params.name.clone();
-    if ["blocks", "db"].iter().all(|part| folder.join(part).is_dir()) && !folder.join("STORE").exists() {
-        let error = anyhow!("--datadir: {} is a store that has lost its file STORE", folder.display());
-        return Err(Exit::new(Failure::Usage, error));
-    }
-    let folder = recheck::store_folder(&folder, &name);
-    let options = args.chain_options(&params);
-    let mut chain = ChainState::open(&folder, params, options)
+    let folder = recheck::find_store(&folder, &name)?;
+    // Nothing is pruned until the index is open and says what it has read.
+    let filters_lock = PruneLock::new(if args.filters { 0 } else { u32::MAX });
+    let options = args.chain_options(&params).prune_lock(filters_lock.clone());
+    let chain = ChainState::open(&folder, params, options)
         .map_err(|error| recheck::store_failure(error, &folder, &args.chain))?;
 
     let filters = if args.filters {
         let goes_on = || !interrupted.load(Ordering::Relaxed);
-        Some(filters::open(&mut chain, &folder, goes_on)?)
+        Some(filters::open(&chain, &folder, filters_lock, goes_on)?)
     } else {
         None
     };

@@ -1,19 +1,18 @@
 //! `adit validate`: blocks and headers from files, checked without a data folder; for one, [`recheck`] takes over.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use adit_validator::block::{DecodeError, DecodedBlock, MAX_BLOCK_SERIALIZED_SIZE};
-use adit_validator::block_file::{BlockFile, HeaderFile};
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{
-    BlockOutcome, ChainState, CommitPolicy, Event, HeaderOutcome, InvalidBlock, Lookahead, Options,
+    BlockOutcome, ChainEvent, ChainState, ChainView, CommitPolicy, EventQueue, InvalidBlock, Options,
 };
 use adit_validator::headers::tree::Entry;
+use adit_validator::import::{BlockFile, HeaderFile, Importer, accept_headers_in_any_order};
 use adit_validator::prevouts::{CheckError, Prevouts, check_block_with_prevouts};
 use adit_validator::rules::{ConnectOptions, RuleError};
 use anyhow::{Context, anyhow};
@@ -57,14 +56,7 @@ fn validate_block_files(
     report: &mut Report,
 ) -> Verdict {
     let magic = params.magic;
-    // Nothing is forgotten: blocks may stand in any order, and branches may be of any length. So memory grows with the
-    // files.
-    let options = Options {
-        commit: CommitPolicy::WhenFull,
-        orphan_bytes: usize::MAX,
-        assume_valid: assume_valid.block(),
-        ..Options::for_chain(&params)
-    };
+    let options = Options::for_chain(&params).commit(CommitPolicy::WhenFull).assume_valid(assume_valid.block());
     let mut chain = ChainState::in_memory(params, None, options).or_running()?;
     if let AssumeValid::Block(hash) = assume_valid {
         take_headers(&mut chain, files, magic)?;
@@ -72,7 +64,7 @@ fn validate_block_files(
             tracing::warn!("--assume-valid: {hash} is in none of the files; all scripts are run");
         }
     }
-    let mut feed = Feed::new(chain, report);
+    let mut import = Import::new(chain, report);
     for path in files {
         let (file, length) = open(path)?;
         let progress = progress::bytes(length);
@@ -81,100 +73,101 @@ fn validate_block_files(
             let record = match record.with_context(|| path.display().to_string()).or_usage() {
                 Ok(record) => record,
                 // What stands before it is judged first.
-                Err(error) => return feed.drain().and(Err(error.into())),
+                Err(error) => return import.end().and(Err(error.into())),
             };
             empty = false;
             progress.set_position(record.offset + record.bytes.len() as u64);
-            feed.push(Place { path, byte: record.offset }, record.bytes)?;
+            import.push(Place { path, byte: record.offset }, record.bytes)?;
         }
         progress.finish_and_clear();
         if empty {
             let error = Exit::new(Failure::Usage, anyhow!("{} is empty: it holds no block", path.display()));
-            return feed.drain().and(Err(error.into()));
+            return import.end().and(Err(error.into()));
         }
     }
-    feed.finish()
+    import.finish()
 }
 
-/// Blocks on their way from files into a chain, some of them decoded ahead.
-struct Feed<'a> {
+/// How much of what the chain tells may wait to be counted, in bytes. It is counted after each block.
+const EVENT_BYTES: usize = 1 << 30;
+
+/// Blocks on their way from files into a chain, and what became of them.
+struct Import<'a> {
     chain: ChainState,
-    lookahead: Lookahead,
-    /// Where those stand that are decoded ahead.
-    places: VecDeque<Place<'a>>,
-    events: Receiver<Event>,
-    /// Blocks that came before their parents, with these.
-    early: HashMap<BlockHash, (Place<'a>, BlockHash)>,
+    importer: Importer<Place<'a>>,
+    events: EventQueue,
+    /// Where the blocks stand that are stored and not connected.
+    places: HashMap<BlockHash, Place<'a>>,
     report: &'a mut Report,
 }
 
-impl<'a> Feed<'a> {
+impl<'a> Import<'a> {
     fn new(mut chain: ChainState, report: &'a mut Report) -> Self {
-        let (lookahead, events) = (Lookahead::new(chain.params()), chain.subscribe());
-        Self { chain, lookahead, places: VecDeque::new(), events, early: HashMap::new(), report }
+        // Nothing is forgotten: blocks may stand in any order, and branches may be of any length. So memory grows with the
+        // files.
+        let importer = Importer::new(chain.params(), usize::MAX);
+        let events = chain.subscribe_queue(EVENT_BYTES);
+        Self { chain, importer, events, places: HashMap::new(), report }
     }
 
     fn push(&mut self, place: Place<'a>, bytes: Vec<u8>) -> Verdict {
-        self.places.push_back(place);
-        self.lookahead.push(bytes);
-        if self.lookahead.is_full() { self.take().map(drop) } else { Ok(()) }
+        self.importer.push(place, bytes);
+        self.take()
     }
 
-    fn drain(&mut self) -> Verdict {
-        while self.take()? {}
-        Ok(())
+    /// Judges all that was pushed.
+    fn end(&mut self) -> Verdict {
+        self.importer.end();
+        self.take()
     }
 
-    /// Judges the first block that waits, and says whether there was one.
-    fn take(&mut self) -> std::result::Result<bool, Refusal> {
-        let Some(place) = self.places.pop_front() else { return Ok(false) };
-        let Some(ready) = self.chain.next_ready(&mut self.lookahead).or_running()? else { return Ok(false) };
-        let ready = ready.map_err(|error| undecodable(place, &error))?;
-        let block = ready.block();
-        let (hash, previous) = (block.hash(), block.header().prev_blockhash);
-        let counts = (block.transactions().len() as u64, input_count(block));
-        let outcome = self.chain.accept_ready_block(ready, unix_time()).or_running()?;
-        if outcome != BlockOutcome::Duplicate {
-            self.report.unconnected.insert(hash, counts);
-        }
-        let height = self.chain.tip().height + 1;
-        match outcome {
-            BlockOutcome::Invalid(invalid) => return Err(Refusal::block(place, invalid, height)),
-            BlockOutcome::KnownInvalid { first } => {
-                let error = RuleError::PreviousInvalid { previous: first };
-                return Err(Refusal::rule(place, height, hash, error));
-            }
-            BlockOutcome::Orphan | BlockOutcome::AncestorsMissing { .. } => {
-                self.early.insert(hash, (place, previous));
-            }
-            _ => {}
-        }
-        // A block that came before its parent is judged when the parent comes.
-        for event in self.events.try_iter() {
-            match event {
-                Event::Invalid(invalid) => {
-                    let (place, _) = self.early.remove(&invalid.hash).unwrap_or((place, previous));
-                    return Err(Refusal::block(place, invalid, height));
+    /// Judges what the importer has ready.
+    fn take(&mut self) -> Verdict {
+        while let Some(imported) = self.importer.next(&mut self.chain, unix_time()).or_running()? {
+            let place = imported.source;
+            let (block, outcome) = imported.result.map_err(|error| undecodable(place, &error))?;
+            let hash = block.hash();
+            let height = self.chain.tip().height + 1;
+            match outcome {
+                BlockOutcome::Invalid(invalid) => return Err(Refusal::block(place, invalid, height)),
+                BlockOutcome::KnownInvalid { first } => {
+                    let error = RuleError::PreviousInvalid { previous: first };
+                    return Err(Refusal::rule(place, height, hash, error));
                 }
-                Event::Connected { hash, .. } => self.report.connected(hash),
-                _ => {}
+                BlockOutcome::Duplicate | BlockOutcome::UnknownParent => {}
+                _ => {
+                    self.report.unconnected.insert(hash, (block.transactions().len() as u64, input_count(&block)));
+                    self.places.insert(hash, place);
+                }
             }
+            for event in self.events.drain() {
+                match event {
+                    // A block of a branch is judged when the branch becomes the best.
+                    ChainEvent::Invalid(invalid) => {
+                        let place = self.places.remove(&invalid.hash).unwrap_or(place);
+                        return Err(Refusal::block(place, invalid, height));
+                    }
+                    ChainEvent::Connected { block, .. } => {
+                        self.places.remove(&block.hash());
+                        self.report.connected(block.hash());
+                    }
+                    _ => {}
+                }
+            }
+            self.report.tip = Some((self.chain.tip().height, self.chain.tip().hash));
+            self.report.has_minimum_work = Some(self.chain.has_minimum_chain_work());
         }
-        self.report.tip = Some((self.chain.tip().height, self.chain.tip().hash));
-        self.report.has_minimum_work = Some(self.chain.has_minimum_chain_work());
-        Ok(true)
+        Ok(())
     }
 
     /// The verdict, once all blocks were pushed.
     fn finish(mut self) -> Verdict {
-        self.drain()?;
-        let chain = self.chain;
-        let lost = self.early.into_iter().filter(|(hash, _)| chain.headers().lookup(hash).is_none());
-        match lost.min_by_key(|(_, (place, _))| place.byte) {
+        self.end()?;
+        match self.importer.unconnected().next() {
             None => Ok(()),
-            Some((hash, (place, previous))) => {
-                let error = RuleError::PreviousNotFound { previous };
-                Err(Refusal::rule(place, chain.tip().height + 1, hash, error))
+            Some((block, place)) => {
+                let error = RuleError::PreviousNotFound { previous: block.header().prev_blockhash };
+                Err(Refusal::rule(*place, self.chain.tip().height + 1, block.hash(), error))
             }
         }
     }
@@ -183,23 +176,11 @@ impl<'a> Feed<'a> {
 /// Takes in the headers of block files, so that what lies on top of a block is known before it is connected. What cannot be
 /// read or breaks a rule is met again, and reported, with the blocks.
 fn take_headers(chain: &mut ChainState, files: &[PathBuf], magic: [u8; 4]) -> Result {
-    let mut early: HashMap<BlockHash, Vec<Header>> = HashMap::new();
-    for path in files {
-        let (file, _) = open(path)?;
-        for record in BlockFile::new(file, magic).map_while(std::result::Result::ok) {
-            let header = record.bytes.get(..80).and_then(|bytes| deserialize::<Header>(bytes).ok());
-            let mut ready: Vec<Header> = header.into_iter().collect();
-            while let Some(header) = ready.pop() {
-                match chain.accept_header(&header, unix_time()) {
-                    HeaderOutcome::UnknownParent => early.entry(header.prev_blockhash).or_default().push(header),
-                    HeaderOutcome::Accepted { .. } | HeaderOutcome::Known { .. } => {
-                        ready.extend(early.remove(&header.block_hash()).unwrap_or_default());
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
+    let files = files.iter().map(|path| open(path)).collect::<Result<Vec<_>>>()?;
+    let records =
+        files.into_iter().flat_map(|(file, _)| BlockFile::new(file, magic).map_while(std::result::Result::ok));
+    let headers = records.filter_map(|record| deserialize::<Header>(record.bytes.get(..80)?).ok());
+    accept_headers_in_any_order(chain, headers, unix_time());
     Ok(())
 }
 

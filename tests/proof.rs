@@ -84,7 +84,7 @@ fn a_proof_convinces_who_has_the_headers_only() {
 fn a_proof_is_made_and_verified_over_a_data_folder() {
     use adit_validator::block::DecodedBlock;
     use adit_validator::chain::ChainParams;
-    use adit_validator::chainstate::{ChainState, Options};
+    use adit_validator::chainstate::{ChainState, ChainView, Options};
 
     let datadir = tempfile::tempdir().expect("a temporary folder");
     let options = Options::default();

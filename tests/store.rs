@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, Options};
+use adit_validator::chainstate::{ChainState, ChainView, Options};
 use support::{Run, adit, run};
 
 fn mine(datadir: &Path, blocks: u32) -> Run {

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, Options};
+use adit_validator::chainstate::{ChainState, ChainView, Options};
 use adit_validator::filters::{FilterHash, basic_filter, header_before_genesis};
 use bitcoin::hashes::Hash;
 use serde_json::Value;

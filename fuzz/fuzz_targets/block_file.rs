@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use adit_validator::block_file::{BlockFile, HeaderFile};
+use adit_validator::import::{BlockFile, HeaderFile};
 use libfuzzer_sys::fuzz_target;
 
 const MAGIC: [u8; 4] = [0xfa, 0xbf, 0xb5, 0xda];

@@ -15,7 +15,7 @@ use std::time::Instant;
 use adit_testchain::{ChainGenerator, ChainShape, Mix};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, CommitPolicy, Options};
+use adit_validator::chainstate::{ChainState, ChainView, CommitPolicy, Options};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -41,7 +41,7 @@ fn main() -> Outcome {
 }
 
 fn options() -> Options {
-    Options { commit: CommitPolicy::WhenFull, cache_bytes: 8 << 20, ..Options::default() }
+    Options::default().commit(CommitPolicy::WhenFull).cache_bytes(8 << 20)
 }
 
 /// Imports more than `blocks` blocks and prints the durable height after each.

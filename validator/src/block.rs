@@ -5,6 +5,7 @@
 //! mended here, so that a block is refused as bytes exactly where Core refuses it as bytes.
 
 mod layout;
+mod memory;
 
 use bitcoin::block::Header;
 use bitcoin::consensus::{Decodable, encode};

@@ -3,14 +3,16 @@
 #![forbid(unsafe_code)]
 
 pub mod block;
-pub mod block_file;
 pub mod chain;
 pub mod chainstate;
 pub mod coins;
 pub mod filters;
 pub mod headers;
+pub mod import;
 pub mod prevouts;
+pub mod progress;
 pub mod recheck;
 pub mod rules;
 pub mod store;
+pub mod template;
 pub mod txoutproof;

@@ -18,7 +18,7 @@ use bitcoin::hashes::{Hash, HashEngine, sha256d};
 use bitcoin::{BlockHash, TxMerkleNode, Txid};
 
 use crate::block::DecodedBlock;
-use crate::chainstate::ChainState;
+use crate::chainstate::ChainView;
 use crate::coins::encoding::{self, Decoder, put_compact_size};
 use crate::rules::MAX_BLOCK_WEIGHT;
 
@@ -285,7 +285,7 @@ impl TxOutProof {
     ///
     /// # Errors
     /// It proves nothing, its block is not in the active chain or no longer kept, or has another number of transactions.
-    pub fn check_against_chain(&self, chain: &ChainState) -> Result<(u32, Vec<Proven>), ProofError> {
+    pub fn check_against_chain(&self, chain: &dyn ChainView) -> Result<(u32, Vec<Proven>), ProofError> {
         let block = self.header.block_hash();
         let id = chain.headers().lookup(&block).ok_or(ProofError::UnknownBlock { block })?;
         let entry = chain.headers().entry(id);

@@ -8,9 +8,9 @@
 use adit_testchain::mutate::mutate;
 use adit_testchain::{ChainGenerator, ChainShape, Rng, assemble::Network};
 use adit_validator::block::DecodedBlock;
-use adit_validator::block_file::{BlockFile, HeaderFile};
 use adit_validator::coins::BlockUndo;
 use adit_validator::coins::encoding::{decode_coin, decode_outpoint};
+use adit_validator::import::{BlockFile, HeaderFile};
 use adit_validator::prevouts::Prevouts;
 use adit_validator::txoutproof::TxOutProof;
 use peak_alloc::PeakAlloc;

@@ -77,7 +77,7 @@ fn headers(mut parent: Header, count: usize) -> Vec<Header> {
 }
 
 fn assuming(hash: BlockHash) -> Options {
-    Options { assume_valid: Some(hash), ..Options::default() }
+    Options::default().assume_valid(Some(hash))
 }
 
 fn refused(outcome: &BlockOutcome) -> bool {
@@ -105,7 +105,7 @@ fn a_bad_script_is_taken_on_trust_only_under_an_assumed_valid_block() {
 #[test]
 fn the_best_header_must_descend_from_it_and_have_the_minimum_work() {
     let scene = Scene::new();
-    let mut options = assuming(scene.bad.hash());
+    let options = assuming(scene.bad.hash());
     let mut state = scene.state(options.clone(), TWO_WEEKS);
     // A branch of headers with more work, beside the bad block.
     for header in headers(*scene.before[100].header(), TWO_WEEKS + 3) {
@@ -118,10 +118,10 @@ fn the_best_header_must_descend_from_it_and_have_the_minimum_work() {
     let mut work = [0; 32];
     let all = 2 * (103 + TWO_WEEKS as u64);
     work[24..].copy_from_slice(&all.to_be_bytes());
-    options.minimum_chain_work = Work::from_be_bytes(work);
+    let options = options.minimum_chain_work(Work::from_be_bytes(work));
     assert_eq!(scene.outcome(options.clone(), TWO_WEEKS), BlockOutcome::Connected { height: 102 });
     work[24..].copy_from_slice(&(all + 1).to_be_bytes());
-    options.minimum_chain_work = Work::from_be_bytes(work);
+    let options = options.minimum_chain_work(Work::from_be_bytes(work));
     let little = scene.outcome(options, TWO_WEEKS);
     assert!(refused(&little), "{little:?}");
 }
@@ -144,7 +144,7 @@ fn every_other_rule_holds_under_an_assumed_valid_block() {
 fn a_chain_below_the_minimum_work_is_being_downloaded() {
     let mut work = [0; 32];
     work[31] = 2 * 6;
-    let options = Options { minimum_chain_work: Work::from_be_bytes(work), ..Options::default() };
+    let options = Options::default().minimum_chain_work(Work::from_be_bytes(work));
     let mut state = ChainState::in_memory(ChainParams::regtest(), None, options).expect("memory");
     let blocks = Branch::from_genesis().mine(5, 0, 0).blocks.clone();
     let now = u64::from(blocks[4].header().time);
@@ -153,12 +153,4 @@ fn a_chain_below_the_minimum_work_is_being_downloaded() {
     connect_all(&mut state, &blocks[4..]);
     assert!(state.has_minimum_chain_work() && !state.is_initial_block_download(now + 86_400));
     assert!(state.is_initial_block_download(now + 86_401), "the tip is more than a day old");
-}
-
-#[test]
-fn the_options_for_a_chain_are_what_it_knows() {
-    let main = ChainParams::main();
-    let options = Options::for_chain(&main);
-    assert_eq!((options.assume_valid, options.minimum_chain_work), (main.assume_valid, main.minimum_chain_work));
-    assert_eq!(Options::default().assume_valid, None);
 }

@@ -5,14 +5,16 @@ mod support;
 
 use adit_testchain::{ChainGenerator, ChainShape};
 use adit_validator::block::DecodedBlock;
-use adit_validator::block_file::BlockFile;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Event, HeaderOutcome, InvalidBlock, Options};
+use adit_validator::chainstate::{
+    BlockOutcome, ChainEvent, ChainState, ChainView, CommitPolicy, HeaderOutcome, InvalidBlock, Options,
+};
+use adit_validator::import::{BlockFile, Imported, Importer};
 use adit_validator::rules::RuleError;
 use adit_validator::store::StoreError;
 use proptest::prelude::*;
 use support::on_disk as open_folder;
-use support::{Branch, NOW, check_coins, connect_all, eventful, in_memory, options};
+use support::{Branch, NOW, QUEUE, Told, check_coins, connect_all, eventful, in_memory, options, told};
 
 /// 105 common blocks, then a branch of 4 and one of 6, all with spends of common and of own coins.
 fn fork() -> (Branch, Branch, Branch) {
@@ -37,17 +39,26 @@ proptest! {
         connect_all(&mut state, &common.blocks[..100]);
         let late = common.blocks[100..].iter().chain(&short.blocks[105..]).chain(&long.blocks[105..]);
         let late: Vec<&DecodedBlock> = late.collect();
+        let mut importer = Importer::new(state.params(), usize::MAX);
         for at in order {
             let block = late[at - 100];
             if headers_first[at - 100] {
                 let outcome = state.accept_header(block.header(), NOW);
                 prop_assert!(!matches!(outcome, HeaderOutcome::Invalid(_)), "{:?}", outcome);
             }
-            let outcome = state.accept_block(block.clone(), NOW).unwrap();
-            prop_assert!(!matches!(outcome, BlockOutcome::Invalid(_) | BlockOutcome::Duplicate), "{:?}", outcome);
+            importer.push(at, block.raw().to_vec());
         }
+        importer.end();
+        let mut accepted = Vec::new();
+        while let Some(Imported { source, result }) = importer.next(&mut state, NOW).unwrap() {
+            let (_, outcome) = result.unwrap();
+            prop_assert!(!matches!(outcome, BlockOutcome::Invalid(_) | BlockOutcome::Duplicate), "{:?}", outcome);
+            accepted.extend((outcome != BlockOutcome::UnknownParent).then_some(source));
+        }
+        accepted.sort_unstable();
+        prop_assert_eq!(accepted, (100..115).collect::<Vec<_>>());
         prop_assert_eq!(state.tip().hash, long.tip_hash());
-        prop_assert_eq!(state.orphan_count(), 0);
+        prop_assert_eq!(importer.unconnected().count(), 0);
         check_coins(&state, "after any order");
     }
 }
@@ -58,12 +69,12 @@ fn outcomes_tell_what_became_of_a_block() {
     let mut state = in_memory();
     connect_all(&mut state, &common.blocks);
     let mut give = |block: &DecodedBlock| state.accept_block(block.clone(), NOW).unwrap();
-    assert_eq!(give(&long.blocks[106]), BlockOutcome::Orphan);
-    assert_eq!(give(&long.blocks[106]), BlockOutcome::Duplicate);
+    assert_eq!(give(&long.blocks[106]), BlockOutcome::UnknownParent);
+    assert_eq!(give(&long.blocks[106]), BlockOutcome::UnknownParent);
     assert_eq!(give(&short.blocks[105]), BlockOutcome::Connected { height: 106 });
     assert_eq!(give(&short.blocks[105]), BlockOutcome::Duplicate);
-    // With the orphan above it, this branch is the longer one.
-    assert_eq!(give(&long.blocks[105]), BlockOutcome::Connected { height: 106 });
+    assert_eq!(give(&long.blocks[105]), BlockOutcome::SideBranch { height: 106 });
+    assert_eq!(give(&long.blocks[106]), BlockOutcome::Connected { height: 107 });
     // The same work as the tip, and later.
     assert_eq!(give(&short.blocks[106]), BlockOutcome::SideBranch { height: 107 });
     assert_eq!(state.tip().hash, long.blocks[106].hash());
@@ -93,19 +104,19 @@ fn a_deep_reorganisation_there_and_back_restores_every_coin() {
     let mut state = in_memory();
     connect_all(&mut state, &one.blocks);
     let before = state.coin_statistics().unwrap();
-    let events = state.subscribe();
+    let events = state.subscribe_queue(QUEUE);
 
     for block in &other.blocks[110..] {
         state.accept_block(block.clone(), NOW).unwrap();
     }
     assert_eq!(state.tip().hash, other.tip_hash());
     check_coins(&state, "");
-    let events: Vec<Event> = events.try_iter().collect();
-    let disconnected = events.iter().filter(|event| matches!(event, Event::Disconnected { .. })).count();
-    let connected = events.iter().filter(|event| matches!(event, Event::Connected { .. })).count();
+    let events: Vec<Told> = events.drain().map(told).collect();
+    let disconnected = events.iter().filter(|event| matches!(event, Told::Disconnected(..))).count();
+    let connected = events.iter().filter(|event| matches!(event, Told::Connected(..))).count();
     assert_eq!((disconnected, connected), (200, 201));
-    assert_eq!(events.first(), Some(&Event::Disconnected { hash: one.tip_hash(), height: 310 }));
-    assert_eq!(events.last(), Some(&Event::TipChanged { hash: other.tip_hash(), height: 311 }));
+    assert_eq!(events.first(), Some(&Told::Disconnected(one.tip_hash(), 310)));
+    assert_eq!(events.last(), Some(&Told::Tip(other.tip_hash(), 311)));
 
     let tip = one.tip_hash();
     one.mine(2, 1, 0);
@@ -124,19 +135,23 @@ fn an_invalid_block_in_a_heavier_branch_leaves_the_best_valid_chain() {
     let mut state = in_memory();
     connect_all(&mut state, &short.blocks);
     let before = state.coin_statistics().unwrap();
-    let events = state.subscribe();
+    let events = state.subscribe_queue(QUEUE);
 
-    // The branch comes last block first, so that only its first block lets it be tried.
-    for block in bad.blocks[106..].iter().rev() {
-        assert_eq!(state.accept_block(block.clone(), NOW).unwrap(), BlockOutcome::Orphan);
+    // After their headers the blocks come last one first, so that only the first of the branch lets it be tried.
+    for block in &bad.blocks[105..] {
+        state.accept_header(block.header(), NOW);
+    }
+    for (block, height) in bad.blocks[106..].iter().rev().zip((107..=111).rev()) {
+        assert_eq!(state.accept_block(block.clone(), NOW).unwrap(), BlockOutcome::AncestorsMissing { height });
     }
     let outcome = state.accept_block(bad.blocks[105].clone(), NOW).unwrap();
     assert_eq!(outcome, BlockOutcome::SideBranch { height: 106 });
     let greedy = bad.blocks[107].hash();
     assert_eq!((state.tip().hash, state.coin_statistics().unwrap()), (short.tip_hash(), before));
-    let events: Vec<Event> = events.try_iter().collect();
-    let invalid = events.iter().find_map(|event| match event {
-        Event::Invalid(invalid) => Some((invalid.hash, invalid.height, invalid.error.reject_reason().into_owned())),
+    let invalid = events.drain().find_map(|event| match event {
+        ChainEvent::Invalid(invalid) => {
+            Some((invalid.hash, invalid.height, invalid.error.reject_reason().into_owned()))
+        }
         _ => None,
     });
     assert_eq!(invalid, Some((greedy, Some(108), "bad-cb-amount".to_owned())));
@@ -246,13 +261,14 @@ fn a_folder_comes_back_as_it_was_committed() {
 #[test]
 fn a_folder_with_hardly_a_cache_and_memory_agree() {
     let folder = tempfile::tempdir().unwrap();
-    let options = options(CommitPolicy::WhenFull, 20_000);
-    let mut on_disk = ChainState::open(folder.path(), ChainParams::regtest(), options.clone()).unwrap();
+    let cache_bytes = 20_000;
+    let options = options(CommitPolicy::WhenFull, cache_bytes);
+    let mut on_disk = ChainState::open(folder.path(), ChainParams::regtest(), options).unwrap();
     let mut in_memory = in_memory();
     for block in eventful(8) {
         let outcome = on_disk.accept_block(block.clone(), NOW).unwrap();
         assert_eq!(outcome, in_memory.accept_block(block, NOW).unwrap());
-        assert!(on_disk.coin_cache_bytes() <= options.cache_bytes);
+        assert!(on_disk.coin_cache_bytes() <= cache_bytes);
     }
     assert_eq!(on_disk.tip().hash, in_memory.tip().hash);
     assert_eq!(on_disk.tip().height, 220);
@@ -287,11 +303,11 @@ fn a_flipped_byte_in_a_stored_block_is_named_by_file_and_place() {
 fn a_chain_state_can_move_to_the_thread_that_writes() {
     let mut chain = Branch::from_genesis();
     let mut state = in_memory();
-    let events = state.subscribe();
+    let events = state.subscribe_queue(QUEUE);
     chain.mine(3, 0, 0);
     let tip = chain.tip_hash();
     std::thread::spawn(move || connect_all(&mut state, &chain.blocks)).join().unwrap();
-    assert_eq!(events.iter().last(), Some(Event::TipChanged { hash: tip, height: 3 }));
+    assert_eq!(events.map(told).last(), Some(Told::Tip(tip, 3)));
 }
 
 #[test]
@@ -321,14 +337,14 @@ fn a_block_can_be_built_from_the_facts() {
     let time = chain.blocks[11].header().time + 1;
     let facts = state.next_block(time);
     assert_eq!(
-        (facts.height, facts.previous, facts.subsidy),
+        (facts.height, facts.prev_hash, facts.subsidy),
         (13, chain.tip_hash(), bitcoin::Amount::from_int_btc(50))
     );
     // The median of the last eleven blocks is the time of the sixth of them.
     assert_eq!(facts.median_time_past, chain.blocks[6].header().time);
     let mut block = chain.blocks[11].block().clone();
-    block.header.prev_blockhash = facts.previous;
-    (block.header.bits, block.header.time) = (facts.bits, facts.minimum_time);
+    block.header.prev_blockhash = facts.prev_hash;
+    (block.header.bits, block.header.time) = (facts.bits, facts.min_time);
     block.txdata = vec![support::coinbase(facts.height, 0, facts.subsidy)];
     let build = |block| DecodedBlock::decode(bitcoin::consensus::serialize(&support::solve(block))).unwrap();
     let mut early = block.clone();
@@ -344,7 +360,7 @@ fn blocks_that_are_no_longer_kept_stop_a_reorganisation_with_their_name() {
     connect_all(&mut state, &common.blocks);
     connect_all(&mut state, &short.blocks[105..]);
     let tip = state.tip().hash;
-    let mut last = Ok(BlockOutcome::Orphan);
+    let mut last = Ok(BlockOutcome::UnknownParent);
     for block in &long.blocks[105..] {
         last = state.accept_block(block.clone(), NOW);
         if last.is_err() {
@@ -384,7 +400,7 @@ fn a_rotten_witness_is_damage_and_condemns_no_block() {
     let blocks: Vec<DecodedBlock> =
         ChainGenerator::new(ChainShape::small(3)).unwrap().map(|block| DecodedBlock::decode(block).unwrap()).collect();
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { commit: CommitPolicy::EveryBlock, ..Options::default() };
+    let options = Options::default().commit(CommitPolicy::EveryBlock);
     let mut state = open_folder(folder.path(), options);
     let [rest @ .., before, last] = blocks.as_slice() else { panic!("a chain has two blocks") };
     connect_all(&mut state, rest);

@@ -16,9 +16,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use adit_validator::block::DecodedBlock;
-use adit_validator::block_file::BlockFile;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, CommitPolicy, Options};
+use adit_validator::chainstate::{ChainState, ChainView, CommitPolicy, Options};
+use adit_validator::import::BlockFile;
 use adit_validator::store::Identity;
 use adit_validator::store::folder::FolderStore;
 use bitcoin::BlockHash;
@@ -53,22 +53,24 @@ enum Mode {
 const MODES: [Mode; 5] = [Mode::EveryBlock, Mode::WhenFull, Mode::Pruned, Mode::PrunedWhenFull, Mode::Deep];
 
 impl Mode {
+    fn is_pruned(self) -> bool {
+        matches!(self, Self::Pruned | Self::PrunedWhenFull)
+    }
+
     fn options(self) -> Options {
-        let is_pruned = matches!(self, Self::Pruned | Self::PrunedWhenFull);
+        let is_pruned = self.is_pruned();
         let commit = if matches!(self, Self::EveryBlock | Self::Pruned) {
             CommitPolicy::EveryBlock
         } else {
             CommitPolicy::WhenFull
         };
-        Options {
-            commit,
+        Options::default()
+            .commit(commit)
             // Small enough that a commit comes every dozen blocks or so, and then goes into tables.
-            cache_bytes: if self == Self::Deep { 0 } else { 40_000 },
-            large_commit: 20,
-            prune_bytes: is_pruned.then_some(1),
-            block_file_bytes: if is_pruned { 10_000 } else { 1 << 20 },
-            ..Options::default()
-        }
+            .cache_bytes(if self == Self::Deep { 0 } else { 40_000 })
+            .ingest_threshold(20)
+            .prune_bytes(is_pruned.then_some(1))
+            .block_file_bytes(if is_pruned { 10_000 } else { 1 << 20 })
     }
 
     /// How many of `all` blocks are there before anything is killed. Pruning begins some 300 blocks on; what the last mode
@@ -187,15 +189,14 @@ fn kill_in(mode: Mode, wanted: usize, numbers: &mut Numbers) {
             .flat_map(|block| [magic.as_slice(), &(block.raw().len() as u32).to_le_bytes(), block.raw()].concat());
         std::fs::write(folder.path().join(BLOCKS), framed.collect::<Vec<u8>>()).unwrap();
         // What is to be killed is soon reached: the beginning is imported in peace.
-        let mut state =
-            on_disk(&data, Options { commit: CommitPolicy::WhenFull, cache_bytes: 1 << 20, ..mode.options() });
+        let mut state = on_disk(&data, mode.options().commit(CommitPolicy::WhenFull).cache_bytes(1 << 20));
         for block in &blocks[..mode.head_start(blocks.len(), numbers)] {
             state.accept_block(block.clone(), NOW).unwrap();
         }
         state.close().unwrap();
         // Where pruning makes no small ones of its own.
         let is_large = last_commit_is_in_tables(&data);
-        assert!(is_large || mode.options().prune_bytes.is_some() || mode == Mode::Deep, "{mode:?}: no large commit");
+        assert!(is_large || mode.is_pruned() || mode == Mode::Deep, "{mode:?}: no large commit");
 
         let (mut finished, enough) = (false, kills + 5);
         while !finished && kills < wanted.min(enough) {
@@ -205,7 +206,7 @@ fn kill_in(mode: Mode, wanted: usize, numbers: &mut Numbers) {
             kills += usize::from(killed);
             finished = !killed;
             let cut_at = durable_tip(&data);
-            let state = on_disk(&data, Options { cache_bytes: 40_000, ..mode.options() });
+            let state = on_disk(&data, mode.options().cache_bytes(40_000));
             midway += usize::from(cut_at != Some(state.tip().hash));
             let context = format!("{mode:?}, kill {kills}, after {pause:?}, at height {}", state.tip().height);
             check(&state, reported, mode, &by_hash, &context);
@@ -257,7 +258,7 @@ fn check(
 
 /// Whatever happened, the import can be finished.
 fn finish(data: &Path, mode: Mode, blocks: &[DecodedBlock], by_hash: &HashMap<BlockHash, DecodedBlock>) {
-    let mut state = on_disk(data, Options { cache_bytes: 1 << 20, ..mode.options() });
+    let mut state = on_disk(data, mode.options().cache_bytes(1 << 20));
     for block in blocks {
         state.accept_block(block.clone(), NOW).unwrap();
     }
@@ -266,7 +267,7 @@ fn finish(data: &Path, mode: Mode, blocks: &[DecodedBlock], by_hash: &HashMap<Bl
     let highest = if mode == Mode::Deep { 100 + DEPTH + 1 } else { 100 + (blocks.len() as u32 - 100) * 15 / 19 };
     assert_eq!(state.tip().height, highest, "{mode:?}");
     check(&state, None, mode, by_hash, "finished");
-    if mode.options().prune_bytes.is_none() {
+    if !mode.is_pruned() {
         check_coins(&state, "from its own blocks");
     } else {
         assert!(state.active_at(1).unwrap().is_pruned());

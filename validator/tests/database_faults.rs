@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use adit_validator::chainstate::{CommitPolicy, Options};
+use adit_validator::chainstate::{ChainView, CommitPolicy, Options};
 use adit_validator::store::StoreError;
 use support::{Branch, Numbers, check_coins, connect_all, feed, on_disk, options};
 
@@ -27,7 +27,7 @@ fn many_coins() -> Branch {
 
 /// Everything in one commit, and block files that stay shorter than its table.
 fn large() -> Options {
-    Options { cache_bytes: 8 << 20, block_file_bytes: 10_000, ..options(CommitPolicy::WhenFull, 0) }
+    options(CommitPolicy::WhenFull, 0).cache_bytes(8 << 20).block_file_bytes(10_000)
 }
 
 /// What runs under the limit: all blocks are connected, then committed into tables. Prints what the commit says.

@@ -19,7 +19,7 @@ use adit_testchain::mutate::mutate;
 use adit_testchain::{Damage, EdgeCase, Oracle, Rng, Scene, Submission, Verdict};
 use adit_validator::block::{DecodeError, DecodedBlock};
 use adit_validator::chain::{ChainParams, signet_magic};
-use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Options};
+use adit_validator::chainstate::{BlockOutcome, ChainState, ChainView, CommitPolicy, Options};
 use adit_validator::rules::validate_block_in_isolation;
 use bitcoin::consensus::{deserialize, serialize};
 use bitcoin::script::{Builder, PushBytesBuf};
@@ -63,7 +63,7 @@ impl Duel {
                 (params, Oracle::signet(challenge.as_bytes(), 1).unwrap())
             }
         };
-        let options = Options { commit: CommitPolicy::WhenFull, ..Options::default() };
+        let options = Options::default().commit(CommitPolicy::WhenFull);
         let ours = ChainState::in_memory(params, None, options).unwrap();
         let scene = Scene::new(network.clone(), seed, now as u32);
         let mut duel = Self { scene, network, ours, cores, rng: Rng::new(seed), now, reasons: BTreeMap::new() };
@@ -81,7 +81,7 @@ impl Duel {
         let mut params = ChainParams::signet();
         params.signet_challenge = Some(challenge.clone());
         let now = u64::from(params.genesis.header.time) + 1_000_000;
-        let options = Options { commit: CommitPolicy::WhenFull, ..Options::default() };
+        let options = Options::default().commit(CommitPolicy::WhenFull);
         let ours = ChainState::in_memory(params, None, options).unwrap();
         let cores = Oracle::signet(challenge.as_bytes(), 1).unwrap();
         let network = Network::Signet(authority);
@@ -131,7 +131,7 @@ impl Duel {
                 return (invalid.error.reject_reason().into_owned(), Some(invalid.hash));
             }
             // Two outcomes that Core tells as reasons. Ours are not errors: an orphan is kept for its parent.
-            BlockOutcome::Orphan => "prev-blk-not-found",
+            BlockOutcome::UnknownParent => "prev-blk-not-found",
             BlockOutcome::KnownInvalid { .. } => "duplicate-invalid",
             outcome => return (format!("{outcome:?}"), None),
         };

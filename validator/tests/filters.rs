@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, CommitPolicy, Options};
+use adit_validator::chainstate::{ChainState, ChainView, CommitPolicy, Options};
 use adit_validator::filters::{BlockFilter, FilterError, FilterHash, FilterHeader, FilterIndex, Position};
 use adit_validator::store::StoreError;
 use bitcoin::hashes::Hash;

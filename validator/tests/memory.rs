@@ -5,10 +5,9 @@
 #[expect(dead_code, reason = "some of it is for other tests")]
 mod support;
 
-use adit_validator::chainstate::{BlockOutcome, CommitPolicy};
-use adit_validator::coins::cache::{CoinCache, CoinSource};
+use adit_validator::chainstate::{BlockOutcome, ChainView, CommitPolicy};
 use adit_validator::coins::{Coin, CoinView};
-use adit_validator::store::StoreError;
+use adit_validator::store::{CoinCache, NoCoins};
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, OutPoint, ScriptBuf, TxOut, Txid};
 use peak_alloc::PeakAlloc;
@@ -16,15 +15,6 @@ use support::{Branch, NOW, Numbers, check_coins, connect_all, on_disk, options};
 
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
-
-/// A store without coins.
-struct Nothing;
-
-impl CoinSource for Nothing {
-    fn load_coin(&self, _: &OutPoint) -> Result<Option<Coin>, StoreError> {
-        Ok(None)
-    }
-}
 
 /// Script lengths about as often as on the main chain: P2WPKH, P2TR, P2PKH, P2SH, and a long one now and then.
 const SCRIPTS: [usize; 12] = [22, 22, 22, 22, 34, 34, 34, 25, 25, 25, 23, 105];
@@ -52,11 +42,11 @@ fn the_coin_cache_occupies_what_it_says() {
             height: made as u32,
             is_coinbase: false,
         };
-        cache.view(&Nothing).create(OutPoint { txid, vout: 0 }, coin).unwrap();
+        cache.view(&NoCoins).create(OutPoint { txid, vout: 0 }, coin).unwrap();
         outpoints.push(OutPoint { txid, vout: 0 });
         if made % 7 == 0 {
             let spent = outpoints.swap_remove(numbers.below(outpoints.len()));
-            cache.view(&Nothing).spend(&spent).unwrap();
+            cache.view(&NoCoins).spend(&spent).unwrap();
         }
         most = most.max(cache.memory());
         // At all fillings of the table, right after it grew and right before.

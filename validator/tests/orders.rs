@@ -11,16 +11,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Event, HeaderOutcome, Options, OrderOutcome};
-use adit_validator::coins::cache::CoinSource;
+use adit_validator::chainstate::{
+    BlockOutcome, ChainEvent, ChainState, ChainView, CommitPolicy, HeaderOutcome, Options, OrderOutcome,
+};
 use adit_validator::coins::{BlockUndo, Coin};
-use adit_validator::headers::tree::{BlockLocation, Entry, EntryId, Span};
+use adit_validator::headers::tree::EntryId;
 use adit_validator::rules::RuleError;
 use adit_validator::store::folder::FolderStore;
-use adit_validator::store::{Backing, Commit, Identity, StoreError};
-use bitcoin::{BlockHash, OutPoint};
+use adit_validator::store::{
+    BlockLocation, BlockReader, CoinSource, Commit, Identity, NewBlock, Span, Store, StoreError, StoredBlock,
+};
+use bitcoin::OutPoint;
 use proptest::prelude::*;
-use support::{Branch, NOW, check_coins, connect_all, in_memory, on_disk, options};
+use support::{Branch, NOW, QUEUE, Told, check_coins, connect_all, in_memory, on_disk, options, told};
 
 /// 105 common blocks, then a branch of 4 and one of 6, all with spends of common and of own coins.
 fn fork() -> (Branch, Branch, Branch) {
@@ -46,18 +49,18 @@ fn the_best_of_the_others_takes_over_and_gives_way_again() {
     let (_, short, long) = &branches;
     let mut state = in_memory();
     feed(&mut state, &branches);
-    let events = state.subscribe();
+    let events = state.subscribe_queue(QUEUE);
     let at = |branch: &Branch, height: u32| branch.blocks[height as usize - 1].hash();
 
     let second = at(long, 107);
     assert_eq!(state.invalidate(&second).unwrap(), OrderOutcome::Done);
     assert_eq!(state.tip().hash, short.tip_hash());
     check_coins(&state, "after invalidate");
-    let mut told = Vec::new();
-    told.extend((106..=111).rev().map(|height| Event::Disconnected { hash: at(long, height), height }));
-    told.extend((106..=109).map(|height| Event::Connected { hash: at(short, height), height }));
-    told.push(Event::TipChanged { hash: short.tip_hash(), height: 109 });
-    assert_eq!(events.try_iter().collect::<Vec<_>>(), told);
+    let mut wanted = Vec::new();
+    wanted.extend((106..=111).rev().map(|height| Told::Disconnected(at(long, height), height)));
+    wanted.extend((106..=109).map(|height| Told::Connected(at(short, height), height)));
+    wanted.push(Told::Tip(short.tip_hash(), 109));
+    assert_eq!(events.drain().map(told).collect::<Vec<_>>(), wanted);
 
     // What stands on it is refused by the names that Core gives.
     let known = state.accept_block(long.blocks[108].clone(), NOW).unwrap();
@@ -81,10 +84,10 @@ fn the_best_of_the_others_takes_over_and_gives_way_again() {
     assert_eq!(state.accept_block(child.clone(), NOW).unwrap(), BlockOutcome::Connected { height: 112 });
 
     // A branch that is not active: nothing moves, and it does not come back.
-    assert_eq!(events.try_iter().last(), Some(Event::TipChanged { hash: child.hash(), height: 112 }));
+    assert_eq!(events.drain().map(told).last(), Some(Told::Tip(child.hash(), 112)));
     assert_eq!(state.invalidate(&at(short, 106)).unwrap(), OrderOutcome::Done);
     assert_eq!(state.tip().hash, child.hash());
-    assert_eq!(events.try_iter().count(), 0);
+    assert_eq!(events.drain().count(), 0);
     assert_eq!(state.invalidate(&second).unwrap(), OrderOutcome::Done);
     assert_eq!(state.tip().hash, at(long, 106), "what is below the invalid block is still the best");
     check_coins(&state, "between two invalid branches");
@@ -109,12 +112,12 @@ fn a_block_that_broke_a_rule_is_found_to_break_it_again() {
     connect_all(&mut state, &chain.blocks);
     let greedy = chain.clone().mine_greedy(1, 1_000).blocks[103].clone();
     assert!(matches!(state.accept_block(greedy.clone(), NOW).unwrap(), BlockOutcome::Invalid(_)));
-    let events = state.subscribe();
+    let events = state.subscribe_queue(QUEUE);
     assert_eq!(state.reconsider(&greedy.hash()).unwrap(), OrderOutcome::Done);
     assert_eq!(state.tip().hash, chain.tip_hash());
-    let told: Vec<Event> = events.try_iter().collect();
+    let told: Vec<ChainEvent> = events.drain().collect();
     assert!(
-        matches!(&told[..], [Event::Invalid(invalid)] if invalid.error.reject_reason() == "bad-cb-amount"),
+        matches!(&told[..], [ChainEvent::Invalid(invalid)] if invalid.error.reject_reason() == "bad-cb-amount"),
         "{told:?}"
     );
     let again = state.accept_block(greedy.clone(), NOW).unwrap();
@@ -180,40 +183,37 @@ impl CoinSource for Cut {
     fn load_coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
         self.store.load_coin(outpoint)
     }
+    fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
+        self.store.for_each_coin(with)
+    }
 }
 
-impl Backing for Cut {
+impl BlockReader for Cut {
+    fn read_block(&self, block: &StoredBlock) -> Result<Vec<u8>, StoreError> {
+        self.store.read_block(block)
+    }
+    fn read_undo(&self, block: &StoredBlock) -> Result<BlockUndo, StoreError> {
+        self.store.read_undo(block)
+    }
+    fn damaged_block(&self, block: &StoredBlock, what: String) -> StoreError {
+        self.store.damaged_block(block, what)
+    }
+}
+
+impl Store for Cut {
     fn is_durable(&self) -> bool {
         true
     }
-    fn append_block(
-        &mut self,
-        hash: &BlockHash,
-        height: u32,
-        block: &[u8],
-        transactions: u32,
-    ) -> Result<BlockLocation, StoreError> {
-        self.store.append_block(hash, height, block, transactions)
+    fn append_block(&mut self, block: &NewBlock<'_>) -> Result<BlockLocation, StoreError> {
+        self.store.append_block(block)
     }
-    fn append_undo(&mut self, entry: &Entry, location: &BlockLocation, undo: &BlockUndo) -> Result<Span, StoreError> {
-        self.store.append_undo(entry, location, undo)
+    fn append_undo(&mut self, block: &StoredBlock, undo: &BlockUndo) -> Result<Span, StoreError> {
+        self.store.append_undo(block, undo)
     }
-    fn read_block(&self, entry: &Entry) -> Result<Vec<u8>, StoreError> {
-        self.store.read_block(entry)
-    }
-    fn read_undo(&self, entry: &Entry) -> Result<BlockUndo, StoreError> {
-        self.store.read_undo(entry)
-    }
-    fn damaged_block(&self, entry: &Entry, what: String) -> StoreError {
-        self.store.damaged_block(entry, what)
-    }
-    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError> {
+    fn commit(&mut self, commit: Commit<'_>) -> Result<(), StoreError> {
         let left = self.left.load(Ordering::Relaxed).checked_sub(1).ok_or(StoreError::Stopped)?;
         self.left.store(left, Ordering::Relaxed);
         self.store.commit(commit)
-    }
-    fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
-        self.store.for_each_coin(with)
     }
 }
 
@@ -250,10 +250,10 @@ fn an_order_cut_off_at_any_commit_is_finished_by_the_next_start() {
 
 fn open_cut(folder: &Path, left: &Arc<AtomicUsize>) -> ChainState {
     let params = ChainParams::regtest();
-    let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
-    let (store, contents) = FolderStore::open(folder, &identity, 4 << 20).unwrap();
+    let identity = Identity::of(&params);
+    let (store, loaded) = FolderStore::open(folder, &identity, 4 << 20).unwrap();
     let store = Cut { store, left: Arc::clone(left) };
-    ChainState::with_store(Box::new(store), contents, params, options(CommitPolicy::WhenFull, 0)).unwrap()
+    ChainState::with_store(Box::new(store), loaded, params, options(CommitPolicy::WhenFull, 0)).unwrap()
 }
 
 #[derive(Clone, Debug)]

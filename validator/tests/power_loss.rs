@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, CommitPolicy};
+use adit_validator::chainstate::{ChainState, ChainView, CommitPolicy};
 use adit_validator::store::disk::{Disk, Folder};
 use adit_validator::store::folder::FolderStore;
 use adit_validator::store::{Identity, StoreError};

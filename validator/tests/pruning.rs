@@ -10,14 +10,16 @@ use std::path::Path;
 
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, MIN_BLOCKS_TO_KEEP, Options, OrderOutcome};
+use adit_validator::chainstate::{
+    BlockOutcome, ChainState, ChainView, CommitPolicy, MIN_BLOCKS_TO_KEEP, Options, OrderOutcome, PruneLock,
+};
 use adit_validator::coins::statistics::CoinStatistics;
 use adit_validator::store::StoreError;
-use support::{Branch, NOW, connect_all, in_memory, on_disk};
+use support::{Branch, NOW, QUEUE, connect_all, in_memory, on_disk};
 
 /// Files of 5,000 bytes, some twenty blocks each, and as few of them as may be.
 fn pruned() -> Options {
-    Options { prune_bytes: Some(1), block_file_bytes: 5_000, ..Options::default() }
+    Options::default().prune_bytes(Some(1)).block_file_bytes(5_000)
 }
 
 /// The sizes of all block and undo files.
@@ -89,7 +91,7 @@ fn the_stated_size_is_kept_to_where_blocks_are_old_enough() {
     let all: usize = chain.blocks.iter().map(|block| block.raw().len() + 8).sum();
     let limit = all as u64;
     // Every block is larger with its undo record, so that something must go, and everything old must not.
-    let options = Options { prune_bytes: Some(limit), commit: CommitPolicy::WhenFull, ..pruned() };
+    let options = pruned().prune_bytes(Some(limit)).commit(CommitPolicy::WhenFull);
     let mut state = on_disk(folder.path(), options);
     connect_all(&mut state, &chain.blocks);
     let kept = bytes(folder.path());
@@ -103,11 +105,12 @@ fn what_somebody_waits_for_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let mut chain = Branch::from_genesis();
     chain.mine(400, 0, 0);
-    let mut state = on_disk(folder.path(), Options { keep_blocks_from: Some(50), ..pruned() });
+    let lock = PruneLock::new(50);
+    let mut state = on_disk(folder.path(), pruned().prune_lock(lock.clone()));
     connect_all(&mut state, &chain.blocks);
     let gone = |state: &ChainState| state.headers().ids().filter(|id| state.headers().entry(*id).is_pruned()).count();
     assert!((1..=50).contains(&gone(&state)), "{}", gone(&state));
-    state.keep_blocks_from(None);
+    lock.release();
     state.flush().unwrap();
     assert!(gone(&state) > 60);
 }
@@ -143,7 +146,7 @@ fn a_reorganisation_below_what_is_kept_is_refused_before_anything_is_taken_back(
     // From here on everything is kept: with pruning, the other branch's beginning would be the next to go.
     let mut state = on_disk(folder.path(), Options::default());
     let coins = state.coin_statistics().unwrap();
-    let events = state.subscribe();
+    let events = state.subscribe_queue(QUEUE);
     let mut error = None;
     for block in &deep.blocks[20..] {
         if let Err(refused) = state.accept_block(block.clone(), NOW) {
@@ -157,7 +160,7 @@ fn a_reorganisation_below_what_is_kept_is_refused_before_anything_is_taken_back(
         text.starts_with("the chain with most work, to block ") && text.ends_with("start again with an empty folder")
     );
     assert_eq!((state.tip().hash, state.coin_statistics().unwrap()), (chain.tip_hash(), coins));
-    assert_eq!(events.try_iter().count(), 0);
+    assert_eq!(events.drain().count(), 0);
     let low = chain.blocks[30].hash();
     assert!(matches!(state.invalidate(&low), Err(StoreError::TooDeep { .. })));
     assert!(!state.headers().entry(state.headers().lookup(&low).unwrap()).is_failed(), "nothing was marked");
@@ -178,7 +181,7 @@ fn a_branch_whose_beginning_was_pruned_waits_for_it_to_come_again() {
     chain.mine(350, 1, 0);
     side.mine(351, 2, 0);
     // The active chain's blocks lie in later files than the beginning of the other branch, and are kept longer.
-    let mut state = on_disk(folder.path(), Options { prune_bytes: None, ..pruned() });
+    let mut state = on_disk(folder.path(), pruned().prune_bytes(None));
     connect_all(&mut state, &common.blocks);
     for block in &side.blocks[60..100] {
         state.accept_block(block.clone(), NOW).unwrap();
@@ -189,7 +192,7 @@ fn a_branch_whose_beginning_was_pruned_waits_for_it_to_come_again() {
         assert!(matches!(outcome, BlockOutcome::SideBranch { .. }));
     }
     state.close().unwrap();
-    let mut state = on_disk(folder.path(), Options { prune_bytes: Some(bytes(folder.path()) - 18_000), ..pruned() });
+    let mut state = on_disk(folder.path(), pruned().prune_bytes(Some(bytes(folder.path()) - 18_000)));
     state.flush().unwrap();
     let at = |state: &ChainState, height: usize| {
         let id = state.headers().lookup(&side.blocks[height - 1].hash()).unwrap();

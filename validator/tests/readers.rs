@@ -11,13 +11,13 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, CommitPolicy, Event, Options, Reader, Snapshot};
+use adit_validator::chainstate::{ChainEvent, ChainState, ChainView, CommitPolicy, Options, Reader, Snapshot};
 use adit_validator::coins::statistics::CoinStatistics;
 use adit_validator::store::StoreError;
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, BlockHash, OutPoint};
-use support::{Branch, NOW, connect_all, eventful, in_memory, on_disk, options};
+use support::{Branch, NOW, QUEUE, connect_all, eventful, in_memory, on_disk, options};
 
 /// The coins at every block that is a tip on the way, from a chain state in memory.
 fn coins_at_every_tip(blocks: &[adit_validator::block::DecodedBlock]) -> HashMap<BlockHash, CoinStatistics> {
@@ -59,7 +59,7 @@ fn check(snapshot: &Snapshot, coins: &HashMap<BlockHash, CoinStatistics>) {
             assert_eq!(snapshot.coin(&input.previous_output).unwrap(), None);
         }
     }
-    assert_eq!(snapshot.next_block(tip.header.time + 1).previous, tip.hash);
+    assert_eq!(snapshot.next_block(tip.header.time + 1).prev_hash, tip.hash);
     let everything = snapshot.headers_after(&[], &BlockHash::all_zeros(), usize::MAX);
     assert_eq!(everything.len(), tip.height as usize);
     assert!(everything.last().is_none_or(|last| last.block_hash() == tip.hash));
@@ -142,11 +142,11 @@ fn readers_see_whole_moments_through_connects_and_a_deep_reorganisation() {
 fn a_snapshot_is_never_behind_what_was_told_of_committed_blocks() {
     let folder = tempfile::tempdir().unwrap();
     let mut state = on_disk(folder.path(), Options::default());
-    let (events, reader) = (state.subscribe(), state.reader().unwrap());
+    let (events, reader) = (state.subscribe_queue(QUEUE), state.reader().unwrap());
     let listener = thread::spawn(move || {
         let mut told = 0;
         for event in events {
-            if let Event::TipChanged { hash, .. } = event {
+            if let ChainEvent::TipChanged { hash, .. } = event {
                 let snapshot = reader.snapshot();
                 let entry = snapshot.headers().entry(snapshot.headers().lookup(&hash).expect("it was told"));
                 assert!(snapshot.tip().chain_work >= entry.chain_work);

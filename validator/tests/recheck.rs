@@ -13,9 +13,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, CommitPolicy, Options};
+use adit_validator::chainstate::{ChainState, ChainView, CommitPolicy, Options};
 use adit_validator::coins::statistics::CoinStatistics;
-use adit_validator::recheck::{Verdict, Watcher, recheck, reindex};
+use adit_validator::import::reindex;
+use adit_validator::progress::Watcher;
+use adit_validator::recheck::{Verdict, recheck};
 use adit_validator::store::StoreError;
 use bitcoin::BlockHash;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -363,7 +365,7 @@ fn an_unreadable_file_is_named() {
     }
 }
 
-fn rebuild(folder: &Path) -> adit_validator::recheck::Reindexed {
+fn rebuild(folder: &Path) -> adit_validator::import::Reindexed {
     reindex(folder, &ChainParams::regtest(), Options::default(), &mut Patience(u64::MAX)).unwrap()
 }
 

@@ -7,7 +7,8 @@
 mod support;
 
 use adit_validator::block::DecodedBlock;
-use adit_validator::block_file::BlockFile;
+use adit_validator::chainstate::ChainView;
+use adit_validator::import::BlockFile;
 use adit_validator::txoutproof::{ProofError, Proven, TxOutProof};
 use bitcoin::consensus::serialize;
 use bitcoin::hashes::{Hash, HashEngine, sha256d};

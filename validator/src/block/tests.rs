@@ -3,8 +3,8 @@
 use bitcoin::consensus::serialize;
 
 use super::*;
-use crate::block_file::BlockFile;
 use crate::chain::ChainParams;
+use crate::import::BlockFile;
 use crate::rules::testing::vectors;
 
 fn genesis() -> Vec<u8> {

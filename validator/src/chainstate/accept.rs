@@ -1,16 +1,19 @@
 //! Headers and blocks as they come: checked as far as they can be without coins, and kept.
 
+use std::sync::Arc;
+
 use adit_hash::Backend;
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
 
 use super::timings::timed;
-use super::{ChainState, CommitPolicy, Event};
+use super::{ChainState, ChainView, CommitPolicy};
 use crate::block::DecodedBlock;
+use crate::chain::ChainParams;
 use crate::headers::tree::EntryId;
 use crate::rules::{self, RuleError};
-use crate::store::StoreError;
+use crate::store::{FilePosition, NewBlock, StoreError};
 
 /// What became of a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,8 +83,8 @@ pub enum BlockOutcome {
         /// Its height.
         height: u32,
     },
-    /// Its parent's header is unknown. It is kept in a bounded pool and taken up when the parent comes.
-    Orphan,
+    /// Its parent's header is unknown. It was not kept: offer it again when the parent is there.
+    UnknownParent,
     /// It was here already.
     Duplicate,
     /// It breaks a rule, or an ancestor was just found to: then that one is named, and the rule that it breaks.
@@ -96,9 +99,52 @@ pub enum BlockOutcome {
 /// Enough to keep every stream of a kernel busy, few enough to stay in the cache between hashing and checking.
 const HEADERS_HASHED_AT_ONCE: usize = 256;
 
+/// A block to be accepted, with what is known of it already.
+#[derive(Clone, Debug)]
+pub struct IncomingBlock {
+    block: Arc<DecodedBlock>,
+    /// Whether it keeps the rules that it can break by itself, if that was checked.
+    isolation: Option<Result<(), RuleError>>,
+    /// Where it lies in the store's files, if it was read from there.
+    position: Option<FilePosition>,
+}
+
+impl IncomingBlock {
+    /// Checks `block` in isolation, on any thread, ahead of its acceptance. `params` are those of the chain state that it is
+    /// meant for.
+    #[must_use]
+    pub fn checked(params: &ChainParams, block: Arc<DecodedBlock>) -> Self {
+        let isolation = Some(rules::validate_block_in_isolation(params, &block));
+        Self { block, isolation, position: None }
+    }
+
+    /// The block.
+    #[must_use]
+    pub const fn block(&self) -> &Arc<DecodedBlock> {
+        &self.block
+    }
+
+    /// A block that lies in the store's files already.
+    pub(crate) const fn at(mut self, position: Option<FilePosition>) -> Self {
+        self.position = position;
+        self
+    }
+
+    /// Whether it breaks no rule by itself, as far as that was checked.
+    pub(crate) const fn is_good(&self) -> bool {
+        !matches!(self.isolation, Some(Err(_)))
+    }
+}
+
+impl<B: Into<Arc<DecodedBlock>>> From<B> for IncomingBlock {
+    fn from(block: B) -> Self {
+        Self { block: block.into(), isolation: None, position: None }
+    }
+}
+
 /// How far a block came before activation.
-enum Step {
-    Kept(EntryId),
+enum Acceptance {
+    Stored(EntryId),
     Ended(BlockOutcome),
 }
 
@@ -183,42 +229,19 @@ impl ChainState {
         Ok(id)
     }
 
-    /// Takes a block, and with it every orphan that waited for it, and makes the best chain active. `now` is the
-    /// network's time in seconds since 1970.
+    /// Takes a block and makes the best chain active. `now` is the network's time in seconds since 1970.
     ///
-    /// The outcome is that of `block`. What became of others, an orphan that breaks a rule among them, is told in events.
+    /// The outcome is that of `block`. What became of others is told in events.
     ///
     /// # Errors
     /// The store failed. The coins are then still those of a whole block, and nothing durable was lost.
-    pub fn accept_block(&mut self, block: DecodedBlock, now: u64) -> Result<BlockOutcome, StoreError> {
-        self.accept(block, None, now)
-    }
-
-    /// `isolated`: whether the block keeps the rules that it can break by itself, where that is known.
-    pub(super) fn accept(
-        &mut self,
-        block: DecodedBlock,
-        isolated: Option<Result<(), RuleError>>,
-        now: u64,
-    ) -> Result<BlockOutcome, StoreError> {
-        let hash = block.hash();
-        let id = match self.keep_block(block, isolated, now)? {
-            Step::Kept(id) => id,
-            Step::Ended(outcome) => return Ok(outcome),
+    pub fn accept_block(&mut self, block: impl Into<IncomingBlock>, now: u64) -> Result<BlockOutcome, StoreError> {
+        let id = match self.store_block(block.into(), now)? {
+            Acceptance::Stored(id) => id,
+            Acceptance::Ended(outcome) => return Ok(outcome),
         };
-        let mut parents = vec![hash];
-        while let Some(parent) = parents.pop() {
-            for orphan in self.orphans.take_children(&parent) {
-                let hash = orphan.hash();
-                match self.keep_block(orphan, None, now)? {
-                    Step::Kept(_) => parents.push(hash),
-                    Step::Ended(BlockOutcome::Invalid(invalid)) => self.events.push(Event::Invalid(invalid)),
-                    Step::Ended(_) => {}
-                }
-            }
-        }
         let activated = self.activate();
-        self.at_hand.clear();
+        self.received.clear();
         let failures = activated?;
         self.finish()?;
 
@@ -240,31 +263,27 @@ impl ChainState {
     }
 
     /// Checks a block in isolation and in context and appends it to the store.
-    fn keep_block(
-        &mut self,
-        block: DecodedBlock,
-        isolated: Option<Result<(), RuleError>>,
-        now: u64,
-    ) -> Result<Step, StoreError> {
+    fn store_block(&mut self, incoming: IncomingBlock, now: u64) -> Result<Acceptance, StoreError> {
+        let IncomingBlock { block, isolation, position } = incoming;
         let (hash, header) = (block.hash(), *block.header());
         let known = self.tree.lookup(&hash);
         if let Some(first) = known.and_then(|id| self.first_failed(id)) {
-            return Ok(Step::Ended(BlockOutcome::KnownInvalid { first }));
+            return Ok(Acceptance::Ended(BlockOutcome::KnownInvalid { first }));
         }
         // A pruned block of the active chain is not wanted back.
         let is_here = |id: EntryId| self.tree.entry(id).location.is_some() || self.is_active(id);
-        if known.is_some_and(is_here) || self.orphans.contains(&hash) {
-            return Ok(Step::Ended(BlockOutcome::Duplicate));
+        if known.is_some_and(is_here) {
+            return Ok(Acceptance::Ended(BlockOutcome::Duplicate));
         }
         let parent = self.tree.lookup(&header.prev_blockhash);
         let height = parent.map(|parent| self.tree.entry(parent).height + 1);
-        let invalid = |error| Ok(Step::Ended(BlockOutcome::Invalid(InvalidBlock { hash, height, error })));
+        let invalid = |error| Ok(Acceptance::Ended(BlockOutcome::Invalid(InvalidBlock { hash, height, error })));
         // What fails here is not remembered, as in Core: until now the bytes may be anybody's under a good block's
         // header.
-        let isolated = isolated.unwrap_or_else(|| {
+        let isolation = isolation.unwrap_or_else(|| {
             timed(&mut self.timings.checks, || rules::validate_block_in_isolation(&self.params, &block))
         });
-        if let Err(error) = isolated {
+        if let Err(error) = isolation {
             return invalid(error);
         }
         let inserted = match known {
@@ -273,33 +292,30 @@ impl ChainState {
         };
         let (id, parent) = match inserted.and_then(|id| Ok((id, rules::check_previous_found(&header, parent)?))) {
             Ok(both) => both,
-            Err(RuleError::PreviousNotFound { .. }) => {
-                self.orphans.insert(block);
-                return Ok(Step::Ended(BlockOutcome::Orphan));
-            }
+            Err(RuleError::PreviousNotFound { .. }) => return Ok(Acceptance::Ended(BlockOutcome::UnknownParent)),
             Err(error) => return invalid(error),
         };
         let chain = self.tree.chain(parent);
         let fits = timed(&mut self.timings.checks, || rules::validate_block_in_context(&self.params, &chain, &block));
         if let Err(error) = fits {
             if error.condemns_block() {
-                self.condemn(id);
+                self.mark_invalid(id);
             }
             return invalid(error);
         }
         let height = self.tree.entry(id).height;
         let transactions = block.transactions().len() as u32;
-        let location =
-            timed(&mut self.timings.append, || self.store.append_block(&hash, height, block.raw(), transactions))?;
+        let new = NewBlock { hash, height, bytes: block.raw(), transactions, position };
+        let location = timed(&mut self.timings.append, || self.store.append_block(&new))?;
         self.tree.entry_mut(id).location = Some(location);
         self.changed.insert(id);
         self.candidates.add(&self.tree, id);
-        self.at_hand.insert(id, block);
-        Ok(Step::Kept(id))
+        self.received.insert(id, block);
+        Ok(Acceptance::Stored(id))
     }
 
     /// Remembers that a block breaks a rule.
-    pub(super) fn condemn(&mut self, id: EntryId) {
+    pub(super) fn mark_invalid(&mut self, id: EntryId) {
         self.tree.mark_failed(id);
         self.candidates.drop_failed(&self.tree);
         self.changed.insert(id);

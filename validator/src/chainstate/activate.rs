@@ -4,18 +4,19 @@
 //! to the last block of the active chain. A branch that turns out invalid in its middle leaves the old tip among the
 //! candidates, and the next turn of the loop goes back to it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bitcoin::OutPoint;
 
 use super::timings::timed;
-use super::{ChainState, Event, InvalidBlock};
+use super::{ChainEvent, ChainState, ChainView, InvalidBlock};
 use crate::block::DecodedBlock;
-use crate::coins::cache::CachedCoins;
 use crate::coins::{BlockUndo, Coin, CoinView, is_unspendable};
 use crate::headers::tree::{Entry, EntryId, Validity};
 use crate::rules::{self, ConnectError, RuleError};
 use crate::store::StoreError;
+use crate::store::cache::CachedCoins;
 
 impl ChainState {
     /// Makes the best chain active, and returns the blocks that turned out to break a rule on the way.
@@ -39,10 +40,10 @@ impl ChainState {
                 self.commit_if_full()?;
             }
         }
-        self.settle();
+        self.prune_candidates();
         if self.tip_id() != before {
             let tip = self.tip();
-            self.events.push(Event::TipChanged { hash: tip.hash, height: tip.height });
+            self.events.push(ChainEvent::TipChanged { hash: tip.hash, height: tip.height });
         }
         Ok(failures)
     }
@@ -64,19 +65,19 @@ impl ChainState {
     }
 
     fn fail(&mut self, id: EntryId, error: RuleError) -> InvalidBlock {
-        self.condemn(id);
+        self.mark_invalid(id);
         let Entry { hash, height, .. } = *self.tree.entry(id);
         tracing::debug!(%hash, height, %error, "a block breaks a rule");
         let invalid = InvalidBlock { hash, height: Some(height), error };
-        self.events.push(Event::Invalid(invalid.clone()));
+        self.events.push(ChainEvent::Invalid(invalid.clone()));
         invalid
     }
 
     /// Forgets the candidates below the tip, unless the tip itself is known to be invalid and must be left for one of
     /// them.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn prune_candidates(&mut self) {
         if !self.tip().is_failed() {
-            self.candidates.settle(&self.tree, self.tip_id());
+            self.candidates.prune_below(&self.tree, self.tip_id());
         }
     }
 
@@ -84,50 +85,49 @@ impl ChainState {
     fn connect(&mut self, id: EntryId) -> Result<Option<RuleError>, StoreError> {
         let parent = self.tip_id();
         debug_assert_eq!(self.tree.entry(id).parent, Some(parent));
-        let block = match self.at_hand.remove(&id) {
+        let block = match self.received.remove(&id) {
             Some(block) => block,
-            None => self.read_block(self.tree.entry(id))?,
+            None => self.read_block(id)?,
         };
         let mut checks = self.options.connect;
         checks.check_scripts &= !self.is_assumed_valid(id);
-        self.coins.begin();
+        self.coins.begin_block();
         let ancestry = self.tree.chain(parent);
         let mut view = self.coins.view(&*self.store);
-        if self.prepared.take() != Some(block.hash())
+        if self.fetched.take() != Some(block.hash())
             && let Err(error) = timed(&mut self.timings.fetch, || view.prepare(rules::spent_from_before(&block)))
         {
-            self.coins.roll_back();
+            self.coins.roll_back_block();
             return Err(error);
         }
         let connected = rules::connect_block(&self.params, &ancestry, &block, &mut view, checks);
-        let kept = match connected {
+        let stored = match connected {
             Ok(connected) => {
                 self.timings.add(connected.times);
-                self.keep_undo(id, &connected.undo).map(|()| None)
+                self.store_undo(id, &connected.undo).map(|()| None)
             }
             Err(ConnectError::Rule(error)) => Ok(Some(error)),
             Err(ConnectError::View(error)) => Err(error),
         };
-        if !matches!(kept, Ok(None)) {
-            self.coins.roll_back();
-            return kept;
+        if !matches!(stored, Ok(None)) {
+            self.coins.roll_back_block();
+            return stored;
         }
-        self.coins.keep();
+        self.coins.commit_block();
         self.tree.entry_mut(id).validity = Validity::Connected;
         self.changed.insert(id);
         self.active.push(id);
-        let entry = self.tree.entry(id);
-        self.events.push(Event::Connected { hash: entry.hash, height: entry.height });
+        self.events.push(ChainEvent::Connected { block, height: self.tree.entry(id).height });
         Ok(None)
     }
 
     /// Appends the undo record of a block, unless an earlier connection did: the same block on the same parent spends
     /// the same.
-    fn keep_undo(&mut self, id: EntryId, undo: &BlockUndo) -> Result<(), StoreError> {
+    fn store_undo(&mut self, id: EntryId, undo: &BlockUndo) -> Result<(), StoreError> {
         let entry = self.tree.entry(id);
-        let location = entry.location.ok_or(StoreError::NotKept { hash: entry.hash })?;
-        if location.undo.is_none() {
-            let span = timed(&mut self.timings.append, || self.store.append_undo(entry, &location, undo))?;
+        let stored = entry.stored().ok_or(StoreError::NotKept { hash: entry.hash })?;
+        if stored.location.undo.is_none() {
+            let span = timed(&mut self.timings.append, || self.store.append_undo(&stored, undo))?;
             if let Some(location) = &mut self.tree.entry_mut(id).location {
                 location.undo = Some(span);
             }
@@ -135,29 +135,36 @@ impl ChainState {
         Ok(())
     }
 
-    /// Takes back the last block of the active chain.
+    /// Reads a stored block that is about to be connected or disconnected.
+    fn read_block(&self, id: EntryId) -> Result<Arc<DecodedBlock>, StoreError> {
+        let hash = self.tree.entry(id).hash;
+        self.block(&hash)?.map(Arc::new).ok_or(StoreError::NotKept { hash })
+    }
+
+    /// Disconnects the last block of the active chain.
     fn disconnect_tip(&mut self) -> Result<(), StoreError> {
         let id = self.tip_id();
         let entry = self.tree.entry(id);
         let (hash, height) = (entry.hash, entry.height);
-        let block = self.read_block(entry)?;
-        let undo = self.store.read_undo(entry)?;
+        let stored = entry.stored().ok_or(StoreError::NotKept { hash })?;
+        let block = self.read_block(id)?;
+        let undo = self.store.read_undo(&stored)?;
         // Below the blocks that were allowed to repeat a coinbase, one may be missing: its repetition took its place.
         let may_be_repeated = self.params.bip30_repeats.iter().any(|(repeat, _)| height < *repeat);
-        self.coins.begin();
+        self.coins.begin_block();
         let undone = disconnect_block(&mut self.coins.view(&*self.store), &block, &undo, height, may_be_repeated);
         let undone = match undone {
             Ok(None) => Ok(()),
-            Ok(Some(what)) => Err(self.store.damaged_block(self.tree.entry(id), what)),
+            Ok(Some(what)) => Err(self.store.damaged_block(&stored, what)),
             Err(error) => Err(error),
         };
         if undone.is_err() {
-            self.coins.roll_back();
+            self.coins.roll_back_block();
             return undone;
         }
-        self.coins.keep();
+        self.coins.commit_block();
         self.active.pop();
-        self.events.push(Event::Disconnected { hash, height });
+        self.events.push(ChainEvent::Disconnected { block, height });
         Ok(())
     }
 }

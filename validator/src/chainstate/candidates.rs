@@ -126,7 +126,7 @@ impl Candidates {
     }
 
     /// Forgets everything that ranks below `tip`. Only when `tip` is settled: until then the way back must stay known.
-    pub(super) fn settle(&mut self, tree: &HeaderTree, tip: EntryId) {
+    pub(super) fn prune_below(&mut self, tree: &HeaderTree, tip: EntryId) {
         if let Some(arrival) = self.arrival(tip) {
             self.ranked = self.ranked.split_off(&rank(tree, tip, arrival));
         }

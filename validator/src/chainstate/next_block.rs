@@ -2,7 +2,6 @@
 
 use bitcoin::{Amount, BlockHash, CompactTarget};
 
-use super::ChainState;
 use crate::chain::ChainParams;
 use crate::headers::tree::{EntryId, HeaderTree};
 use crate::rules;
@@ -13,14 +12,14 @@ pub struct NextBlock {
     /// Its height.
     pub height: u32,
     /// The tip's hash.
-    pub previous: BlockHash,
+    pub prev_hash: BlockHash,
     /// The target that its header must claim, at the time that was asked about.
     pub bits: CompactTarget,
     /// The median time past of the tip in seconds, which lock times are compared with (BIP113).
     pub median_time_past: u32,
     /// The least time that its header may have, in seconds. The first block of a period under BIP94 may need a later
     /// one.
-    pub minimum_time: u32,
+    pub min_time: u32,
     /// What its coinbase may create besides the fees.
     pub subsidy: Amount,
 }
@@ -31,20 +30,11 @@ impl NextBlock {
         let height = entry.height + 1;
         Self {
             height,
-            previous: entry.hash,
+            prev_hash: entry.hash,
             bits: rules::next_work_required(params, &tree.chain(tip), time),
             median_time_past: entry.median_time_past,
-            minimum_time: entry.median_time_past.saturating_add(1),
+            min_time: entry.median_time_past.saturating_add(1),
             subsidy: params.subsidy.at(height),
         }
-    }
-}
-
-impl ChainState {
-    /// The facts for a block on top of the tip whose header has the time `time`, in seconds since 1970. On some chains
-    /// the target depends on it.
-    #[must_use]
-    pub fn next_block(&self, time: u32) -> NextBlock {
-        NextBlock::on(&self.params, &self.tree, self.tip_id(), time)
     }
 }

@@ -5,7 +5,7 @@
 
 use bitcoin::BlockHash;
 
-use super::ChainState;
+use super::{ChainState, ChainView};
 use crate::store::StoreError;
 
 /// What became of an order.
@@ -36,7 +36,7 @@ impl ChainState {
         if is_active {
             self.check_way_back(parent, parent)?;
         }
-        self.condemn(id);
+        self.mark_invalid(id);
         if is_active {
             self.candidates.rank_again(&self.tree, self.tree.entry(parent).chain_work);
         }

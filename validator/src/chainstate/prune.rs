@@ -6,8 +6,10 @@
 //! leaves files that no commit refers to, which the next start removes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::ChainState;
+use super::{ChainState, ChainView};
 use crate::headers::tree::EntryId;
 
 /// How many blocks below the tip are never pruned.
@@ -15,20 +17,45 @@ use crate::headers::tree::EntryId;
 /// Source: Bitcoin Core, `validation.h`, `MIN_BLOCKS_TO_KEEP`.
 pub const MIN_BLOCKS_TO_KEEP: u32 = 288;
 
-impl ChainState {
-    /// Sets [`super::Options::keep_blocks_from`]; `None`: nobody waits any more.
-    pub const fn keep_blocks_from(&mut self, height: Option<u32>) {
-        self.options.keep_blocks_from = height;
+/// Keeps blocks from a height on for someone who has not read them yet, such as an index, whatever the size that pruning
+/// keeps to. Clones are the same lock.
+///
+/// Source: Bitcoin Core, `validation.h`, `BlockManager::UpdatePruneLock`.
+#[derive(Clone, Debug)]
+pub struct PruneLock(Arc<AtomicU32>);
+
+impl PruneLock {
+    /// A lock that keeps the blocks from `height` on.
+    #[must_use]
+    pub fn new(height: u32) -> Self {
+        Self(Arc::new(AtomicU32::new(height)))
     }
 
+    /// Moves the lock: blocks below `height` may go.
+    pub fn keep_from(&self, height: u32) {
+        self.0.store(height, Ordering::Release);
+    }
+
+    /// Keeps nothing any more.
+    pub fn release(&self) {
+        self.keep_from(u32::MAX);
+    }
+
+    /// The lowest height whose block is kept.
+    fn height(&self) -> u32 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl ChainState {
     /// The files that may go and must, for the store to keep to its size.
     pub(super) fn files_to_prune(&self) -> Vec<u32> {
         let Some(bytes) = self.options.prune_bytes else { return Vec::new() };
         let Some(highest) = self.tip().height.checked_sub(MIN_BLOCKS_TO_KEEP) else { return Vec::new() };
-        match self.options.keep_blocks_from {
-            Some(0) => Vec::new(),
-            Some(height) => self.store.files_to_prune(bytes, highest.min(height - 1)),
-            None => self.store.files_to_prune(bytes, highest),
+        let locked = self.options.prune_locks.iter().map(PruneLock::height).min().unwrap_or(u32::MAX);
+        match locked.checked_sub(1) {
+            Some(below) => self.store.files_to_prune(bytes, highest.min(below)),
+            None => Vec::new(),
         }
     }
 

@@ -325,7 +325,7 @@ pub fn encode_outpoint(outpoint: &OutPoint) -> OutpointKey {
 ///
 /// # Panics
 /// If there is none.
-pub(super) fn split_key(bytes: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split_key(bytes: &[u8]) -> (&[u8], &[u8]) {
     bytes.split_at(match bytes[32] {
         0xfd => 35,
         0xfe.. => LONGEST_KEY,

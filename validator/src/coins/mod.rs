@@ -1,12 +1,9 @@
 //! The coins: unspent transaction outputs, and the view through which a block spends and creates them.
 
-pub mod cache;
 pub mod encoding;
 pub mod muhash;
 pub mod statistics;
 pub mod undo;
-
-mod cells;
 
 use std::convert::Infallible;
 

@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use super::record::{Record, decode_key, key};
 use super::{BlockFilter, CHECKPOINT_INTERVAL, FilterHash, FilterHeader, basic_filter, header_before_genesis};
 use crate::block::DecodedBlock;
-use crate::chainstate::ChainState;
+use crate::chainstate::{ChainView, PruneLock};
 use crate::coins::BlockUndo;
 use crate::headers::tree::{Entry, EntryId, HeaderTree};
 use crate::store::StoreError;
@@ -134,6 +134,8 @@ pub struct FilterIndex {
     meta: Keyspace,
     database: Database,
     position: Option<Position>,
+    /// Keeps the blocks that it still has to read.
+    prune_lock: PruneLock,
     stopped: bool,
 }
 
@@ -161,7 +163,9 @@ impl FilterIndex {
             Err(error) => Err(damaged("meta", POSITION_KEY, error.to_string())),
         });
         let position = position.transpose()?;
-        let index = Self { folder: folder.to_owned(), records, filters, meta, database, position, stopped: false };
+        let (folder_name, prune_lock) = (folder.to_owned(), PruneLock::new(0));
+        let index =
+            Self { folder: folder_name, records, filters, meta, database, position, prune_lock, stopped: false };
         if position.is_some() && index.record(0, genesis)?.is_none() {
             return Err(FilterError::OtherChain { folder: folder.to_owned(), genesis: *genesis });
         }
@@ -174,12 +178,31 @@ impl FilterIndex {
         self.position
     }
 
+    /// From now on the index moves `lock` with its position, so that no block is pruned before the index has read it.
+    /// Until then the chain state has the lock at 0.
+    pub fn set_prune_lock(&mut self, lock: PruneLock) {
+        self.prune_lock = lock;
+        self.move_prune_lock();
+    }
+
+    fn move_prune_lock(&self) {
+        self.prune_lock.keep_from(self.position.map_or(0, |position| position.height + 1));
+    }
+
     /// Follows `chain` to its tip.
     ///
     /// # Errors
     /// As [`Self::step`].
-    pub fn catch_up(&mut self, chain: &ChainState) -> Result<(), FilterError> {
-        while self.step(chain)?.behind > 0 {}
+    pub fn catch_up(&mut self, chain: &dyn ChainView) -> Result<(), FilterError> {
+        self.catch_up_while(chain, || true)
+    }
+
+    /// Follows `chain` to its tip, or until `goes_on`, which is asked between steps, says no.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub fn catch_up_while(&mut self, chain: &dyn ChainView, goes_on: impl Fn() -> bool) -> Result<(), FilterError> {
+        while self.step(chain)?.behind > 0 && goes_on() {}
         Ok(())
     }
 
@@ -189,7 +212,7 @@ impl FilterIndex {
     /// # Errors
     /// A block or its undo record is no longer kept or is damaged; or the index cannot be written, which stops it until
     /// it is opened anew.
-    pub fn step(&mut self, chain: &ChainState) -> Result<Progress, FilterError> {
+    pub fn step(&mut self, chain: &dyn ChainView) -> Result<Progress, FilterError> {
         if self.stopped {
             return Err(StoreError::Stopped.into());
         }
@@ -214,6 +237,7 @@ impl FilterIndex {
             return Err(self.database_error(error).into());
         }
         self.position = Some(at);
+        self.move_prune_lock();
         Ok(Progress { built: blocks.len(), behind: chain.tip().height - at.height })
     }
 
@@ -222,7 +246,7 @@ impl FilterIndex {
     /// The way back from a branch that was left leads along the index's own records: a chain state that lost its last
     /// blocks in a crash need not know where the index is. The index has every ancestor of what it has, so what it knows
     /// of a branch that came back are the first blocks above the fork.
-    fn last_indexed(&self, chain: &ChainState) -> Result<(Option<Position>, FilterHeader), FilterError> {
+    fn last_indexed(&self, chain: &dyn ChainView) -> Result<(Option<Position>, FilterHeader), FilterError> {
         let (mut at, mut header) = (self.position, header_before_genesis());
         while let Some(Position { height, hash }) = at {
             let record = self.record(height, &hash)?;
@@ -343,7 +367,7 @@ struct Read {
 }
 
 /// Reads the blocks of one step from the active chain, from height `first`.
-fn read_blocks(chain: &ChainState, first: u32) -> Result<Vec<Read>, StoreError> {
+fn read_blocks(chain: &dyn ChainView, first: u32) -> Result<Vec<Read>, StoreError> {
     let (mut blocks, mut bytes) = (Vec::new(), 0);
     for height in first..=chain.tip().height {
         let Some(Entry { hash, .. }) = chain.active_at(height) else { break };

@@ -10,6 +10,7 @@ use bitcoin::{BlockHash, CompactTarget, Work};
 
 use super::Ancestry;
 use super::shared::{SharedIndex, SharedList};
+use crate::store::{BlockLocation, BlockStatus, IndexRecord, StoredBlock};
 
 /// Names an entry of one [`HeaderTree`]. Numbers grow as headers come, so a parent's is below its children's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,33 +30,11 @@ impl EntryId {
     }
 }
 
-/// Bytes within a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// Bytes before it.
-    pub offset: u32,
-    /// Its length in bytes.
-    pub length: u32,
-}
-
-/// Where a block lies in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockLocation {
-    /// The number of the pair of block file and undo file.
-    pub file: u32,
-    /// The block in the block file.
-    pub block: Span,
-    /// Its undo record in the undo file, once it was connected.
-    pub undo: Option<Span>,
-    /// How many transactions the block has.
-    pub transactions: u32,
-}
-
 /// Whether a block is known to break a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {
     /// No broken rule is known.
-    Open,
+    Unvalidated,
     /// Every rule was checked and kept; of an assumed-valid block every rule but its scripts.
     Connected,
     /// The block itself breaks a rule.
@@ -100,6 +79,33 @@ impl Entry {
     #[must_use]
     pub const fn is_pruned(&self) -> bool {
         matches!(self.validity, Validity::Connected) && self.location.is_none()
+    }
+
+    /// The block in the store; `None`: only its header is there.
+    #[must_use]
+    pub fn stored(&self) -> Option<StoredBlock> {
+        self.index_record().stored()
+    }
+
+    /// Takes over what the store's index holds of it, after its parent did so.
+    pub(crate) fn take_up(&mut self, record: &IndexRecord) {
+        self.location = record.location;
+        match record.status {
+            BlockStatus::Failed => self.validity = Validity::Failed,
+            BlockStatus::Connected if !self.is_failed() => self.validity = Validity::Connected,
+            _ => {}
+        }
+    }
+
+    /// What the store's index holds of it.
+    pub(crate) fn index_record(&self) -> IndexRecord {
+        let Self { header, hash, height, location, .. } = *self;
+        let status = match self.validity {
+            Validity::Unvalidated | Validity::AncestorFailed => BlockStatus::Unvalidated,
+            Validity::Connected => BlockStatus::Connected,
+            Validity::Failed => BlockStatus::Failed,
+        };
+        IndexRecord { header, hash, height, status, location }
     }
 }
 
@@ -167,7 +173,7 @@ impl HeaderTree {
             chain_work: work,
             median_time_past: genesis.time,
             parent: None,
-            validity: Validity::Open,
+            validity: Validity::Unvalidated,
             location: None,
             skip: EntryId::GENESIS,
             run: 0,
@@ -219,7 +225,7 @@ impl HeaderTree {
             chain_work: parent.chain_work + self.last_work.1,
             median_time_past: self.recent.median(),
             parent: Some(parent_id),
-            validity: if parent.is_failed() { Validity::AncestorFailed } else { Validity::Open },
+            validity: if parent.is_failed() { Validity::AncestorFailed } else { Validity::Unvalidated },
             location: None,
             skip: self.ancestor(parent_id, skip_height(height)),
             run: if parent_id.0 + 1 == id.0 { parent.run + 1 } else { 0 },
@@ -371,7 +377,7 @@ impl HeaderTree {
         let failed = self.ids().filter(|other| self.entry(*other).validity == Validity::Failed);
         let cleared: Vec<EntryId> = failed.filter(|other| related(*other)).collect();
         for id in &cleared {
-            self.entry_mut(*id).validity = Validity::Open;
+            self.entry_mut(*id).validity = Validity::Unvalidated;
         }
         self.inherit_failures(EntryId::GENESIS);
         self.find_best_header();
@@ -385,8 +391,8 @@ impl HeaderTree {
             let entry = self.entry(id);
             let inherits = entry.parent.is_some_and(|parent| self.entry(parent).is_failed());
             let inherited = match (entry.validity, inherits) {
-                (Validity::Open | Validity::Connected, true) => Validity::AncestorFailed,
-                (Validity::AncestorFailed, false) => Validity::Open,
+                (Validity::Unvalidated | Validity::Connected, true) => Validity::AncestorFailed,
+                (Validity::AncestorFailed, false) => Validity::Unvalidated,
                 _ => continue,
             };
             self.entry_mut(id).validity = inherited;

@@ -5,15 +5,17 @@ use std::path::PathBuf;
 
 use bitcoin::BlockHash;
 
-use super::index::{Loaded, STRIDE};
-use super::{Checker, Finding, Stop};
+use super::index::Loaded;
+use super::{Checker, Finding};
 use crate::block::DecodedBlock;
 use crate::coins::BlockUndo;
-use crate::headers::tree::{Entry, EntryId, Span};
+use crate::headers::tree::{Entry, EntryId};
+use crate::progress::{STRIDE, Stop};
 use crate::rules::{self, RuleError};
-use crate::store::StoreError;
-use crate::store::files::{FRAMING_BYTES, FileInfo, block_file, file_number, undo_file};
-use crate::store::folder::BLOCKS;
+use crate::store::files::FileInfo;
+use crate::store::framing::FRAMING_BYTES;
+use crate::store::location::{BLOCKS, block_file, file_number, undo_file};
+use crate::store::{Span, StoreError};
 
 /// Behind each undo record.
 const CHECKSUM_BYTES: u32 = 32;

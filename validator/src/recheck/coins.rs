@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use bitcoin::OutPoint;
 
 use super::index::Loaded;
-use super::{Checker, Finding, Stop};
+use super::{Checker, Finding};
 use crate::block::DecodedBlock;
-use crate::coins::cache::{CoinCache, CoinSource};
 use crate::coins::statistics::{CoinCounter, CoinStatistics};
 use crate::coins::{Coin, is_unspendable};
+use crate::progress::Stop;
 use crate::store::inspect::Snapshot;
+use crate::store::{CoinCache, CoinSource};
 
 /// How many coins lie between two reports of progress.
 const STRIDE: u64 = 1 << 14;

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Checker, Finding, Interrupted, Stop};
+use super::{Checker, Finding};
+use crate::progress::Stop;
 use crate::store::StoreError;
 use crate::store::manifest::{KEYSPACES, read_tree};
 
@@ -75,8 +76,8 @@ impl Checker<'_> {
         Err(StoreError::Io { path, source }.into())
     }
 
-    pub(super) fn go_on(&mut self) -> Result<(), Interrupted> {
-        if self.watcher.goes_on() { Ok(()) } else { Err(Interrupted) }
+    pub(super) fn go_on(&mut self) -> Result<(), Stop> {
+        if self.watcher.goes_on() { Ok(()) } else { Err(Stop::Interrupted) }
     }
 }
 

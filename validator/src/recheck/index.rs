@@ -3,19 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Checker, Finding, Stop};
+use super::{Checker, Finding};
 use crate::headers::tree::{EntryId, HeaderTree, Validity};
+use crate::progress::{STRIDE, Stop};
 use crate::rules;
+use crate::store::IndexRecord;
 use crate::store::files::{BlockFiles, FileInfo};
 use crate::store::inspect::Snapshot;
 use crate::store::mend::{Cut, compare_with_note};
-use crate::store::record::IndexRecord;
 
 /// Headers that are ahead of every clock were judged by a clock when they came, and are not judged by it again.
 const NO_CLOCK: u64 = u32::MAX as u64;
-
-/// How many headers or blocks lie between two reports of progress.
-pub(super) const STRIDE: u64 = 64;
 
 /// What a store says of its chain.
 pub(super) struct Loaded {
@@ -112,11 +110,7 @@ impl Checker<'_> {
             }
         }
         if let Some(id) = tree.insert_hashed(*header, *hash) {
-            let entry = tree.entry_mut(id);
-            entry.location = record.location;
-            if !entry.is_failed() {
-                entry.validity = record.validity;
-            }
+            tree.entry_mut(id).take_up(record);
         }
         self.verdict.headers += 1;
         if self.verdict.headers.is_multiple_of(STRIDE * 16) {

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Checker, Finding, Stop};
+use super::{Checker, Finding};
+use crate::progress::Stop;
 use crate::store::StoreError;
 use crate::store::journal::{journal_files, read_journal};
 use crate::store::mend::{Cut, examine_journals};

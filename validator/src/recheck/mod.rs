@@ -1,33 +1,30 @@
-//! A store checked anew from genesis, and a database made anew from the block files.
+//! A store checked anew from genesis.
 //!
 //! [`recheck`] believes nothing that the store says of itself: every byte of the database is held against a checksum, every
 //! header and block against the rules, every undo record against what a replay spent, and every coin against the coins
-//! of that replay. It changes nothing. [`reindex`] is what mends a store of which only the block files are left.
+//! of that replay. It changes nothing. [`crate::import::reindex`] is what mends a store of which only the block files are left.
 
 mod blocks;
 mod coins;
 mod database;
 mod index;
 mod journals;
-mod reindex;
 mod replay;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use bitcoin::BlockHash;
-use thiserror::Error;
 
 use crate::chain::ChainParams;
 use crate::coins::statistics::CoinStatistics;
 use crate::filters;
+use crate::progress::{Stop, Watcher};
 use crate::rules::RuleError;
-use crate::store::folder::{BLOCKS, DATABASE};
 use crate::store::inspect::Held;
+use crate::store::location::{BLOCKS, DATABASE};
 use crate::store::note::note_path;
 use crate::store::{Identity, StoreError, mend};
-
-pub use reindex::{Reindexed, reindex};
 
 use replay::Replayed;
 
@@ -110,33 +107,6 @@ impl Verdict {
     }
 }
 
-/// Looks on while something long runs.
-pub trait Watcher {
-    /// Is told that `done` of `total` steps of `work` are done.
-    fn progress(&mut self, work: &'static str, done: u64, total: u64);
-
-    /// Whether to go on.
-    fn goes_on(&mut self) -> bool;
-}
-
-/// The watcher that asked for an end gets it.
-#[derive(Debug)]
-struct Interrupted;
-
-#[derive(Debug, Error)]
-enum Stop {
-    #[error("interrupted")]
-    Interrupted,
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl From<Interrupted> for Stop {
-    fn from(Interrupted: Interrupted) -> Self {
-        Self::Interrupted
-    }
-}
-
 struct Checker<'a> {
     params: &'a ChainParams,
     identity: Identity,
@@ -152,7 +122,7 @@ struct Checker<'a> {
 /// The folder is in use, of another chain, of a newer format, no store, or a file in it cannot be read. Damage is no
 /// error but the verdict.
 pub fn recheck(folder: &Path, params: &ChainParams, watcher: &mut dyn Watcher) -> Result<Verdict, StoreError> {
-    let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
+    let identity = Identity::of(params);
     let held = match Held::take(folder, &identity) {
         Ok(held) => held,
         Err(StoreError::Damaged { path, offset, what }) => {

@@ -1,26 +1,13 @@
 //! The active chain once more, from genesis to the tip, with coins that come from nothing but its blocks.
 
-use bitcoin::OutPoint;
-
 use super::index::Loaded;
-use super::{Checker, Finding, Stop};
+use super::{Checker, Finding};
 use crate::block::DecodedBlock;
-use crate::coins::Coin;
-use crate::coins::cache::{CoinCache, CoinSource};
 use crate::headers::tree::EntryId;
+use crate::progress::Stop;
 use crate::rules::{self, ConnectError, ConnectOptions};
-use crate::store::StoreError;
-use crate::store::files::{block_file, undo_file};
-use crate::store::folder::BLOCKS;
-
-/// No coins: the replay's are all made by it.
-struct Nothing;
-
-impl CoinSource for Nothing {
-    fn load_coin(&self, _: &OutPoint) -> Result<Option<Coin>, StoreError> {
-        Ok(None)
-    }
-}
+use crate::store::location::{BLOCKS, block_file, undo_file};
+use crate::store::{CoinCache, NoCoins};
 
 /// How far a replay came.
 pub(super) enum Replayed {
@@ -85,10 +72,10 @@ impl Checker<'_> {
         let (entry, ancestry) = (loaded.tree.entry(id), loaded.tree.chain(parent));
         let blocks = self.held.folder.join(BLOCKS);
         let number = entry.location.map_or(0, |location| location.file);
-        coins.begin();
-        let mut view = coins.view(&Nothing);
+        coins.begin_block();
+        let mut view = coins.view(&NoCoins);
         let connected = rules::connect_block(self.params, &ancestry, block, &mut view, ConnectOptions::default());
-        coins.keep();
+        coins.commit_block();
         let connected = match connected {
             Ok(connected) => connected,
             Err(ConnectError::Rule(error)) => {

@@ -3,8 +3,8 @@
 use super::testing::{Alike, Replay, Vectors, vectors};
 use super::{validate_block_in_context, validate_block_in_isolation};
 use crate::block::DecodedBlock;
-use crate::block_file::BlockFile;
 use crate::chain::ChainParams;
+use crate::import::BlockFile;
 
 const NOW: u64 = 1_795_392_000;
 

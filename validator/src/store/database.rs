@@ -22,9 +22,8 @@ use super::disk::sync_folder;
 use super::files::{BlockFiles, FileInfo};
 use super::marker::io_error;
 use super::record::{IndexRecord, decode_file_info, decode_index, file_info_value, index_key, index_value};
-use super::{Commit, StoreError};
+use super::{CoinSource, Commit, StoreError};
 use crate::coins::Coin;
-use crate::coins::cache::CoinSource;
 use crate::coins::encoding::{DecodeError, OutpointKey, decode_coin, decode_outpoint, encode_coin, encode_outpoint};
 
 /// The only keyspace.
@@ -177,11 +176,6 @@ impl StateDatabase {
         })
     }
 
-    /// Calls `with` for every coin in the order of its key.
-    pub(super) fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
-        self.hand_over(self.records.prefix([COIN]), with)
-    }
-
     fn hand_over(&self, records: Iter, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
         for coin in self.decoded(records, "coins", |key, value| Ok((decode_outpoint(key)?, decode_coin(value)?))) {
             let (outpoint, coin) = coin?;
@@ -207,7 +201,7 @@ impl StateDatabase {
     pub(super) fn commit(
         &self,
         number: u64,
-        commit: &Commit<'_>,
+        commit: &mut Commit<'_>,
         files: &BlockFiles,
         into_tables: bool,
     ) -> Result<(), StoreError> {
@@ -243,6 +237,10 @@ impl CoinSource for StateDatabase {
 
     fn load_coins(&self, outpoints: &[OutPoint]) -> Result<Vec<Option<Coin>>, StoreError> {
         outpoints.par_iter().with_min_len(COINS_A_THREAD).map(|outpoint| self.load_coin(outpoint)).collect()
+    }
+
+    fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
+        self.hand_over(self.records.prefix([COIN]), with)
     }
 }
 
@@ -300,7 +298,7 @@ fn coin_of(key: &[u8], value: &[u8]) -> Result<Coin, StoreError> {
 /// Calls `put` for every record of a commit in the order of keys: the value, or `None` for one that goes.
 fn for_each_change(
     number: u64,
-    commit: &Commit<'_>,
+    commit: &mut Commit<'_>,
     files: &BlockFiles,
     mut put: impl FnMut(&[u8], Option<&[u8]>) -> fjall::Result<()>,
 ) -> fjall::Result<()> {
@@ -311,10 +309,9 @@ fn for_each_change(
         key.extend_from_slice(rest);
         put(&key, value)
     };
-    let mut entries: Vec<_> = commit.entries.iter().map(|entry| (index_key(entry), *entry)).collect();
-    entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-    for (key, entry) in entries {
-        put(INDEX, &key, Some(&index_value(entry)))?;
+    commit.index.sort_unstable_by_key(index_key);
+    for record in &commit.index {
+        put(INDEX, &index_key(record), Some(&index_value(record)))?;
     }
     for (key, value) in commit.coins.changes() {
         put(COIN, key, value)?;

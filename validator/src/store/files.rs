@@ -7,14 +7,12 @@ use bitcoin::BlockHash;
 
 use super::StoreError;
 use super::disk::Disk;
+use super::framing::{FRAMING_BYTES, framing};
+use super::location::{BlockLocation, FilePosition, Span, StoredBlock, block_file, file_number, undo_file};
 use crate::coins::undo::{BlockUndo, checksum};
-use crate::headers::tree::{BlockLocation, Span};
 
 /// A block file ends before the record that would pass this many bytes, as Core's do.
 pub const MAX_BLOCK_FILE_BYTES: u32 = 128 << 20;
-
-/// Magic and length in front of each record.
-pub(crate) const FRAMING_BYTES: u32 = 8;
 
 /// What is in one pair of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,21 +45,6 @@ pub struct BlockFiles {
     /// Taken out with the next commit, and deleted after it.
     pruned: BTreeSet<u32>,
     max_file_bytes: u32,
-}
-
-pub(crate) fn block_file(number: u32) -> String {
-    format!("blk{number:05}.dat")
-}
-
-pub(crate) fn undo_file(number: u32) -> String {
-    format!("rev{number:05}.dat")
-}
-
-/// The number in the name of a block or undo file.
-pub(crate) fn file_number(name: &str) -> Option<u32> {
-    let digits = name.strip_prefix("blk").or_else(|| name.strip_prefix("rev"))?.strip_suffix(".dat")?;
-    let number = digits.parse().ok()?;
-    (name == block_file(number) || name == undo_file(number)).then_some(number)
 }
 
 impl BlockFiles {
@@ -134,12 +117,13 @@ impl BlockFiles {
         self.changed.extend(self.infos.keys());
     }
 
-    /// Counts a block that is in `file` already.
-    pub(crate) fn adopt(&mut self, file: u32, height: u32) {
-        let info = self.infos.entry(file).or_insert(FileInfo::EMPTY);
+    /// Takes up a block of `height` that lies in a file already.
+    pub(crate) fn adopt(&mut self, position: FilePosition, height: u32, transactions: u32) -> BlockLocation {
+        let info = self.infos.entry(position.file).or_insert(FileInfo::EMPTY);
         info.blocks += 1;
         (info.lowest, info.highest) = (info.lowest.min(height), info.highest.max(height));
-        self.changed.insert(file);
+        self.changed.insert(position.file);
+        BlockLocation { file: position.file, block: position.span, undo: None, transactions }
     }
 
     fn io_error(&self, name: &str, source: io::Error) -> StoreError {
@@ -161,8 +145,7 @@ impl BlockFiles {
         let length =
             u32::try_from(record.len()).map_err(|_| self.io_error(&name, io::ErrorKind::FileTooLarge.into()))?;
         let mut framed = Vec::with_capacity(FRAMING_BYTES as usize + record.len() + trailer.len());
-        framed.extend_from_slice(&self.magic);
-        framed.extend_from_slice(&length.to_le_bytes());
+        framed.extend_from_slice(&framing(self.magic, length));
         framed.extend_from_slice(record);
         framed.extend_from_slice(trailer);
         if offset.checked_add(framed.len() as u32).is_none() {
@@ -299,6 +282,11 @@ impl BlockFiles {
     }
 }
 
+/// Where the undo record of a block lies.
+pub(super) fn undo_span(block: &StoredBlock) -> Result<Span, StoreError> {
+    block.location.undo.ok_or(StoreError::NotKept { hash: block.hash })
+}
+
 /// Reads the records of one folder: all that a reader needs of the files.
 #[derive(Clone, Copy)]
 pub(super) struct Records<'a> {
@@ -329,7 +317,7 @@ impl Records<'_> {
             }
             _ => StoreError::Io { path: self.disk.path(name), source },
         })?;
-        let wanted = [self.magic, span.length.to_le_bytes()].concat();
+        let wanted = framing(self.magic, span.length);
         if bytes[..FRAMING_BYTES as usize] != wanted {
             let what =
                 format!("the record's framing is {:02x?}, wanted {wanted:02x?}", &bytes[..FRAMING_BYTES as usize]);

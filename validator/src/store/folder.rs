@@ -4,27 +4,25 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use bitcoin::{BlockHash, OutPoint};
+use bitcoin::OutPoint;
 
 use super::database::{StateDatabase, TABLE_CACHE_BYTES};
 use super::disk::{Disk, Folder, sync_folder};
-use super::files::BlockFiles;
+use super::files::{BlockFiles, undo_span};
+use super::location::{BLOCKS, DATABASE};
 use super::manifest::check_manifests;
 use super::marker::{self, Found, Identity, io_error};
 use super::mend;
 use super::note::{LastCommit, Note, NoteFile};
-use super::rebuild::Standing;
-use super::record::IndexRecord;
+use super::rebuild::Rebuild;
 use super::snapshot::FolderSnapshot;
-use super::{Backing, Commit, StoreError, StoreSnapshot};
-use crate::coins::Coin;
-use crate::coins::cache::CoinSource;
-use crate::coins::undo::BlockUndo;
-use crate::headers::tree::{BlockLocation, Entry, Span};
+use super::{
+    BlockLocation, BlockReader, CoinSource, Commit, LoadedStore, NewBlock, Span, Store, StoreError, StoreSnapshot,
+    StoredBlock,
+};
+use crate::coins::{BlockUndo, Coin};
 
-pub(crate) const BLOCKS: &str = "blocks";
 pub(super) const NEW_DATABASE: &str = "db.new";
-pub(crate) const DATABASE: &str = "db";
 
 /// A data folder, open.
 pub struct FolderStore {
@@ -34,28 +32,19 @@ pub struct FolderStore {
     /// The block files again, for readers, which know nothing of a test's disk.
     blocks: Arc<Folder>,
     magic: [u8; 4],
-    /// Records that are in the block files already, while the database is rebuilt from them.
-    standing: Standing,
+    /// Set while the database is rebuilt from the block files.
+    rebuild: Option<Rebuild>,
     note: NoteFile,
     /// How many commits the store has had.
     commits: u64,
     /// The last of them that went through the journal.
     journaled: u64,
-    /// A commit of more changes than this goes into tables.
-    large_commit: usize,
+    /// Commits with more changes bypass the journal.
+    ingest_threshold: usize,
     /// A write failed: what is on disk is unknown until the folder is opened anew.
     stopped: bool,
     /// Shared with snapshots, which keep the database open.
     lock: Arc<File>,
-}
-
-/// What a store held when it was opened.
-#[derive(Debug)]
-pub struct Contents {
-    /// Every header, parents before children.
-    pub index: Vec<IndexRecord>,
-    /// The block that the coins belong to; `None`: the store is new.
-    pub tip: Option<BlockHash>,
 }
 
 impl FolderStore {
@@ -64,7 +53,7 @@ impl FolderStore {
     ///
     /// # Errors
     /// The folder is in use, of another chain, of a newer format, somebody else's, damaged, or cannot be read.
-    pub fn open(folder: &Path, identity: &Identity, cache_bytes: u64) -> Result<(Self, Contents), StoreError> {
+    pub fn open(folder: &Path, identity: &Identity, cache_bytes: u64) -> Result<(Self, LoadedStore), StoreError> {
         let blocks = folder.join(BLOCKS);
         Self::open_on(folder, identity, cache_bytes, || Box::new(Folder::new(blocks)))
     }
@@ -78,7 +67,7 @@ impl FolderStore {
         identity: &Identity,
         cache_bytes: u64,
         disk: impl FnOnce() -> Box<dyn Disk>,
-    ) -> Result<(Self, Contents), StoreError> {
+    ) -> Result<(Self, LoadedStore), StoreError> {
         if folder.exists() {
             // Before the lock, which would leave its file in somebody else's folder.
             marker::examine(folder, identity)?.readable(folder)?;
@@ -93,7 +82,7 @@ impl FolderStore {
         let store = Self::open_database(folder, cache_bytes, lock, identity, disk)?;
         let index = store.database.index().collect::<Result<_, _>>()?;
         let tip = store.database.tip()?;
-        Ok((store, Contents { index, tip }))
+        Ok((store, LoadedStore { index, tip, genesis: None }))
     }
 
     fn open_database(
@@ -150,25 +139,21 @@ impl FolderStore {
             blocks: Arc::new(Folder::new(folder.join(BLOCKS))),
             magic: files.magic(),
             files,
-            standing: Standing::default(),
+            rebuild: None,
             note,
             commits: 0,
             journaled: 0,
-            large_commit: usize::MAX,
+            ingest_threshold: usize::MAX,
             stopped: false,
             lock: Arc::new(lock),
         }
     }
 
-    /// From here on what `standing` holds is not appended again.
-    pub(super) fn adopt(&mut self, standing: Standing) {
+    /// Makes the store one that is rebuilt: undo records that are in the files are not appended again, and closing the
+    /// store puts its database in place.
+    pub(super) fn set_rebuild(&mut self, rebuild: Rebuild) {
         self.files.adopt_all();
-        self.standing = standing;
-    }
-
-    /// A second handle of the folder's lock, which holds on when the store is closed.
-    pub(super) fn share_lock(&self, folder: &Path) -> Result<File, StoreError> {
-        self.lock.try_clone().map_err(io_error(folder))
+        self.rebuild = Some(rebuild);
     }
 
     /// Runs a write, and stops the store if it fails.
@@ -180,10 +165,6 @@ impl FolderStore {
         self.stopped = written.is_err();
         written
     }
-}
-
-pub(super) fn location(entry: &Entry) -> Result<&BlockLocation, StoreError> {
-    entry.location.as_ref().ok_or(StoreError::NotKept { hash: entry.hash })
 }
 
 /// Writes a new store. The database is made aside and renamed: its own creation cannot be taken up after a crash in the
@@ -218,66 +199,60 @@ impl CoinSource for FolderStore {
     fn load_coins(&self, outpoints: &[OutPoint]) -> Result<Vec<Option<Coin>>, StoreError> {
         self.database.load_coins(outpoints)
     }
+
+    fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
+        self.database.for_each_coin(with)
+    }
 }
 
-impl Backing for FolderStore {
+impl BlockReader for FolderStore {
+    fn read_block(&self, block: &StoredBlock) -> Result<Vec<u8>, StoreError> {
+        self.files.read_block(&block.location)
+    }
+
+    fn read_undo(&self, block: &StoredBlock) -> Result<BlockUndo, StoreError> {
+        self.files.read_undo(block.location.file, undo_span(block)?, &block.prev_hash)
+    }
+
+    fn damaged_block(&self, block: &StoredBlock, what: String) -> StoreError {
+        self.files.damaged_block(&block.location, what)
+    }
+}
+
+impl Store for FolderStore {
     fn is_durable(&self) -> bool {
         true
     }
 
-    fn append_block(
-        &mut self,
-        hash: &BlockHash,
-        height: u32,
-        block: &[u8],
-        transactions: u32,
-    ) -> Result<BlockLocation, StoreError> {
-        self.write(|store| match store.standing.take_block(hash) {
-            Some((file, block)) => {
-                store.files.adopt(file, height);
-                Ok(BlockLocation { file, block, undo: None, transactions })
-            }
-            None => store.files.append_block(height, block, transactions),
+    fn append_block(&mut self, block: &NewBlock<'_>) -> Result<BlockLocation, StoreError> {
+        let NewBlock { height, bytes, transactions, position, .. } = *block;
+        self.write(|store| match position {
+            Some(position) => Ok(store.files.adopt(position, height, transactions)),
+            None => store.files.append_block(height, bytes, transactions),
         })
     }
 
-    fn append_undo(&mut self, entry: &Entry, location: &BlockLocation, undo: &BlockUndo) -> Result<Span, StoreError> {
-        let previous = &entry.header.prev_blockhash;
+    fn append_undo(&mut self, block: &StoredBlock, undo: &BlockUndo) -> Result<Span, StoreError> {
+        let (file, prev_hash) = (block.location.file, &block.prev_hash);
         self.write(|store| {
-            while let Some(span) = store.standing.take_undo(location.file, previous, undo) {
-                match store.files.read_undo(location.file, span, previous) {
+            while let Some(span) = store.rebuild.as_mut().and_then(|rebuild| rebuild.undo.take(file, prev_hash, undo)) {
+                match store.files.read_undo(file, span, prev_hash) {
                     Ok(found) if found == *undo => return Ok(span),
                     Err(error @ StoreError::Io { .. }) => return Err(error),
-                    // It was found by a sum that is still good, and has rotted: it is written anew.
+                    // It was found by a checksum that is still good, and has rotted: it is written anew.
                     _ => {}
                 }
             }
-            store.files.append_undo(location.file, previous, undo)
+            store.files.append_undo(file, prev_hash, undo)
         })
     }
 
-    fn read_block(&self, entry: &Entry) -> Result<Vec<u8>, StoreError> {
-        self.files.read_block(location(entry)?)
-    }
-
-    fn read_undo(&self, entry: &Entry) -> Result<BlockUndo, StoreError> {
-        let location = location(entry)?;
-        let span = location.undo.ok_or(StoreError::NotKept { hash: entry.hash })?;
-        self.files.read_undo(location.file, span, &entry.header.prev_blockhash)
-    }
-
-    fn damaged_block(&self, entry: &Entry, what: String) -> StoreError {
-        entry
-            .location
-            .map_or(StoreError::NotKept { hash: entry.hash }, |location| self.files.damaged_block(&location, what))
-    }
-
-    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StoreError> {
+    fn commit(&mut self, mut commit: Commit<'_>) -> Result<(), StoreError> {
         self.write(|store| {
             store.files.sync()?;
             let number = store.commits + 1;
-            let is_large = commit.coins.dirty() + commit.entries.len() > store.large_commit;
-            store.database.commit(number, commit, &store.files, is_large)?;
+            let is_large = commit.coins.dirty() + commit.index.len() > store.ingest_threshold;
+            store.database.commit(number, &mut commit, &store.files, is_large)?;
             if !is_large {
                 store.journaled = number;
             }
@@ -287,16 +262,23 @@ impl Backing for FolderStore {
         })
     }
 
-    fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
-        self.database.for_each_coin(with)
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
+        let mut store = *self;
+        let Some(rebuild) = store.rebuild.take() else { return Ok(()) };
+        let lock = Arc::clone(&store.lock);
+        // The database's folder is renamed, so it must be closed first, while the lock is still held.
+        drop(store);
+        let placed = rebuild.put_in_place();
+        drop(lock);
+        placed
     }
 
     fn limit_files(&mut self, bytes: u32) {
         self.files.limit(bytes);
     }
 
-    fn call_large(&mut self, changes: usize) {
-        self.large_commit = changes;
+    fn set_ingest_threshold(&mut self, changes: usize) {
+        self.ingest_threshold = changes;
     }
 
     fn files_to_prune(&self, bytes: u64, highest: u32) -> Vec<u32> {

@@ -8,6 +8,8 @@ use bitcoin::BlockHash;
 
 use super::StoreError;
 use super::disk::sync_folder;
+use super::location::{BLOCKS, DATABASE};
+use crate::chain::ChainParams;
 
 /// The format that this version reads and writes. Of format 1 the block files are the same; it kept the database in four
 /// keyspaces, which no commit could span but through fjall's journal.
@@ -26,6 +28,30 @@ pub struct Identity {
     pub genesis: BlockHash,
     /// What its block files frame records with.
     pub magic: [u8; 4],
+}
+
+impl Identity {
+    /// The chain with these parameters.
+    #[must_use]
+    pub fn of(params: &ChainParams) -> Self {
+        Self { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic }
+    }
+}
+
+/// The folder of the store of `chain` for the data folder `datadir`: that folder itself if it is a store, else the one in
+/// it that is named after the chain, whether it is there or not.
+///
+/// # Errors
+/// `datadir` is a store whose marker is missing.
+pub fn store_folder(datadir: &Path, chain: &str) -> Result<PathBuf, StoreError> {
+    let has = |name: &str| datadir.join(name).is_dir();
+    if datadir.join(MARKER).exists() {
+        Ok(datadir.to_owned())
+    } else if has(BLOCKS) && has(DATABASE) {
+        Err(StoreError::NoMarker { folder: datadir.to_owned() })
+    } else {
+        Ok(datadir.join(chain))
+    }
 }
 
 pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
@@ -107,7 +133,7 @@ fn examine_unmarked(folder: &Path) -> Result<Found, StoreError> {
         let path = folder.join(&name);
         let is_ours = match name.to_str() {
             Some(LOCK | NEW_MARKER | super::folder::NEW_DATABASE) => true,
-            Some(super::folder::BLOCKS) => fs::read_dir(&path).map_err(io_error(&path))?.next().is_none(),
+            Some(BLOCKS) => fs::read_dir(&path).map_err(io_error(&path))?.next().is_none(),
             _ => false,
         };
         if !is_ours {

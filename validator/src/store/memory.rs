@@ -4,11 +4,8 @@ use std::collections::HashMap;
 
 use bitcoin::{BlockHash, OutPoint};
 
-use super::{Backing, Commit, StoreError};
-use crate::coins::Coin;
-use crate::coins::cache::CoinSource;
-use crate::coins::undo::BlockUndo;
-use crate::headers::tree::{BlockLocation, Entry, Span};
+use super::{BlockLocation, BlockReader, CoinSource, Commit, NewBlock, Span, Store, StoreError, StoredBlock};
+use crate::coins::{BlockUndo, Coin};
 
 /// Blocks and undo data by block hash. The coins are all in the cache above, which is never committed.
 #[derive(Debug, Default)]
@@ -43,50 +40,47 @@ impl CoinSource for MemoryStore {
     fn load_coin(&self, _: &OutPoint) -> Result<Option<Coin>, StoreError> {
         Ok(None)
     }
+
+    fn for_each_coin(&self, _: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
-impl Backing for MemoryStore {
+impl BlockReader for MemoryStore {
+    fn read_block(&self, block: &StoredBlock) -> Result<Vec<u8>, StoreError> {
+        self.blocks.get(&block.hash).cloned().ok_or(StoreError::NotKept { hash: block.hash })
+    }
+
+    fn read_undo(&self, block: &StoredBlock) -> Result<BlockUndo, StoreError> {
+        self.undo.get(&block.hash).cloned().ok_or(StoreError::NotKept { hash: block.hash })
+    }
+
+    fn damaged_block(&self, block: &StoredBlock, what: String) -> StoreError {
+        StoreError::Damaged { path: format!("block {} in memory", block.hash).into(), offset: 0, what }
+    }
+}
+
+impl Store for MemoryStore {
     fn is_durable(&self) -> bool {
         false
     }
 
-    fn append_block(
-        &mut self,
-        hash: &BlockHash,
-        height: u32,
-        block: &[u8],
-        transactions: u32,
-    ) -> Result<BlockLocation, StoreError> {
-        self.blocks.insert(*hash, block.to_vec());
-        self.by_height.entry(height).or_default().push(*hash);
+    fn append_block(&mut self, block: &NewBlock<'_>) -> Result<BlockLocation, StoreError> {
+        let NewBlock { hash, height, bytes, transactions, .. } = *block;
+        self.blocks.insert(hash, bytes.to_vec());
+        self.by_height.entry(height).or_default().push(hash);
         self.forget_below(height);
-        Ok(BlockLocation { file: 0, block: Span { offset: 0, length: block.len() as u32 }, undo: None, transactions })
+        Ok(BlockLocation { file: 0, block: Span { offset: 0, length: bytes.len() as u32 }, undo: None, transactions })
     }
 
-    fn append_undo(&mut self, entry: &Entry, _: &BlockLocation, undo: &BlockUndo) -> Result<Span, StoreError> {
-        if self.blocks.contains_key(&entry.hash) {
-            self.undo.insert(entry.hash, undo.clone());
+    fn append_undo(&mut self, block: &StoredBlock, undo: &BlockUndo) -> Result<Span, StoreError> {
+        if self.blocks.contains_key(&block.hash) {
+            self.undo.insert(block.hash, undo.clone());
         }
         Ok(Span { offset: 0, length: 0 })
     }
 
-    fn read_block(&self, entry: &Entry) -> Result<Vec<u8>, StoreError> {
-        self.blocks.get(&entry.hash).cloned().ok_or(StoreError::NotKept { hash: entry.hash })
-    }
-
-    fn read_undo(&self, entry: &Entry) -> Result<BlockUndo, StoreError> {
-        self.undo.get(&entry.hash).cloned().ok_or(StoreError::NotKept { hash: entry.hash })
-    }
-
-    fn damaged_block(&self, entry: &Entry, what: String) -> StoreError {
-        StoreError::Damaged { path: format!("block {} in memory", entry.hash).into(), offset: 0, what }
-    }
-
-    fn commit(&mut self, _: &Commit<'_>) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn for_each_coin(&self, _: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
+    fn commit(&mut self, _: Commit<'_>) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -8,9 +8,9 @@ use bitcoin::BlockHash;
 
 use super::StoreError;
 use super::disk::sync_folder;
-use super::folder::DATABASE;
 use super::inspect::SCRATCH;
 use super::journal::{Journal, Torn, journal_files, read_journal};
+use super::location::DATABASE;
 use super::marker::io_error;
 use super::note::{self, LastCommit, Note};
 

@@ -6,13 +6,24 @@ use bitcoin::consensus::{deserialize, serialize};
 use bitcoin::hashes::Hash;
 
 use super::files::FileInfo;
+use super::location::{BlockLocation, Span, StoredBlock};
 use crate::coins::encoding::{DecodeError, Decoder};
-use crate::headers::tree::{BlockLocation, Entry, Span, Validity};
 
 const HAS_BLOCK: u8 = 1;
 const HAS_UNDO: u8 = 2;
 const CONNECTED: u8 = 4;
 const FAILED: u8 = 8;
+
+/// What the index holds of a block's validity. That an ancestor breaks a rule follows from the parents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockStatus {
+    /// No broken rule is known.
+    Unvalidated,
+    /// The block was connected: it keeps every rule.
+    Connected,
+    /// The block itself breaks a rule.
+    Failed,
+}
 
 /// One header as the index holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,28 +34,41 @@ pub struct IndexRecord {
     pub hash: BlockHash,
     /// Its height, as the index has it.
     pub height: u32,
-    /// Never `AncestorFailed`: that follows from the parents.
-    pub validity: Validity,
+    /// Whether the block is known to be valid or invalid.
+    pub status: BlockStatus,
     /// Where the block is, if it is.
     pub location: Option<BlockLocation>,
 }
 
-pub(crate) fn index_key(entry: &Entry) -> Vec<u8> {
-    [entry.height.to_be_bytes().as_slice(), entry.hash.as_byte_array()].concat()
+impl IndexRecord {
+    /// The block in the store; `None`: only its header is there.
+    #[must_use]
+    pub fn stored(&self) -> Option<StoredBlock> {
+        let location = self.location?;
+        Some(StoredBlock { hash: self.hash, prev_hash: self.header.prev_blockhash, height: self.height, location })
+    }
 }
 
-pub(crate) fn index_value(entry: &Entry) -> Vec<u8> {
-    let undo = entry.location.and_then(|location| location.undo);
-    let mut status = match entry.validity {
-        Validity::Open | Validity::AncestorFailed => 0,
-        Validity::Connected => CONNECTED,
-        Validity::Failed => FAILED,
+/// The order of the index: parents before children.
+pub(super) fn index_key(record: &IndexRecord) -> [u8; 36] {
+    let mut key = [0; 36];
+    key[..4].copy_from_slice(&record.height.to_be_bytes());
+    key[4..].copy_from_slice(record.hash.as_byte_array());
+    key
+}
+
+pub(super) fn index_value(record: &IndexRecord) -> Vec<u8> {
+    let undo = record.location.and_then(|location| location.undo);
+    let mut status = match record.status {
+        BlockStatus::Unvalidated => 0,
+        BlockStatus::Connected => CONNECTED,
+        BlockStatus::Failed => FAILED,
     };
-    status |= if entry.location.is_some() { HAS_BLOCK } else { 0 } | if undo.is_some() { HAS_UNDO } else { 0 };
+    status |= if record.location.is_some() { HAS_BLOCK } else { 0 } | if undo.is_some() { HAS_UNDO } else { 0 };
     let nowhere = Span { offset: 0, length: 0 };
-    let location = entry.location.unwrap_or(BlockLocation { file: 0, block: nowhere, undo, transactions: 0 });
+    let location = record.location.unwrap_or(BlockLocation { file: 0, block: nowhere, undo, transactions: 0 });
     let undo = undo.unwrap_or(nowhere);
-    let mut value = serialize(&entry.header);
+    let mut value = serialize(&record.header);
     value.push(status);
     let numbers =
         [location.transactions, location.file, location.block.offset, location.block.length, undo.offset, undo.length];
@@ -52,7 +76,7 @@ pub(crate) fn index_value(entry: &Entry) -> Vec<u8> {
     value
 }
 
-pub(crate) fn decode_index(key: &[u8], value: &[u8]) -> Result<IndexRecord, DecodeError> {
+pub(super) fn decode_index(key: &[u8], value: &[u8]) -> Result<IndexRecord, DecodeError> {
     let mut from = Decoder::new(key);
     let height = u32::from_be_bytes(from.take_array()?);
     let hash = BlockHash::from_byte_array(from.take_array()?);
@@ -69,10 +93,10 @@ pub(crate) fn decode_index(key: &[u8], value: &[u8]) -> Result<IndexRecord, Deco
     let block = Span { offset: number()?, length: number()? };
     let undo = Span { offset: number()?, length: number()? };
     from.finish()?;
-    let validity = match status & (CONNECTED | FAILED) {
-        0 => Validity::Open,
-        CONNECTED => Validity::Connected,
-        FAILED => Validity::Failed,
+    let known = match status & (CONNECTED | FAILED) {
+        0 => BlockStatus::Unvalidated,
+        CONNECTED => BlockStatus::Connected,
+        FAILED => BlockStatus::Failed,
         _ => return Err(from.error("a block that both kept and broke the rules")),
     };
     if status >= FAILED << 1 || status & (HAS_BLOCK | HAS_UNDO) == HAS_UNDO {
@@ -80,15 +104,15 @@ pub(crate) fn decode_index(key: &[u8], value: &[u8]) -> Result<IndexRecord, Deco
     }
     let undo = (status & HAS_UNDO != 0).then_some(undo);
     let location = (status & HAS_BLOCK != 0).then_some(BlockLocation { file, block, undo, transactions });
-    Ok(IndexRecord { header, hash, height, validity, location })
+    Ok(IndexRecord { header, hash, height, status: known, location })
 }
 
-pub(crate) fn file_info_value(info: &FileInfo) -> Vec<u8> {
+pub(super) fn file_info_value(info: &FileInfo) -> Vec<u8> {
     let numbers = [info.block_bytes, info.undo_bytes, info.blocks, info.lowest, info.highest];
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-pub(crate) fn decode_file_info(key: &[u8], value: &[u8]) -> Result<(u32, FileInfo), DecodeError> {
+pub(super) fn decode_file_info(key: &[u8], value: &[u8]) -> Result<(u32, FileInfo), DecodeError> {
     let mut from = Decoder::new(key);
     let number = u32::from_be_bytes(from.take_array()?);
     from.finish()?;
@@ -105,23 +129,18 @@ mod tests {
     use bitcoin::Network;
 
     use super::*;
-    use crate::headers::tree::{EntryId, HeaderTree};
 
     #[test]
     fn every_state_of_an_entry_comes_back() {
         let genesis = bitcoin::constants::genesis_block(Network::Signet).header;
-        let mut tree = HeaderTree::new(genesis);
         let block = Span { offset: 8, length: 285 };
         let location = BlockLocation { file: 3, block, undo: None, transactions: 2 };
         let undo = Some(Span { offset: 70_000, length: 9 });
         for location in [None, Some(location), Some(BlockLocation { undo, ..location })] {
-            for validity in [Validity::Open, Validity::Connected, Validity::Failed] {
-                let entry = tree.entry_mut(EntryId::GENESIS);
-                (entry.location, entry.validity) = (location, validity);
-                let (key, value) = (index_key(entry), index_value(entry));
-                let expected =
-                    IndexRecord { header: genesis, hash: genesis.block_hash(), height: 0, validity, location };
-                assert_eq!(decode_index(&key, &value), Ok(expected));
+            for status in [BlockStatus::Unvalidated, BlockStatus::Connected, BlockStatus::Failed] {
+                let record = IndexRecord { header: genesis, hash: genesis.block_hash(), height: 0, status, location };
+                let (key, value) = (index_key(&record), index_value(&record));
+                assert_eq!(decode_index(&key, &value), Ok(record));
                 for length in 0..value.len() {
                     assert!(decode_index(&key, &value[..length]).is_err());
                 }

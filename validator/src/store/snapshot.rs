@@ -7,13 +7,9 @@ use bitcoin::OutPoint;
 
 use super::database::Moment;
 use super::disk::Folder;
-use super::files::Records;
-use super::folder::location;
-use super::{StoreError, StoreSnapshot};
-use crate::coins::Coin;
-use crate::coins::cache::CoinSource;
-use crate::coins::undo::BlockUndo;
-use crate::headers::tree::Entry;
+use super::files::{Records, undo_span};
+use super::{BlockReader, CoinSource, StoreError, StoredBlock};
+use crate::coins::{BlockUndo, Coin};
 
 /// Coins through a snapshot of the database; blocks from the files, which only ever grow until they are pruned whole.
 pub(super) struct FolderSnapshot {
@@ -31,10 +27,10 @@ impl FolderSnapshot {
 }
 
 /// Tells a file that was pruned after this snapshot from one that is damaged.
-fn or_pruned<T>(entry: &Entry, read: Result<T, StoreError>) -> Result<T, StoreError> {
+fn or_pruned<T>(block: &StoredBlock, read: Result<T, StoreError>) -> Result<T, StoreError> {
     match read {
         Err(StoreError::Damaged { path, .. }) if !path.exists() => {
-            Err(StoreError::Pruned { hash: entry.hash, height: entry.height })
+            Err(StoreError::Pruned { hash: block.hash, height: block.height })
         }
         read => read,
     }
@@ -44,24 +40,23 @@ impl CoinSource for FolderSnapshot {
     fn load_coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
         self.moment.coin(outpoint)
     }
-}
-
-impl StoreSnapshot for FolderSnapshot {
-    fn read_block(&self, entry: &Entry) -> Result<Vec<u8>, StoreError> {
-        or_pruned(entry, self.records().read_block(location(entry)?))
-    }
-
-    fn read_undo(&self, entry: &Entry) -> Result<BlockUndo, StoreError> {
-        let location = location(entry)?;
-        let span = location.undo.ok_or(StoreError::NotKept { hash: entry.hash })?;
-        or_pruned(entry, self.records().read_undo(location.file, span, &entry.header.prev_blockhash))
-    }
-
-    fn damaged_block(&self, entry: &Entry, what: String) -> StoreError {
-        location(entry).map_or_else(|error| error, |location| self.records().damaged_block(location, what))
-    }
 
     fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
         self.moment.for_each_coin(with)
+    }
+}
+
+impl BlockReader for FolderSnapshot {
+    fn read_block(&self, block: &StoredBlock) -> Result<Vec<u8>, StoreError> {
+        or_pruned(block, self.records().read_block(&block.location))
+    }
+
+    fn read_undo(&self, block: &StoredBlock) -> Result<BlockUndo, StoreError> {
+        let span = undo_span(block)?;
+        or_pruned(block, self.records().read_undo(block.location.file, span, &block.prev_hash))
+    }
+
+    fn damaged_block(&self, block: &StoredBlock, what: String) -> StoreError {
+        self.records().damaged_block(&block.location, what)
     }
 }

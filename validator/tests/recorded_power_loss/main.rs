@@ -19,8 +19,10 @@ use std::path::Path;
 use std::process::Command;
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, CommitPolicy, Options};
-use adit_validator::recheck::{Watcher, recheck, reindex};
+use adit_validator::chainstate::{ChainState, ChainView, CommitPolicy, Options};
+use adit_validator::import::reindex;
+use adit_validator::progress::Watcher;
+use adit_validator::recheck::recheck;
 use bitcoin::BlockHash;
 use disk::{Disk, Loss};
 use fjall::{Database, KeyspaceCreateOptions};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{BlockOutcome, ChainState, CommitPolicy, Options};
+use adit_validator::chainstate::{BlockOutcome, ChainEvent, ChainState, ChainView, CommitPolicy, Options};
 use adit_validator::coins::statistics::CoinStatistics;
 use adit_validator::store::StoreError;
 use bitcoin::absolute::LockTime;
@@ -199,7 +199,30 @@ fn spend(outpoint: OutPoint, value: Amount, count: usize) -> Transaction {
 
 /// With commits of both ways: those of some blocks together go into tables, others through the journal.
 pub fn options(commit: CommitPolicy, cache_bytes: usize) -> Options {
-    Options { commit, cache_bytes, large_commit: 40, ..Options::default() }
+    Options::default().commit(commit).cache_bytes(cache_bytes).ingest_threshold(40)
+}
+
+/// What a queue of events holds for tests, which never fill it.
+pub const QUEUE: usize = 1 << 30;
+
+/// What an event tells, by its block's hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    Connected(BlockHash, u32),
+    Disconnected(BlockHash, u32),
+    Tip(BlockHash, u32),
+    Invalid(BlockHash),
+    Missed,
+}
+
+pub fn told(event: ChainEvent) -> Told {
+    match event {
+        ChainEvent::Connected { block, height } => Told::Connected(block.hash(), height),
+        ChainEvent::Disconnected { block, height } => Told::Disconnected(block.hash(), height),
+        ChainEvent::TipChanged { hash, height } => Told::Tip(hash, height),
+        ChainEvent::Invalid(invalid) => Told::Invalid(invalid.hash),
+        _ => Told::Missed,
+    }
 }
 
 pub fn in_memory() -> ChainState {
@@ -261,8 +284,8 @@ pub fn eventful(rounds: u64) -> Vec<DecodedBlock> {
         let mut winner = trunk.clone();
         winner.mine(6, 3 * round + 2, 3);
         order.extend(loser.blocks[trunk.blocks.len() - 9..].iter().cloned());
-        // Last block first: nothing of this branch is tried before all of it is there.
-        order.extend(winner.blocks[trunk.blocks.len()..].iter().rev().cloned());
+        // Nothing of this branch is tried before it has more work.
+        order.extend(winner.blocks[trunk.blocks.len()..].iter().cloned());
         trunk = winner;
     }
     order

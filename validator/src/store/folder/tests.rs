@@ -7,8 +7,7 @@ use bitcoin::{Amount, Network, ScriptBuf, TxOut, Txid};
 
 use super::*;
 use crate::coins::CoinView;
-use crate::coins::cache::CoinCache;
-use crate::headers::tree::{EntryId, HeaderTree};
+use crate::store::{BlockStatus, CoinCache, IndexRecord};
 
 /// What a disk writes whole or not at all, in bytes.
 const SECTOR: usize = 512;
@@ -18,7 +17,7 @@ fn identity() -> Identity {
     Identity { chain: "regtest".into(), genesis, magic: Network::Regtest.magic().to_bytes() }
 }
 
-fn open(folder: &Path) -> Result<(FolderStore, Contents), StoreError> {
+fn open(folder: &Path) -> Result<(FolderStore, LoadedStore), StoreError> {
     FolderStore::open(folder, &identity(), TABLE_CACHE_BYTES)
 }
 
@@ -35,43 +34,45 @@ fn coin(script: usize) -> Coin {
     Coin { output, height: 1, is_coinbase: false }
 }
 
-fn tree() -> HeaderTree {
-    HeaderTree::new(bitcoin::constants::genesis_block(Network::Regtest).header)
+/// The index record of genesis, before its block is there.
+fn genesis() -> IndexRecord {
+    let header = bitcoin::constants::genesis_block(Network::Regtest).header;
+    IndexRecord { header, hash: header.block_hash(), height: 0, status: BlockStatus::Connected, location: None }
+}
+
+fn new_block(bytes: &[u8]) -> NewBlock<'_> {
+    NewBlock { hash: identity().genesis, height: 0, bytes, transactions: 1, position: None }
 }
 
 /// Appends a block and commits it with the coin `number` as made by it.
-fn commit(store: &mut FolderStore, tree: &mut HeaderTree, number: u8, script: usize) {
+fn commit(store: &mut FolderStore, record: &mut IndexRecord, number: u8, script: usize) {
     let mut cache = CoinCache::default();
     cache.view(store).create(outpoint(number), coin(script)).unwrap();
-    let entry = tree.entry_mut(EntryId::GENESIS);
-    let mut location = store.append_block(&entry.hash, 0, &[number; 100], 1).unwrap();
-    location.undo = Some(store.append_undo(entry, &location, &BlockUndo::default()).unwrap());
-    entry.location = Some(location);
-    let entry = tree.entry(EntryId::GENESIS);
-    store.commit(&Commit { coins: &cache, entries: vec![entry], tip: entry.hash }).unwrap();
+    record.location = Some(store.append_block(&new_block(&[number; 100])).unwrap());
+    let undo = store.append_undo(&record.stored().unwrap(), &BlockUndo::default()).unwrap();
+    record.location.as_mut().unwrap().undo = Some(undo);
+    store.commit(Commit { coins: &cache, index: vec![record.clone()], tip: record.hash }).unwrap();
 }
 
 #[test]
 fn what_was_committed_is_there_again_wherever_the_folder_is_moved() {
     let base = tempfile::tempdir().unwrap();
     let (here, there) = (base.path().join("here"), base.path().join("there"));
-    let mut tree = tree();
-    let (mut store, contents) = open(&here).unwrap();
-    assert_eq!((contents.index.len(), contents.tip), (0, None));
-    commit(&mut store, &mut tree, 1, 25);
+    let mut record = genesis();
+    let (mut store, loaded) = open(&here).unwrap();
+    assert_eq!((loaded.index.len(), loaded.tip), (0, None));
+    commit(&mut store, &mut record, 1, 25);
     // Appended, and never committed.
-    store.append_block(&identity().genesis, 1, b"lost", 1).unwrap();
+    store.append_block(&new_block(b"lost")).unwrap();
     drop(store);
     fs::rename(&here, &there).unwrap();
 
-    let (store, contents) = open(&there).unwrap();
-    let entry = tree.entry(EntryId::GENESIS);
-    assert_eq!(contents.tip, Some(entry.hash));
-    assert_eq!((contents.index[0].hash, contents.index[0].location), (entry.hash, entry.location));
+    let (store, loaded) = open(&there).unwrap();
+    assert_eq!((loaded.tip, &loaded.index), (Some(record.hash), &vec![record.clone()]));
     assert_eq!(store.load_coin(&outpoint(1)).unwrap(), Some(coin(25)));
     assert_eq!(store.load_coin(&outpoint(2)).unwrap(), None);
-    assert_eq!(store.read_block(entry).unwrap(), [1; 100]);
-    assert_eq!(store.read_undo(entry).unwrap(), BlockUndo::default());
+    assert_eq!(store.read_block(&record.stored().unwrap()).unwrap(), [1; 100]);
+    assert_eq!(store.read_undo(&record.stored().unwrap()).unwrap(), BlockUndo::default());
     assert_eq!(fs::metadata(there.join("blocks/blk00000.dat")).unwrap().len(), 108);
 }
 
@@ -141,7 +142,7 @@ fn a_creation_is_taken_up_wherever_it_was_cut_off() {
 fn a_store_whose_database_is_gone_is_not_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, _) = open(folder.path()).unwrap();
-    commit(&mut store, &mut tree(), 1, 1);
+    commit(&mut store, &mut genesis(), 1, 1);
     drop(store);
     fs::remove_dir_all(folder.path().join("db")).unwrap();
     assert!(error(folder.path(), &identity()).contains("db is damaged at byte 0: it is missing, and there is"));
@@ -154,11 +155,11 @@ const JOURNAL: &str = "db/0.jnl";
 fn two_commits(folder: &Path, script: usize) -> (Vec<u8>, Range<usize>) {
     // Zeros behind the last record are fjall's preallocation.
     let used = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    let mut tree = tree();
+    let mut record = genesis();
     let (mut store, _) = open(folder).unwrap();
-    commit(&mut store, &mut tree, 1, 100);
+    commit(&mut store, &mut record, 1, 100);
     let start = used(&fs::read(folder.join(JOURNAL)).unwrap());
-    commit(&mut store, &mut tree, 2, script);
+    commit(&mut store, &mut record, 2, script);
     drop(store);
     let bytes = fs::read(folder.join(JOURNAL)).unwrap();
     let end = used(&bytes);
@@ -172,7 +173,7 @@ fn open_torn(
     journal: &[u8],
     lost: Range<usize>,
     noted: bool,
-) -> Result<(FolderStore, Contents), StoreError> {
+) -> Result<(FolderStore, LoadedStore), StoreError> {
     let torn = whole.with_extension("torn");
     if torn.exists() {
         fs::remove_dir_all(&torn).unwrap();
@@ -201,12 +202,12 @@ fn a_torn_last_commit_leaves_the_one_before() {
         let sectors = sectors.map(|sector| sector.max(start)..(sector + SECTOR).min(end));
         for lost in cuts.chain(sectors).chain(std::iter::once(end..end)) {
             let is_second = lost.is_empty();
-            let (store, contents) = open_torn(&whole, &journal, lost.clone(), false).unwrap();
-            assert!(contents.tip.is_some());
+            let (store, loaded) = open_torn(&whole, &journal, lost.clone(), false).unwrap();
+            assert!(loaded.tip.is_some());
             assert_eq!(store.load_coin(&outpoint(1)).unwrap(), Some(coin(100)), "{lost:?}");
             assert_eq!(store.load_coin(&outpoint(2)).unwrap(), is_second.then(|| coin(script)), "{lost:?}");
             // Coins, index and file lengths are of the same commit.
-            assert_eq!(contents.index[0].location.unwrap().block.offset, if is_second { 116 } else { 8 });
+            assert_eq!(loaded.index[0].location.unwrap().block.offset, if is_second { 116 } else { 8 });
             let blocks = fs::metadata(whole.with_extension("torn").join("blocks/blk00000.dat")).unwrap();
             assert_eq!(blocks.len(), if is_second { 216 } else { 108 });
         }

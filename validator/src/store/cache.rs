@@ -16,10 +16,10 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use rayon::prelude::*;
 
+use super::StoreError;
 use super::cells::{CHUNK_BYTES, Cells, Handle};
-use super::encoding::{decode_coin, decode_outpoint, encode_coin, encode_outpoint, split_key};
-use super::{Coin, CoinView};
-use crate::store::StoreError;
+use crate::coins::encoding::{decode_coin, decode_outpoint, encode_coin, encode_outpoint, split_key};
+use crate::coins::{Coin, CoinView};
 
 /// Where coins are found that the cache does not hold.
 pub trait CoinSource {
@@ -35,6 +35,26 @@ pub trait CoinSource {
     /// As for [`Self::load_coin`].
     fn load_coins(&self, outpoints: &[OutPoint]) -> Result<Vec<Option<Coin>>, StoreError> {
         outpoints.iter().map(|outpoint| self.load_coin(outpoint)).collect()
+    }
+
+    /// Calls `with` for every coin as of the last commit, in the order of outpoints as bytes.
+    ///
+    /// # Errors
+    /// As for [`Self::load_coin`].
+    fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError>;
+}
+
+/// A source without coins, below a cache that holds the whole set.
+#[derive(Clone, Copy, Debug)]
+pub struct NoCoins;
+
+impl CoinSource for NoCoins {
+    fn load_coin(&self, _: &OutPoint) -> Result<Option<Coin>, StoreError> {
+        Ok(None)
+    }
+
+    fn for_each_coin(&self, _: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 
@@ -119,7 +139,7 @@ pub struct CoinCache {
     /// would need. The standard hasher resists more than that, and takes longer than the rest of a look-up.
     hasher: RandomState,
     dirty: usize,
-    /// What changed since [`Self::begin`], in order.
+    /// What changed since [`Self::begin_block`], in order.
     journal: Option<Vec<Change>>,
     /// The most that it should occupy, in bytes.
     limit: usize,
@@ -173,13 +193,13 @@ impl CoinCache {
     }
 
     /// Starts a block: from here on changes can be taken back.
-    pub fn begin(&mut self) {
+    pub fn begin_block(&mut self) {
         debug_assert!(self.journal.is_none(), "a block begins while another is open");
         self.journal = Some(Vec::new());
     }
 
-    /// Keeps the changes since [`Self::begin`].
-    pub fn keep(&mut self) {
+    /// Keeps the changes since [`Self::begin_block`].
+    pub fn commit_block(&mut self) {
         for change in self.journal.take().unwrap_or_default() {
             self.forget(change);
         }
@@ -193,8 +213,8 @@ impl CoinCache {
         }
     }
 
-    /// Takes back every change since [`Self::begin`].
-    pub fn roll_back(&mut self) {
+    /// Takes back every change since [`Self::begin_block`].
+    pub fn roll_back_block(&mut self) {
         for change in self.journal.take().unwrap_or_default().into_iter().rev() {
             match change {
                 Change::Put(record, before) => {
@@ -272,24 +292,24 @@ impl CoinCache {
     }
 
     /// Takes up the coins that the store has at `outpoints`, as of the last commit. What the cache knows by now is newer.
-    pub(crate) fn keep_found(&mut self, outpoints: &[OutPoint], found: &[Option<Coin>]) {
+    pub(crate) fn add_loaded(&mut self, outpoints: &[OutPoint], found: &[Option<Coin>]) {
         for (outpoint, coin) in outpoints.iter().zip(found) {
             if let Some(coin) = coin.as_ref().filter(|_| self.knows(outpoint).is_none()) {
-                self.keep_loaded(outpoint, coin);
+                self.insert_loaded(outpoint, coin);
             }
         }
     }
 
     /// Not a change: the set is the same, so the journal does not hold it.
-    fn keep_loaded(&mut self, outpoint: &OutPoint, coin: &Coin) -> Handle {
-        let record = self.keep_record(0, &encode_outpoint(outpoint), &encode_coin(coin));
+    fn insert_loaded(&mut self, outpoint: &OutPoint, coin: &Coin) -> Handle {
+        let record = self.insert_record(0, &encode_outpoint(outpoint), &encode_coin(coin));
         self.link(record);
         record
     }
 
     /// After a commit of [`Self::changes`]: the store has everything. What is unspent stays for later reads, as much of it
     /// as seven eighths of the limit hold: what is dropped now can become cells of another size.
-    pub fn written(&mut self) {
+    pub fn mark_clean(&mut self) {
         debug_assert!(self.journal.is_none(), "a commit in the middle of a block");
         for number in 0..PIECES {
             for handle in std::mem::take(&mut self.pieces[number].touched) {
@@ -341,7 +361,7 @@ impl CoinCache {
     }
 
     /// Keeps a record, in the place of clean ones if the cache is at its limit.
-    fn keep_record(&mut self, marks: u8, key: &[u8], value: &[u8]) -> Handle {
+    fn insert_record(&mut self, marks: u8, key: &[u8], value: &[u8]) -> Handle {
         let length = 1 + key.len() + value.len();
         if let Some(chunks) = self.cells.lacking_room(length)
             && !chunks.is_empty()
@@ -420,7 +440,7 @@ impl CoinCache {
         if let Some(before) = before {
             self.unlink(before);
         }
-        let record = self.keep_record(marks, &key, &encode_coin(coin));
+        let record = self.insert_record(marks, &key, &encode_coin(coin));
         self.link(record);
         self.log(Change::Put(record, before));
     }
@@ -466,7 +486,7 @@ impl CachedCoins<'_> {
         let unknown = self.cache.unknown(outpoints);
         if !unknown.is_empty() {
             let found = self.source.load_coins(&unknown)?;
-            self.cache.keep_found(&unknown, &found);
+            self.cache.add_loaded(&unknown, &found);
         }
         Ok(())
     }
@@ -477,7 +497,7 @@ impl CachedCoins<'_> {
         if known.is_some() {
             return Ok(known);
         }
-        Ok(self.source.load_coin(outpoint)?.map(|coin| self.cache.keep_loaded(outpoint, &coin)))
+        Ok(self.source.load_coin(outpoint)?.map(|coin| self.cache.insert_loaded(outpoint, &coin)))
     }
 
     /// Puts back a coin that a disconnected block had spent.

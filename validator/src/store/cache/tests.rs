@@ -16,6 +16,11 @@ impl CoinSource for Set {
     fn load_coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
         Ok(self.0.get(outpoint).cloned())
     }
+
+    fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
+        self.0.iter().for_each(|(outpoint, coin)| with(*outpoint, coin.clone()));
+        Ok(())
+    }
 }
 
 impl Set {
@@ -30,7 +35,7 @@ impl Set {
                 None => self.0.remove(&outpoint),
             };
         }
-        cache.written();
+        cache.mark_clean();
     }
 }
 
@@ -122,12 +127,12 @@ fn coins_that_are_asked_for_together_are_those_of_the_store() {
 fn coins_that_came_and_went_leave_no_trace() {
     let (mut cache, set) = (CoinCache::default(), Set::default());
     for round in 0..200 {
-        cache.begin();
+        cache.begin_block();
         for number in 0..100 {
             cache.view(&set).create(outpoint(number), coin(round, false)).unwrap();
             cache.view(&set).spend(&outpoint(number)).unwrap();
         }
-        cache.keep();
+        cache.commit_block();
     }
     assert_eq!(cache.dirty(), 0);
     let touched: usize = cache.pieces.iter().map(|piece| piece.touched.len()).sum();
@@ -163,7 +168,7 @@ fn compare(steps: Vec<Step>, limit: usize) -> Result<(), TestCaseError> {
     let (mut cache, mut set) = (CoinCache::with_limit(limit), Set::default());
     // What is kept, and what is so within the open block.
     let (mut kept, mut now) = (Set::default(), Set::default());
-    cache.begin();
+    cache.begin_block();
     for step in steps {
         match step {
             Step::Spend(at) => {
@@ -182,20 +187,20 @@ fn compare(steps: Vec<Step>, limit: usize) -> Result<(), TestCaseError> {
             }
             Step::Block(valid) => {
                 if valid {
-                    cache.keep();
+                    cache.commit_block();
                     kept = now.clone();
                 } else {
-                    cache.roll_back();
+                    cache.roll_back_block();
                     now = kept.clone();
                 }
-                cache.begin();
+                cache.begin_block();
             }
             Step::Commit => {
-                cache.keep();
+                cache.commit_block();
                 kept = now.clone();
                 set.commit(&mut cache);
                 prop_assert_eq!(&set, &kept);
-                cache.begin();
+                cache.begin_block();
             }
         }
         prop_assert_eq!(cache.dirty(), cache.changes().count());

@@ -6,7 +6,8 @@
 mod support;
 
 use adit_validator::block::DecodedBlock;
-use adit_validator::chainstate::{ChainState, CommitPolicy, Lookahead};
+use adit_validator::chainstate::{ChainState, ChainView, CommitPolicy};
+use adit_validator::import::{Prefetch, PrefetchedBlock};
 use support::{NOW, Numbers, eventful, on_disk, options};
 
 /// Blocks that reorganise the chain every few of them; some with a flipped byte before them, or too short.
@@ -38,27 +39,25 @@ fn one_by_one(state: &mut ChainState, fed: &[Vec<u8>]) -> Vec<String> {
     fed.iter().map(outcome).collect()
 }
 
-fn ahead(state: &mut ChainState, fed: &[Vec<u8>]) -> Vec<String> {
-    let mut lookahead = Lookahead::new(state.params());
+fn prefetched(state: &mut ChainState, fed: &[Vec<u8>]) -> Vec<String> {
+    let mut prefetch = Prefetch::new(state.params());
     let mut outcomes = Vec::new();
-    let mut take = |lookahead: &mut Lookahead| match state.next_ready(lookahead).unwrap() {
-        Some(Ok(ready)) => {
-            outcomes.push(format!("{:?}", state.accept_ready_block(ready, NOW).unwrap()));
-            true
-        }
-        Some(Err(error)) => {
-            outcomes.push(error.to_string());
-            true
-        }
-        None => false,
+    let mut take = |prefetch: &mut Prefetch<usize>| {
+        let Some(PrefetchedBlock { source, block }) = prefetch.next(state).unwrap() else { return false };
+        assert_eq!(source, outcomes.len());
+        outcomes.push(match block {
+            Ok(block) => format!("{:?}", state.accept_block(block, NOW).unwrap()),
+            Err(error) => error.to_string(),
+        });
+        true
     };
-    for bytes in fed {
-        lookahead.push(bytes.clone());
-        if lookahead.is_full() {
-            take(&mut lookahead);
+    for (at, bytes) in fed.iter().enumerate() {
+        prefetch.push(at, bytes.clone());
+        if prefetch.is_full() {
+            take(&mut prefetch);
         }
     }
-    while take(&mut lookahead) {}
+    while take(&mut prefetch) {}
     outcomes
 }
 
@@ -74,14 +73,14 @@ fn outcomes_and_coins_are_the_same() {
     ] {
         let fed = fed(seed);
         let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let [mut plain, mut looking] = [0, 1].map(|at: usize| on_disk(folders[at].path(), options(commit, cache)));
-        let outcomes = [one_by_one(&mut plain, &fed), ahead(&mut looking, &fed)];
+        let [mut plain, mut ahead] = [0, 1].map(|at: usize| on_disk(folders[at].path(), options(commit, cache)));
+        let outcomes = [one_by_one(&mut plain, &fed), prefetched(&mut ahead, &fed)];
         assert_eq!(outcomes[0], outcomes[1], "{seed}");
         assert!(outcomes[0].iter().any(|outcome| outcome.starts_with("Invalid")), "{seed}: nothing was refused");
-        assert_eq!(plain.tip().hash, looking.tip().hash);
+        assert_eq!(plain.tip().hash, ahead.tip().hash);
         assert_eq!(plain.tip().height, 190);
-        assert_eq!(plain.coin_statistics().unwrap(), looking.coin_statistics().unwrap(), "{seed}");
-        looking.close().unwrap();
+        assert_eq!(plain.coin_statistics().unwrap(), ahead.coin_statistics().unwrap(), "{seed}");
+        ahead.close().unwrap();
         // Nothing that looked ahead holds the folder.
         let again = on_disk(folders[1].path(), options(commit, cache));
         assert_eq!(again.coin_statistics().unwrap(), plain.coin_statistics().unwrap());

@@ -1,0 +1,164 @@
+//! How a chain state works: when it commits, how much memory it takes, what it keeps and what it checks.
+
+use bitcoin::{BlockHash, Work};
+
+use super::PruneLock;
+use crate::chain::ChainParams;
+use crate::rules::ConnectOptions;
+use crate::store::files::MAX_BLOCK_FILE_BYTES;
+
+/// When what was accepted becomes durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitPolicy {
+    /// Before a block is reported: it then survives SIGKILL and power loss.
+    EveryBlock,
+    /// When the coin cache is over its limit, on [`super::ChainState::flush`] and on [`super::ChainState::close`].
+    /// [`super::ChainState::durable_tip`] says what would survive.
+    WhenFull,
+}
+
+/// The part of all memory for coins that tables get.
+const TABLES_SHARE: usize = 8;
+
+/// The least memory for tables, in bytes: with less, the filters of a large set would be read again for each coin.
+const LEAST_TABLE_CACHE_BYTES: usize = 4 << 20;
+
+/// The cache numbers its records up to 32 GiB, and a block may go over the limit.
+const MAX_COIN_CACHE_BYTES: usize = 31 << 30;
+
+/// How a chain state works. Made by [`Self::default`] or [`Self::for_chain`] and changed by the methods named after its
+/// settings.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(super) commit: CommitPolicy,
+    pub(super) cache_bytes: usize,
+    pub(super) ingest_threshold: usize,
+    pub(super) prune_bytes: Option<u64>,
+    pub(super) prune_locks: Vec<PruneLock>,
+    pub(super) block_file_bytes: u32,
+    pub(super) connect: ConnectOptions,
+    pub(super) assume_valid: Option<BlockHash>,
+    pub(super) minimum_chain_work: Work,
+}
+
+impl Default for Options {
+    /// A commit every block, 450 MiB of coins (Core's `-dbcache`), every block kept; everything is checked.
+    fn default() -> Self {
+        Self {
+            commit: CommitPolicy::EveryBlock,
+            cache_bytes: 450 << 20,
+            ingest_threshold: 100_000,
+            prune_bytes: None,
+            prune_locks: Vec::new(),
+            block_file_bytes: MAX_BLOCK_FILE_BYTES,
+            connect: ConnectOptions::default(),
+            assume_valid: None,
+            minimum_chain_work: Work::from_be_bytes([0; 32]),
+        }
+    }
+}
+
+impl Options {
+    /// The defaults, with what `params` know of their chain: its assumed-valid block and its minimum work.
+    #[must_use]
+    pub fn for_chain(params: &ChainParams) -> Self {
+        Self { assume_valid: params.assume_valid, minimum_chain_work: params.minimum_chain_work, ..Self::default() }
+    }
+
+    /// When to commit.
+    #[must_use]
+    pub fn commit(self, commit: CommitPolicy) -> Self {
+        Self { commit, ..self }
+    }
+
+    /// The most that coins may occupy in memory after a block, in bytes: an eighth of it, but 4 MiB at least, for blocks of
+    /// the database's tables, the rest for the coin cache. One block may go over it.
+    #[must_use]
+    pub fn cache_bytes(self, cache_bytes: usize) -> Self {
+        Self { cache_bytes, ..self }
+    }
+
+    /// Commits with more changes than this bypass the database's journal and are written into tables at once;
+    /// docs/store-format.md says why.
+    #[must_use]
+    pub fn ingest_threshold(self, ingest_threshold: usize) -> Self {
+        Self { ingest_threshold, ..self }
+    }
+
+    /// How many bytes of block and undo files to keep to by deleting the oldest, of which [`super::MIN_BLOCKS_TO_KEEP`]
+    /// blocks below the tip are kept however long they are. `None`: everything is kept.
+    #[must_use]
+    pub fn prune_bytes(self, prune_bytes: Option<u64>) -> Self {
+        Self { prune_bytes, ..self }
+    }
+
+    /// Keeps the blocks that `lock` asks for, whatever [`Self::prune_bytes`] says.
+    #[must_use]
+    pub fn prune_lock(mut self, lock: PruneLock) -> Self {
+        self.prune_locks.push(lock);
+        self
+    }
+
+    /// The longest a block file may get, in bytes. With pruning, files go as wholes.
+    #[must_use]
+    pub fn block_file_bytes(self, block_file_bytes: u32) -> Self {
+        Self { block_file_bytes, ..self }
+    }
+
+    /// What is checked as a block connects.
+    #[must_use]
+    pub fn connect(self, connect: ConnectOptions) -> Self {
+        Self { connect, ..self }
+    }
+
+    /// A block whose ancestors' scripts are taken to be good, once its header is known and deep enough under the best one.
+    /// `None`: all scripts are run.
+    #[must_use]
+    pub fn assume_valid(self, assume_valid: Option<BlockHash>) -> Self {
+        Self { assume_valid, ..self }
+    }
+
+    /// The least work that the chain is known to have. With less work among the headers nothing is assumed valid.
+    #[must_use]
+    pub fn minimum_chain_work(self, minimum_chain_work: Work) -> Self {
+        Self { minimum_chain_work, ..self }
+    }
+
+    /// What of [`Self::cache_bytes`] is for the coin cache.
+    pub(super) const fn coin_cache_bytes(&self) -> usize {
+        let bytes = self.cache_bytes - self.cache_bytes / TABLES_SHARE;
+        if bytes < MAX_COIN_CACHE_BYTES { bytes } else { MAX_COIN_CACHE_BYTES }
+    }
+
+    /// What of [`Self::cache_bytes`] is for blocks of the database's tables.
+    pub(crate) fn table_cache_bytes(&self) -> u64 {
+        (self.cache_bytes / TABLES_SHARE).max(LEAST_TABLE_CACHE_BYTES) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_options_for_a_chain_are_what_it_knows() {
+        let main = ChainParams::main();
+        let options = Options::for_chain(&main);
+        assert_eq!((options.assume_valid, options.minimum_chain_work), (main.assume_valid, main.minimum_chain_work));
+        assert!(main.assume_valid.is_some());
+        assert_eq!(Options::default().assume_valid, None);
+    }
+
+    #[test]
+    fn memory_for_coins_is_shared_with_tables_and_bounded() {
+        let of = |bytes| {
+            (
+                Options::default().cache_bytes(bytes).coin_cache_bytes(),
+                Options::default().cache_bytes(bytes).table_cache_bytes(),
+            )
+        };
+        assert_eq!(of(80 << 20), (70 << 20, 10 << 20));
+        assert_eq!(of(8 << 20), (7 << 20, 4 << 20));
+        assert_eq!(of(64 << 30).0, MAX_COIN_CACHE_BYTES);
+    }
+}

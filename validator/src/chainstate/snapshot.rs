@@ -1,0 +1,134 @@
+//! Readers: what other threads see of the chain while the one writer goes on.
+//!
+//! A snapshot is the chain as one commit left it, at rest: tip, headers, coins and blocks of the same moment, none of
+//! which a crash can take back. docs/architecture.md says why, and what lost.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bitcoin::OutPoint;
+
+use super::{ChainState, ChainView};
+use crate::chain::ChainParams;
+use crate::coins::Coin;
+use crate::coins::statistics::{CoinCounter, CoinStatistics};
+use crate::headers::tree::{EntryId, HeaderTree};
+use crate::store::{BlockReader, StoreError, StoreSnapshot};
+
+/// Gives the newest snapshot of a chain state, to any number of threads. Cheap to clone.
+///
+/// It outlives the chain state; but the data folder stays in use until the last reader and snapshot are gone.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    newest: Arc<RwLock<Snapshot>>,
+}
+
+impl Reader {
+    pub(super) fn new(first: Snapshot) -> Self {
+        Self { newest: Arc::new(RwLock::new(first)) }
+    }
+
+    /// The chain as of the last commit. Under [`super::CommitPolicy::EveryBlock`] it is never behind an event that was
+    /// told.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn publish(&self, snapshot: Snapshot) {
+        // The old one is dropped after the lock is released.
+        let _old = {
+            let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *newest, snapshot)
+        };
+    }
+
+    /// Whether there are readers besides this one.
+    pub(super) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.newest) > 1
+    }
+}
+
+/// The chain at one moment. Cheap to clone; keep it no longer than a question takes, since the database keeps what it
+/// needs.
+#[derive(Clone)]
+pub struct Snapshot(Arc<Moment>);
+
+struct Moment {
+    params: Arc<ChainParams>,
+    tree: HeaderTree,
+    tip: EntryId,
+    store: Box<dyn StoreSnapshot>,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("tip", &self.tip().hash).field("height", &self.tip().height).finish()
+    }
+}
+
+impl ChainView for Snapshot {
+    fn params(&self) -> &ChainParams {
+        &self.0.params
+    }
+
+    fn headers(&self) -> &HeaderTree {
+        &self.0.tree
+    }
+
+    fn tip_id(&self) -> EntryId {
+        self.0.tip
+    }
+
+    fn store(&self) -> &dyn BlockReader {
+        &*self.0.store
+    }
+
+    fn coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
+        self.0.store.load_coin(outpoint)
+    }
+
+    fn coin_statistics(&self) -> Result<CoinStatistics, StoreError> {
+        let mut counter = CoinCounter::default();
+        self.0.store.for_each_coin(&mut |outpoint, coin| counter.add(&outpoint, &coin))?;
+        Ok(counter.finish())
+    }
+}
+
+impl ChainState {
+    /// A handle that gives other threads snapshots of the chain. Makes the present state durable first, so that there is
+    /// one to give.
+    ///
+    /// # Errors
+    /// The chain is in memory, where nothing is ever committed; or a write failed, as for [`Self::flush`].
+    pub fn reader(&mut self) -> Result<Reader, StoreError> {
+        self.flush()?;
+        let reader = match self.reader.take() {
+            Some(reader) if !self.unpublished => reader,
+            Some(reader) => {
+                reader.publish(self.snapshot(Arc::clone(&reader.snapshot().0.params))?);
+                reader
+            }
+            None => Reader::new(self.snapshot(Arc::new(self.params.clone()))?),
+        };
+        self.unpublished = false;
+        self.reader = Some(reader.clone());
+        Ok(reader)
+    }
+
+    /// The present state, all of which must be durable.
+    fn snapshot(&self, params: Arc<ChainParams>) -> Result<Snapshot, StoreError> {
+        let store = self.store.snapshot().ok_or(StoreError::NoSnapshots)?;
+        Ok(Snapshot(Arc::new(Moment { params, tree: self.tree.clone(), tip: self.tip_id(), store })))
+    }
+
+    /// Shows the present state to whoever reads, if it is durable and newer than what they have.
+    pub(super) fn publish(&mut self) -> Result<(), StoreError> {
+        let Some(reader) = self.reader.as_ref().filter(|reader| reader.is_shared()) else { return Ok(()) };
+        if self.unpublished && self.is_durable() {
+            reader.publish(self.snapshot(Arc::clone(&reader.snapshot().0.params))?);
+            self.unpublished = false;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,27 @@
+//! A block that was read back from the store, held against what the index says of it.
+
+use crate::block::DecodedBlock;
+use crate::chain::ChainParams;
+use crate::rules;
+use crate::store::StoredBlock;
+
+/// Decodes a block that was stored and compares it with its index record; the error says what is wrong with the bytes.
+///
+/// A block is its own checksum: the hash is that of its header, which commits to the transactions without their witnesses
+/// by the Merkle root, and to the witnesses by the coinbase's commitment. Without the check of the latter a damaged witness
+/// would look like a script that fails, and a valid block would be marked as invalid.
+pub(super) fn decode_stored(
+    params: &ChainParams,
+    stored: &StoredBlock,
+    bytes: Vec<u8>,
+) -> Result<DecodedBlock, String> {
+    let block = DecodedBlock::decode(bytes).map_err(|error| error.to_string())?;
+    if block.hash() != stored.hash {
+        return Err(format!("a block {}, wanted {}", block.hash(), stored.hash));
+    }
+    if !block.block().check_merkle_root() {
+        return Err("the transactions are not those of the header".to_owned());
+    }
+    rules::check_witness_commitment(params, stored.height, &block).map_err(|error| error.to_string())?;
+    Ok(block)
+}

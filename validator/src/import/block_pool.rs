@@ -1,0 +1,153 @@
+//! Blocks whose parent is unknown, kept until it comes or until there are too many.
+//!
+//! The chain state keeps none of them: an unknown parent is its answer. Whoever feeds it decides what to keep.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bitcoin::BlockHash;
+
+use crate::block::DecodedBlock;
+use crate::chainstate::IncomingBlock;
+
+/// A pool bounded in bytes. When it is full the oldest go, since a parent that is long in coming may never come. Each block
+/// carries a `T` that says where it came from.
+#[derive(Debug)]
+pub struct BlockPool<T> {
+    by_arrival: BTreeMap<u64, Waiting<T>>,
+    arrivals: HashMap<BlockHash, u64>,
+    by_parent: HashMap<BlockHash, Vec<u64>>,
+    next: u64,
+    bytes: usize,
+    limit: usize,
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    block: IncomingBlock,
+    source: T,
+}
+
+impl<T> BlockPool<T> {
+    /// An empty pool for at most `limit` bytes of blocks.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            by_arrival: BTreeMap::new(),
+            arrivals: HashMap::new(),
+            by_parent: HashMap::new(),
+            next: 0,
+            bytes: 0,
+            limit,
+        }
+    }
+
+    /// How many blocks wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_arrival.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_arrival.is_empty()
+    }
+
+    /// What waits, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (&DecodedBlock, &T)> {
+        self.by_arrival.values().map(|waiting| (&**waiting.block.block(), &waiting.source))
+    }
+
+    /// Keeps a block, unless it is there already, and drops the oldest while the pool is over its limit, which may be this
+    /// one.
+    pub fn insert(&mut self, block: IncomingBlock, source: T) {
+        let (hash, parent) = (block.block().hash(), block.block().header().prev_blockhash);
+        if self.arrivals.contains_key(&hash) {
+            return;
+        }
+        self.bytes += memory(block.block());
+        self.arrivals.insert(hash, self.next);
+        self.by_parent.entry(parent).or_default().push(self.next);
+        self.by_arrival.insert(self.next, Waiting { block, source });
+        self.next += 1;
+        while self.bytes > self.limit {
+            let Some((arrival, oldest)) = self.by_arrival.pop_first() else { break };
+            self.forget(oldest.block.block());
+            let parent = oldest.block.block().header().prev_blockhash;
+            if let Some(siblings) = self.by_parent.get_mut(&parent) {
+                siblings.retain(|sibling| *sibling != arrival);
+                if siblings.is_empty() {
+                    self.by_parent.remove(&parent);
+                }
+            }
+        }
+    }
+
+    /// Takes out the blocks whose parent is `parent`, in the order in which they came.
+    pub fn take_children(&mut self, parent: &BlockHash) -> Vec<(IncomingBlock, T)> {
+        let arrivals = self.by_parent.remove(parent).unwrap_or_default();
+        let children: Vec<Waiting<T>> = arrivals.iter().filter_map(|arrival| self.by_arrival.remove(arrival)).collect();
+        for child in &children {
+            self.forget(child.block.block());
+        }
+        children.into_iter().map(|waiting| (waiting.block, waiting.source)).collect()
+    }
+
+    fn forget(&mut self, block: &DecodedBlock) {
+        self.arrivals.remove(&block.hash());
+        self.bytes -= memory(block);
+    }
+}
+
+/// What a block in the pool occupies, in bytes.
+fn memory(block: &DecodedBlock) -> usize {
+    /// Entries of the three tables.
+    const PLACES: usize = 400;
+    PLACES + block.memory()
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::consensus::serialize;
+    use bitcoin::hashes::Hash;
+
+    use super::*;
+    use crate::chain::ChainParams;
+
+    /// A block of some 285 bytes whose parent is named by `parent`.
+    fn block(parent: u8, nonce: u32) -> DecodedBlock {
+        let mut block = ChainParams::regtest().genesis;
+        block.header.prev_blockhash = BlockHash::from_byte_array([parent; 32]);
+        block.header.nonce = nonce;
+        DecodedBlock::decode(serialize(&block)).unwrap()
+    }
+
+    #[test]
+    fn children_are_found_by_their_parent() {
+        let mut pool = BlockPool::new(10_000);
+        let blocks = [block(1, 1), block(2, 2), block(1, 3)];
+        for (block, source) in [&blocks[0], &blocks[1], &blocks[2], &blocks[0]].into_iter().zip('a'..) {
+            pool.insert(block.clone().into(), source);
+        }
+        assert_eq!(pool.len(), 3);
+        assert_eq!(pool.iter().map(|(_, source)| *source).collect::<String>(), "abc");
+        let children = pool.take_children(&BlockHash::from_byte_array([1; 32]));
+        let taken: Vec<_> = children.iter().map(|(block, source)| (block.block().hash(), *source)).collect();
+        assert_eq!(taken, [(blocks[0].hash(), 'a'), (blocks[2].hash(), 'c')]);
+        assert!(pool.take_children(&BlockHash::from_byte_array([1; 32])).is_empty());
+        assert_eq!(pool.iter().map(|(block, _)| block.hash()).collect::<Vec<_>>(), [blocks[1].hash()]);
+    }
+
+    #[test]
+    fn the_oldest_goes_first_and_nothing_leaks() {
+        let size = memory(&block(0, 0));
+        let mut pool = BlockPool::new(3 * size);
+        for nonce in 0..10 {
+            pool.insert(block(nonce as u8 % 2, nonce).into(), ());
+        }
+        assert_eq!((pool.len(), pool.bytes), (3, 3 * size));
+        assert_eq!(pool.take_children(&BlockHash::from_byte_array([1; 32])).len(), 2);
+        assert_eq!(pool.take_children(&BlockHash::all_zeros()).len(), 1);
+        assert_eq!((pool.bytes, pool.arrivals.len(), pool.by_parent.len()), (0, 0, 0));
+    }
+}

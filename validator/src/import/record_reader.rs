@@ -1,0 +1,217 @@
+//! Reads the records of a block or undo file one after the other, by their framing.
+//!
+//! A record that cannot be read leaves the reader where it begins. The caller then ends, or goes on at the next place
+//! where the magic stands ([`RecordReader::resync`]).
+
+use std::io::{self, Read};
+
+use super::FileError;
+use crate::block::MAX_BLOCK_SERIALIZED_SIZE;
+use crate::store::framing::{FRAMING_BYTES, framed_length};
+
+/// The length of the shortest block in bytes: a header and a count.
+pub(super) const MIN_BLOCK_SERIALIZED_SIZE: usize = 81;
+
+/// How many bytes are read from the input at once.
+const READ_BYTES: usize = 1 << 18;
+
+/// What follows the framing of a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Framed {
+    /// Where the content begins in the input, in bytes.
+    pub(crate) offset: u64,
+    /// Its length in bytes.
+    pub(crate) length: u32,
+}
+
+/// An input that knows how far it has been read, and that can be looked at ahead of that.
+#[derive(Debug)]
+pub(crate) struct RecordReader<R> {
+    input: R,
+    /// What was read and not consumed, from `start` on.
+    buffer: Vec<u8>,
+    start: usize,
+    /// Bytes that were consumed.
+    offset: u64,
+    magic: [u8; 4],
+}
+
+impl<R: Read> RecordReader<R> {
+    pub(crate) fn new(input: R, magic: [u8; 4]) -> Self {
+        Self { input, buffer: Vec::new(), start: 0, offset: 0, magic }
+    }
+
+    /// Bytes that were consumed.
+    pub(crate) const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next bytes, `wanted` of them or what is left of the input.
+    fn peek(&mut self, wanted: usize) -> Result<&[u8], FileError> {
+        while self.buffer.len() - self.start < wanted {
+            if self.start > 0 {
+                self.buffer.drain(..self.start);
+                self.start = 0;
+            }
+            let filled = self.buffer.len();
+            self.buffer.resize(filled + READ_BYTES.max(wanted - filled), 0);
+            let read = self.input.read(&mut self.buffer[filled..]);
+            self.buffer.truncate(filled + *read.as_ref().unwrap_or(&0));
+            match read {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(FileError::Io { offset: self.offset + filled as u64, source }),
+            }
+        }
+        let end = self.buffer.len().min(self.start + wanted);
+        Ok(&self.buffer[self.start..end])
+    }
+
+    /// Consumes what was peeked at.
+    fn consume(&mut self, bytes: usize) {
+        self.start += bytes;
+        self.offset += bytes as u64;
+    }
+
+    /// Consumes `bytes`, which the input must have.
+    fn skip(&mut self, mut bytes: u64, start: u64) -> Result<(), FileError> {
+        while bytes > 0 {
+            let piece = usize::try_from(bytes).unwrap_or(usize::MAX).min(READ_BYTES);
+            let found = self.peek(piece)?.len();
+            if found < piece {
+                return Err(self.truncated(found, bytes, "record", start));
+            }
+            self.consume(piece);
+            bytes -= piece as u64;
+        }
+        Ok(())
+    }
+
+    fn truncated(&self, found: usize, wanted: u64, record: &'static str, start: u64) -> FileError {
+        FileError::Truncated { offset: self.offset + found as u64, missing: wanted - found as u64, record, start }
+    }
+
+    /// Exactly `length` bytes of `record`, which begins at `start`; `None` at the end of the input.
+    pub(super) fn take(
+        &mut self,
+        length: usize,
+        record: &'static str,
+        start: u64,
+    ) -> Result<Option<Vec<u8>>, FileError> {
+        let bytes = self.peek(length)?;
+        match bytes.len() {
+            0 if length > 0 => Ok(None),
+            found if found < length => Err(self.truncated(found, length as u64, record, start)),
+            _ => {
+                let bytes = bytes.to_vec();
+                self.consume(length);
+                Ok(Some(bytes))
+            }
+        }
+    }
+
+    /// Looks at the framing of the next record. `None`: nothing but zeros is left, which Core allocates ahead.
+    fn peek_framing(&mut self) -> Result<Option<u32>, FileError> {
+        let (magic, start) = (self.magic, self.offset);
+        let bytes = self.peek(FRAMING_BYTES as usize)?;
+        let found = bytes.len();
+        if found == 0 {
+            return Ok(None);
+        }
+        let mut framing = [0; FRAMING_BYTES as usize];
+        framing[..found].copy_from_slice(bytes);
+        let [seen @ .., _, _, _, _] = framing;
+        if seen[..found.min(4)] != magic[..found.min(4)] {
+            return match seen {
+                [0, 0, 0, 0] => self.only_zeros().map(|()| None),
+                _ => Err(FileError::Foreign { offset: start, seen, wanted: magic }),
+            };
+        }
+        if found < FRAMING_BYTES as usize {
+            let missing = if found < 4 { 4 - found } else { FRAMING_BYTES as usize - found };
+            return Err(self.truncated(found, (found + missing) as u64, "block", start));
+        }
+        Ok(framed_length(framing, magic))
+    }
+
+    /// The next block record, whole. `None`: the input ends, or holds nothing but zeros from here on.
+    pub(super) fn read_block(&mut self) -> Result<Option<(Framed, Vec<u8>)>, FileError> {
+        let start = self.offset;
+        let Some(length) = self.peek_framing()? else { return Ok(None) };
+        let size = length as usize;
+        if !(MIN_BLOCK_SERIALIZED_SIZE..=MAX_BLOCK_SERIALIZED_SIZE).contains(&size) {
+            return Err(FileError::Length { offset: start + 4, length });
+        }
+        let whole = FRAMING_BYTES as usize + size;
+        let record = self.peek(whole)?;
+        if record.len() < whole {
+            let found = record.len();
+            return Err(self.truncated(found, whole as u64, "block", start));
+        }
+        let bytes = record[FRAMING_BYTES as usize..].to_vec();
+        self.consume(whole);
+        Ok(Some((Framed { offset: start + u64::from(FRAMING_BYTES), length }, bytes)))
+    }
+
+    /// The next undo record, of which only the `trailer` bytes behind it are kept. `input_bytes` is the length of the input:
+    /// a record that would end behind it is not consumed, however long it claims to be.
+    pub(super) fn skip_undo(
+        &mut self,
+        trailer: usize,
+        input_bytes: u64,
+    ) -> Result<Option<(Framed, Vec<u8>)>, FileError> {
+        let start = self.offset;
+        let Some(length) = self.peek_framing()? else { return Ok(None) };
+        let (framing, content) = (u64::from(FRAMING_BYTES), u64::from(length));
+        let missing = (start + framing + content + trailer as u64).saturating_sub(input_bytes);
+        if missing > 0 {
+            return Err(FileError::Truncated { offset: input_bytes, missing, record: "undo record", start });
+        }
+        self.skip(framing + content, start)?;
+        let behind = self.take(trailer, "undo record", start)?.unwrap_or_default();
+        Ok(Some((Framed { offset: start + framing, length }, behind)))
+    }
+
+    /// Goes on to the next place behind this one where the magic stands, or to the end of the input.
+    pub(super) fn resync(&mut self) -> Result<(), FileError> {
+        let (magic, overlap) = (self.magic, self.magic.len() - 1);
+        if !self.peek(1)?.is_empty() {
+            self.consume(1);
+        }
+        loop {
+            let window = self.peek(READ_BYTES)?;
+            let found = window.windows(magic.len()).position(|bytes| bytes == magic);
+            let (length, is_last) = (window.len(), window.len() < READ_BYTES);
+            match found {
+                Some(at) => {
+                    self.consume(at);
+                    return Ok(());
+                }
+                None if is_last => {
+                    self.consume(length);
+                    return Ok(());
+                }
+                None => self.consume(length - overlap),
+            }
+        }
+    }
+
+    /// Consumes zeros to the end of the input; anything else is an error, before which they were consumed.
+    fn only_zeros(&mut self) -> Result<(), FileError> {
+        loop {
+            let offset = self.offset;
+            let window = self.peek(READ_BYTES)?;
+            let length = window.len();
+            match window.iter().position(|byte| *byte != 0) {
+                Some(at) => {
+                    let byte = window[at];
+                    self.consume(at);
+                    return Err(FileError::Padding { offset: offset + at as u64, byte });
+                }
+                None if length == 0 => return Ok(()),
+                None => self.consume(length),
+            }
+        }
+    }
+}

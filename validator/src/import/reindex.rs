@@ -1,0 +1,140 @@
+//! A database made anew from a store's block files, beside the old one, which it replaces when it is whole.
+
+use std::path::{Path, PathBuf};
+
+use bitcoin::BlockHash;
+
+use super::block_folder::{BlockFolder, BlockRecord, SkippedBytes, read_record};
+use super::{Imported, Importer, accept_headers_in_any_order};
+use crate::chain::ChainParams;
+use crate::chainstate::{BlockOutcome, ChainState, ChainView, CommitPolicy, Options};
+use crate::progress::{STRIDE, Stop, Watcher};
+use crate::store::folder::FolderStore;
+use crate::store::location::{BLOCKS, block_file};
+use crate::store::note::{self, Note};
+use crate::store::{Identity, LoadedStore, StoreError};
+
+/// Blocks that were ahead of the clock when they came were judged then.
+const NO_CLOCK: u64 = u32::MAX as u64;
+
+/// What became of a rebuild.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Reindexed {
+    /// Height and hash of the tip.
+    pub tip: Option<(u32, BlockHash)>,
+    /// Blocks that the index has now, side branches included.
+    pub blocks: u64,
+    /// What could not be taken up, with its file and byte and the reason. It stays in its file.
+    pub left: Vec<String>,
+    /// The tip of the last commit before, by its note, if its block is gone or cannot be connected any more.
+    pub lost_tip: Option<BlockHash>,
+    /// Whether the watcher ended it. Then the old database is still in its place.
+    pub interrupted: bool,
+}
+
+/// Makes the database of the store in `folder` anew from its block files, every rule checked on the way. Blocks are read
+/// and stay where they are; the old database, if there is one, is in its place until the new one is durable. What only a
+/// database holds is lost: headers without blocks, and marks that a user set.
+///
+/// # Errors
+/// The folder is in use, of another chain, of a newer format, no store, or cannot be read or written; or its block files
+/// do not begin with the chain's, so that coins could not be made from them.
+pub fn reindex(
+    folder: &Path,
+    params: &ChainParams,
+    options: Options,
+    watcher: &mut dyn Watcher,
+) -> Result<Reindexed, StoreError> {
+    let identity = Identity::of(params);
+    let (store, BlockFolder { blocks, skipped }) =
+        FolderStore::rebuild(folder, &identity, options.table_cache_bytes(), |blocks| {
+            BlockFolder::scan(blocks, identity.magic)
+        })?;
+    let genesis = blocks.iter().find(|record| record.header.block_hash() == identity.genesis);
+    if genesis.is_none() && !blocks.is_empty() {
+        return Err(StoreError::NotKept { hash: identity.genesis });
+    }
+    let last_tip = match note::read(folder)? {
+        Note::Commit(commit) => Some(commit.tip),
+        Note::Missing | Note::Damaged => None,
+    };
+    let loaded = LoadedStore { genesis: genesis.map(|record| record.position), ..LoadedStore::default() };
+    let mut feed = Feed {
+        chain: ChainState::with_store(Box::new(store), loaded, params.clone(), options.commit(CommitPolicy::WhenFull))?,
+        folder: folder.join(BLOCKS),
+        watcher,
+        outcome: Reindexed { left: skipped.iter().map(SkippedBytes::to_string).collect(), ..Reindexed::default() },
+    };
+    match feed.run(&blocks) {
+        Ok(()) => {}
+        Err(Stop::Interrupted) => return Ok(Reindexed { interrupted: true, ..feed.outcome }),
+        Err(Stop::Store(error)) => return Err(error),
+    }
+    let Feed { chain, mut outcome, .. } = feed;
+    outcome.tip = Some((chain.tip().height, chain.tip().hash));
+    outcome.lost_tip = last_tip.filter(|last| match chain.headers().lookup(last) {
+        Some(id) => chain.headers().entry(id).chain_work > chain.tip().chain_work,
+        None => true,
+    });
+    let entries = chain.headers().ids().map(|id| chain.headers().entry(id));
+    outcome.blocks = entries.filter(|entry| entry.location.is_some()).count() as u64;
+    // This puts the new database in place of the old one.
+    chain.close()?;
+    Ok(outcome)
+}
+
+struct Feed<'a> {
+    chain: ChainState,
+    folder: PathBuf,
+    watcher: &'a mut dyn Watcher,
+    outcome: Reindexed,
+}
+
+impl Feed<'_> {
+    /// All headers first, then the blocks in the order in which they were appended. So branches of the same work come
+    /// in the order in which they came the first time, and the same one is active afterwards.
+    fn run(&mut self, records: &[BlockRecord]) -> Result<(), Stop> {
+        accept_headers_in_any_order(&mut self.chain, records.iter().map(|record| record.header), NO_CLOCK);
+        // All headers are known by now, so nothing waits for a parent that may yet come.
+        let mut importer = Importer::new(self.chain.params(), 0);
+        for (record, done) in records.iter().zip(0..) {
+            if done % STRIDE == 0 {
+                self.watcher.progress("connecting blocks", done, records.len() as u64);
+                if !self.watcher.goes_on() {
+                    return Err(Stop::Interrupted);
+                }
+            }
+            importer.push_stored(record, read_record(&self.folder, record.position)?, record.position);
+            self.take(&mut importer)?;
+        }
+        importer.end();
+        self.take(&mut importer)
+    }
+
+    /// Accepts what was prefetched, and notes what is left out.
+    fn take(&mut self, importer: &mut Importer<&BlockRecord>) -> Result<(), Stop> {
+        while let Some(Imported { source: record, result }) = importer.next(&mut self.chain, NO_CLOCK)? {
+            let hash = record.header.block_hash();
+            match result {
+                Err(error) => self.leave(record, format!("block {hash}: {error}")),
+                Ok((_, BlockOutcome::Invalid(invalid))) => {
+                    self.leave(record, format!("block {}: {}", invalid.hash, invalid.error));
+                }
+                Ok((_, BlockOutcome::KnownInvalid { first })) => {
+                    self.leave(record, format!("block {hash}: its ancestor {first} breaks a rule"));
+                }
+                Ok((_, BlockOutcome::UnknownParent)) => {
+                    self.leave(record, format!("block {hash}: its parent is in no block file"));
+                }
+                Ok(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, record: &BlockRecord, why: String) {
+        let path = self.folder.join(block_file(record.position.file));
+        self.outcome.left.push(format!("{}: byte {}: {why}", path.display(), record.position.span.offset));
+    }
+}

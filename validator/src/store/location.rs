@@ -1,0 +1,68 @@
+//! Where things lie in a store: folders, file names, and the byte ranges of blocks and undo records.
+
+use bitcoin::BlockHash;
+
+/// Bytes within a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Bytes before it.
+    pub offset: u32,
+    /// Its length in bytes.
+    pub length: u32,
+}
+
+/// Bytes within a block file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilePosition {
+    /// The number of the block file.
+    pub file: u32,
+    /// The bytes, without their framing.
+    pub span: Span,
+}
+
+/// Where a block lies in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockLocation {
+    /// The number of the pair of block file and undo file.
+    pub file: u32,
+    /// The block in the block file.
+    pub block: Span,
+    /// Its undo record in the undo file, once it was connected.
+    pub undo: Option<Span>,
+    /// How many transactions the block has.
+    pub transactions: u32,
+}
+
+/// A block of the store: what names it, and where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredBlock {
+    /// Its hash.
+    pub hash: BlockHash,
+    /// Its parent's hash, which the checksum of its undo record covers.
+    pub prev_hash: BlockHash,
+    /// Its height.
+    pub height: u32,
+    /// Where it lies.
+    pub location: BlockLocation,
+}
+
+/// The folder of block and undo files in a store.
+pub(crate) const BLOCKS: &str = "blocks";
+
+/// The folder of the database in a store.
+pub(crate) const DATABASE: &str = "db";
+
+pub(crate) fn block_file(number: u32) -> String {
+    format!("blk{number:05}.dat")
+}
+
+pub(crate) fn undo_file(number: u32) -> String {
+    format!("rev{number:05}.dat")
+}
+
+/// The number in the name of a block or undo file.
+pub(crate) fn file_number(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("blk").or_else(|| name.strip_prefix("rev"))?.strip_suffix(".dat")?;
+    let number = digits.parse().ok()?;
+    (name == block_file(number) || name == undo_file(number)).then_some(number)
+}

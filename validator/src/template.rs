@@ -1,0 +1,175 @@
+//! A block template: an unsolved block on the tip of a chain, whose coinbase leaves room for an extranonce.
+//!
+//! Whoever searches for its nonce needs the header, the coinbase around the extranonce and the Merkle branch above it. The
+//! rest of the block waits here until a header and an extranonce come back.
+
+use bitcoin::absolute::LockTime;
+use bitcoin::block::{Header, Version};
+use bitcoin::consensus::{deserialize, serialize};
+use bitcoin::hashes::{Hash, sha256d};
+use bitcoin::opcodes::all::OP_RETURN;
+use bitcoin::script::{Builder, PushBytesBuf};
+use bitcoin::transaction::Version as TxVersion;
+use bitcoin::{Amount, Block, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxMerkleNode, TxOut, Witness};
+use thiserror::Error;
+
+use crate::chainstate::NextBlock;
+
+/// What every coinbase of ours carries after height and extranonce, so that a block tells who built it.
+const TAG: &[u8] = b"/adit/";
+
+/// BIP9's top bits: version 2 to 4's rules are all in force, no deployment is signalled.
+const VERSION: i32 = 0x2000_0000;
+
+/// How far behind the template's making a header's time may be rolled forward, in seconds.
+const TIME_ROOM: u32 = 600;
+
+/// Bytes of a serialized transaction before its first input's script: version, input count, outpoint, script length.
+const BEFORE_SCRIPT: usize = 4 + 1 + 36 + 1;
+
+/// An unsolved block.
+#[derive(Clone, Debug)]
+pub struct BlockTemplate {
+    block: Block,
+    height: u32,
+    /// Where the extranonce stands in the coinbase's script.
+    extranonce_at: usize,
+    max_time: u32,
+}
+
+/// The coinbase around its extranonce, serialized without witness as its transaction id hashes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoinbaseParts {
+    /// The bytes before the extranonce.
+    pub prefix: Vec<u8>,
+    /// The bytes after the extranonce.
+    pub suffix: Vec<u8>,
+}
+
+/// A solution that does not fit its template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SolutionError {
+    /// The extranonce has another length.
+    #[error("an extranonce of {seen} bytes, wanted {}", BlockTemplate::EXTRANONCE_LEN)]
+    ExtranonceLength {
+        /// Its length in bytes.
+        seen: usize,
+    },
+}
+
+impl BlockTemplate {
+    /// The version bits that may be rolled: those that BIP320 leaves to miners.
+    pub const VERSION_MASK: u32 = 0x1fff_e000;
+
+    /// The length of the extranonce in bytes: 2^64 Merkle roots before time has to be rolled.
+    pub const EXTRANONCE_LEN: usize = 8;
+
+    /// A block for the place after the tip that `next` describes, its reward paid to `payout`. `now` and `latest`, the
+    /// latest time that the rules allow, are in seconds since 1970. `salt` stands in the coinbase, so that no two
+    /// templates are the same.
+    #[must_use]
+    pub fn new(next: &NextBlock, payout: ScriptBuf, now: u32, latest: u32, salt: u64) -> Self {
+        let before = Builder::new().push_int(i64::from(next.height)).push_slice(salt.to_le_bytes()).into_script();
+        // One byte of push opcode stands before the extranonce.
+        let extranonce_at = before.len() + 1;
+        let mut script = before.into_bytes();
+        script.push(Self::EXTRANONCE_LEN as u8);
+        script.extend([0; Self::EXTRANONCE_LEN]);
+        script.push(TAG.len() as u8);
+        script.extend(TAG);
+
+        let reserved = [0; 32];
+        let coinbase = Transaction {
+            version: TxVersion::TWO,
+            lock_time: LockTime::ZERO,
+            input: vec![TxIn {
+                previous_output: OutPoint::null(),
+                script_sig: ScriptBuf::from_bytes(script),
+                sequence: Sequence::MAX,
+                witness: Witness::from_slice(&[reserved]),
+            }],
+            output: vec![
+                TxOut { value: next.subsidy, script_pubkey: payout },
+                TxOut { value: Amount::ZERO, script_pubkey: witness_commitment(reserved) },
+            ],
+        };
+        let time = now.max(next.min_time);
+        let header = Header {
+            version: Version::from_consensus(VERSION),
+            prev_blockhash: next.prev_hash,
+            merkle_root: TxMerkleNode::all_zeros(),
+            time,
+            bits: next.bits,
+            nonce: 0,
+        };
+        let max_time = time.saturating_add(TIME_ROOM).min(latest.max(time));
+        Self { block: Block { header, txdata: vec![coinbase] }, height: next.height, extranonce_at, max_time }
+    }
+
+    /// The height of the block.
+    #[must_use]
+    pub const fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// The header. Version bits in [`Self::VERSION_MASK`], Merkle root, time and nonce are still to be set.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.block.header
+    }
+
+    /// The latest time that the header may be rolled to, in seconds since 1970.
+    #[must_use]
+    pub const fn max_time(&self) -> u32 {
+        self.max_time
+    }
+
+    /// The coinbase around its extranonce.
+    #[must_use]
+    pub fn coinbase(&self) -> CoinbaseParts {
+        let base = without_witness(&self.block.txdata[0]);
+        let at = BEFORE_SCRIPT + self.extranonce_at;
+        CoinbaseParts { prefix: base[..at].to_vec(), suffix: base[at + Self::EXTRANONCE_LEN..].to_vec() }
+    }
+
+    /// The Merkle branch from the coinbase to the root: the sibling at each level, leaves first.
+    #[must_use]
+    pub const fn merkle_branch(&self) -> Vec<sha256d::Hash> {
+        // The coinbase is the only transaction.
+        Vec::new()
+    }
+
+    /// The serialized block with this header, found with this extranonce.
+    ///
+    /// # Errors
+    /// The extranonce has another length than [`Self::EXTRANONCE_LEN`].
+    pub fn solved(&self, header: &[u8; 80], extranonce: &[u8]) -> Result<Vec<u8>, SolutionError> {
+        if extranonce.len() != Self::EXTRANONCE_LEN {
+            return Err(SolutionError::ExtranonceLength { seen: extranonce.len() });
+        }
+        let mut block = self.block.clone();
+        block.header = deserialize(header).expect("any 80 bytes are a header");
+        let input = &mut block.txdata[0].input[0];
+        let mut script = std::mem::take(&mut input.script_sig).into_bytes();
+        script[self.extranonce_at..self.extranonce_at + Self::EXTRANONCE_LEN].copy_from_slice(extranonce);
+        input.script_sig = ScriptBuf::from_bytes(script);
+        Ok(serialize(&block))
+    }
+}
+
+/// The commitment output's script of a block whose only transaction is the coinbase (BIP141): its witness root is the
+/// coinbase's own place in the tree, which is zero.
+fn witness_commitment(reserved: [u8; 32]) -> ScriptBuf {
+    let commitment = sha256d::Hash::hash(&[[0; 32], reserved].concat());
+    let mut payload = PushBytesBuf::from([0xaa, 0x21, 0xa9, 0xed]);
+    payload.extend_from_slice(commitment.as_byte_array()).expect("36 bytes fit in a push");
+    Builder::new().push_opcode(OP_RETURN).push_slice(payload).into_script()
+}
+
+/// The bytes that a transaction id hashes.
+fn without_witness(transaction: &Transaction) -> Vec<u8> {
+    let mut base = transaction.clone();
+    base.input.iter_mut().for_each(|input| input.witness.clear());
+    serialize(&base)
+}
