@@ -39,7 +39,7 @@ pub fn open(chain: &mut ChainState, folder: &Path, goes_on: impl Fn() -> bool) -
         }
         other => Exit::new(Failure::Usage, anyhow!("--filters: {other}")),
     };
-    let genesis = chain.params().genesis_hash;
+    let genesis = chain.params().consensus.genesis_hash;
     let mut index = FilterIndex::open(&folder, &genesis).map_err(failed)?;
     while follow(&mut index, chain).map_err(failed)? > 0 && goes_on() {}
     Ok(index)

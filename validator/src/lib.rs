@@ -7,6 +7,7 @@ pub mod block_file;
 pub mod chain;
 pub mod chainstate;
 pub mod coins;
+pub mod consensus;
 pub mod filters;
 pub mod headers;
 pub mod prevouts;

@@ -12,8 +12,8 @@ use foldhash::fast::RandomState;
 use serde::Deserialize;
 
 use crate::block::DecodedBlock;
-use crate::chain::{ChainParams, Difficulty};
 use crate::coins::Coin;
+use crate::consensus::{ConsensusParams, Difficulty};
 use crate::rules::alone;
 use crate::rules::{ConnectOptions, Connected, RuleError, validate_block_in_isolation};
 
@@ -229,7 +229,7 @@ pub enum CheckError {
 /// Checks of `block` all that can be checked with `prevouts` and without its ancestors. `now` is the time in seconds
 /// since 1970.
 pub fn check_block_with_prevouts(
-    params: &ChainParams,
+    params: &ConsensusParams,
     block: &DecodedBlock,
     prevouts: &Prevouts,
     now: u64,
@@ -246,7 +246,7 @@ pub fn check_block_with_prevouts(
 }
 
 /// The rules that the ancestors of a block like this one would decide.
-fn unchecked(params: &ChainParams, height: u32, block: &DecodedBlock) -> Vec<Unchecked> {
+fn unchecked(params: &ConsensusParams, height: u32, block: &DecodedBlock) -> Vec<Unchecked> {
     let mut rules = vec![
         Unchecked { rule: "prev-blk-not-found", lacking: "the previous block" },
         Unchecked { rule: "bad-diffbits", lacking: "the targets and times of the blocks before" },
@@ -254,7 +254,7 @@ fn unchecked(params: &ChainParams, height: u32, block: &DecodedBlock) -> Vec<Unc
         Unchecked { rule: "bad-txns-inputs-missingorspent", lacking: "the coins; the list stands for them" },
         Unchecked { rule: "bad-txns-BIP30", lacking: "the coins that the block would overwrite" },
     ];
-    if matches!(params.difficulty, Difficulty::Retarget { bip94: true, .. }) {
+    if matches!(params.difficulty, Difficulty::Retarget { enforce_bip94: true, .. }) {
         rules.push(Unchecked { rule: "time-timewarp-attack", lacking: "the time of the previous block" });
     }
     if height >= params.deployments.csv && block.transactions().iter().any(alone::is_locked_by_time) {

@@ -33,7 +33,7 @@ impl Scene {
         block.txdata[1].input[0].script_sig = ScriptBuf::from_bytes(vec![0x6a]);
         // A transaction that spends the one just changed would no longer find it.
         block.txdata.truncate(2);
-        block.txdata[0].output[0].value = ChainParams::regtest().subsidy.at(102);
+        block.txdata[0].output[0].value = ChainParams::regtest().consensus.subsidy.at(102);
         let bad = DecodedBlock::decode(serialize(&solve(block))).expect("a block");
         let above = headers(*bad.header(), TWO_WEEKS + 1);
         Self { before: branch.blocks, bad, above }
@@ -159,6 +159,9 @@ fn a_chain_below_the_minimum_work_is_being_downloaded() {
 fn the_options_for_a_chain_are_what_it_knows() {
     let main = ChainParams::main();
     let options = Options::for_chain(&main);
-    assert_eq!((options.assume_valid, options.minimum_chain_work), (main.assume_valid, main.minimum_chain_work));
+    assert_eq!(
+        (options.assume_valid, options.minimum_chain_work),
+        (main.consensus.default_assume_valid, main.consensus.minimum_chain_work)
+    );
     assert_eq!(Options::default().assume_valid, None);
 }

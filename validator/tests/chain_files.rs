@@ -5,8 +5,9 @@ mod support;
 
 use adit_validator::chain::ChainFile;
 use adit_validator::chain::file::{DifficultyRule, FORMAT, Genesis, Network, Rules};
-use adit_validator::chain::{AddressPrefixes, ChainParams, Deployments};
+use adit_validator::chain::{AddressPrefixes, ChainParams};
 use adit_validator::chainstate::{BlockOutcome, ChainState, HeaderOutcome, Options};
+use adit_validator::consensus::Deployments;
 use adit_validator::store::StoreError;
 use bitcoin::block::Version;
 use bitcoin::{Amount, CompactTarget, ScriptBuf, Target, Work};
@@ -37,7 +38,7 @@ fn chain(edit: impl FnOnce(&mut ChainFile)) -> ChainParams {
             hash: None,
         },
         rules: Rules {
-            pow_limit: ChainParams::regtest().pow_limit,
+            pow_limit: ChainParams::regtest().consensus.pow_limit,
             spacing: 600,
             subsidy: Amount::from_int_btc(50),
             halving_interval: 210_000,
@@ -47,7 +48,7 @@ fn chain(edit: impl FnOnce(&mut ChainFile)) -> ChainParams {
         },
     };
     edit(&mut file);
-    while !Target::from_compact(file.genesis.bits).is_met_by(file.params().genesis_hash) {
+    while !Target::from_compact(file.genesis.bits).is_met_by(file.params().consensus.genesis_hash) {
         file.genesis.nonce += 1;
     }
     ChainFile::parse(&file.to_toml()).expect("a good chain file").params()
@@ -79,6 +80,6 @@ fn a_store_of_a_chain_with_the_same_name_is_refused_with_both() {
     else {
         panic!("the other chain's store was opened");
     };
-    assert_eq!(found, format!("grid (genesis {})", ours.genesis_hash));
-    assert_eq!(wanted, format!("grid (genesis {})", theirs.genesis_hash));
+    assert_eq!(found, format!("grid (genesis {})", ours.consensus.genesis_hash));
+    assert_eq!(wanted, format!("grid (genesis {})", theirs.consensus.genesis_hash));
 }

@@ -92,7 +92,7 @@ fn the_best_of_the_others_takes_over_and_gives_way_again() {
     // All the way down.
     assert_eq!(state.invalidate(&at(long, 1)).unwrap(), OrderOutcome::Done);
     assert_eq!((state.tip().height, state.coin_statistics().unwrap().count), (0, 0));
-    assert_eq!(state.invalidate(&state.params().genesis_hash.clone()).unwrap(), OrderOutcome::Genesis);
+    assert_eq!(state.invalidate(&state.params().consensus.genesis_hash.clone()).unwrap(), OrderOutcome::Genesis);
     let unknown = Branch::from_genesis().mine(1, 50, 0).tip_hash();
     for outcome in [state.invalidate(&unknown), state.reconsider(&unknown), state.precious(&unknown)] {
         assert_eq!(outcome.unwrap(), OrderOutcome::UnknownBlock);
@@ -250,7 +250,7 @@ fn an_order_cut_off_at_any_commit_is_finished_by_the_next_start() {
 
 fn open_cut(folder: &Path, left: &Arc<AtomicUsize>) -> ChainState {
     let params = ChainParams::regtest();
-    let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
+    let identity = Identity { chain: params.name.clone(), genesis: params.consensus.genesis_hash, magic: params.magic };
     let (store, contents) = FolderStore::open(folder, &identity, 4 << 20).unwrap();
     let store = Cut { store, left: Arc::clone(left) };
     ChainState::with_store(Box::new(store), contents, params, options(CommitPolicy::WhenFull, 0)).unwrap()

@@ -156,7 +156,7 @@ impl ChainState {
         parent: Option<EntryId>,
         now: u64,
     ) -> HeaderOutcome {
-        if let Err(error) = rules::validate_header_in_isolation(&self.params, header, hash) {
+        if let Err(error) = rules::validate_header_in_isolation(&self.params.consensus, header, hash) {
             return HeaderOutcome::Invalid(error);
         }
         match self.insert_header(header, hash, parent, now) {
@@ -177,7 +177,7 @@ impl ChainState {
     ) -> Result<EntryId, RuleError> {
         let parent = rules::check_previous_found(header, parent)?;
         rules::check_previous_valid(header, self.tree.entry(parent).is_failed())?;
-        rules::validate_header_in_context(&self.params, &self.tree.chain(parent), header, now)?;
+        rules::validate_header_in_context(&self.params.consensus, &self.tree.chain(parent), header, now)?;
         let id = self.tree.insert_child(parent, *header, hash);
         self.changed.insert(id);
         Ok(id)
@@ -262,7 +262,7 @@ impl ChainState {
         // What fails here is not remembered, as in Core: until now the bytes may be anybody's under a good block's
         // header.
         let isolated = isolated.unwrap_or_else(|| {
-            timed(&mut self.timings.checks, || rules::validate_block_in_isolation(&self.params, &block))
+            timed(&mut self.timings.checks, || rules::validate_block_in_isolation(&self.params.consensus, &block))
         });
         if let Err(error) = isolated {
             return invalid(error);
@@ -280,7 +280,9 @@ impl ChainState {
             Err(error) => return invalid(error),
         };
         let chain = self.tree.chain(parent);
-        let fits = timed(&mut self.timings.checks, || rules::validate_block_in_context(&self.params, &chain, &block));
+        let fits = timed(&mut self.timings.checks, || {
+            rules::validate_block_in_context(&self.params.consensus, &chain, &block)
+        });
         if let Err(error) = fits {
             if error.condemns_block() {
                 self.condemn(id);

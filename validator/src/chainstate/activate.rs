@@ -99,7 +99,7 @@ impl ChainState {
             self.coins.roll_back();
             return Err(error);
         }
-        let connected = rules::connect_block(&self.params, &ancestry, &block, &mut view, checks);
+        let connected = rules::connect_block(&self.params.consensus, &ancestry, &block, &mut view, checks);
         let kept = match connected {
             Ok(connected) => {
                 self.timings.add(connected.times);
@@ -143,7 +143,7 @@ impl ChainState {
         let block = self.read_block(entry)?;
         let undo = self.store.read_undo(entry)?;
         // Below the blocks that were allowed to repeat a coinbase, one may be missing: its repetition took its place.
-        let may_be_repeated = self.params.bip30_repeats.iter().any(|(repeat, _)| height < *repeat);
+        let may_be_repeated = self.params.consensus.bip30_repeats.iter().any(|(repeat, _)| height < *repeat);
         self.coins.begin();
         let undone = disconnect_block(&mut self.coins.view(&*self.store), &block, &undo, height, may_be_repeated);
         let undone = match undone {

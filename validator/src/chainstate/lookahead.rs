@@ -110,7 +110,7 @@ impl Lookahead {
         let params = Arc::clone(&self.params);
         let block = promise(move || {
             let block = DecodedBlock::decode(bytes)?;
-            let verdict = rules::validate_block_in_isolation(&params, &block);
+            let verdict = rules::validate_block_in_isolation(&params.consensus, &block);
             Ok((block, verdict))
         });
         self.waiting.push_back(Waiting { block: Promised::Coming(block), coins: None });

@@ -123,7 +123,11 @@ impl Options {
     /// The defaults, with what `params` know of their chain: its assumed-valid block and its minimum work.
     #[must_use]
     pub fn for_chain(params: &ChainParams) -> Self {
-        Self { assume_valid: params.assume_valid, minimum_chain_work: params.minimum_chain_work, ..Self::default() }
+        Self {
+            assume_valid: params.consensus.default_assume_valid,
+            minimum_chain_work: params.consensus.minimum_chain_work,
+            ..Self::default()
+        }
     }
 
     /// What of [`Self::cache_bytes`] is for the coin cache.
@@ -173,7 +177,8 @@ impl ChainState {
     /// # Errors
     /// The folder is in use, holds another chain or a newer format, is damaged, or cannot be read or written.
     pub fn open(folder: &Path, params: ChainParams, options: Options) -> Result<Self, StoreError> {
-        let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
+        let identity =
+            Identity { chain: params.name.clone(), genesis: params.consensus.genesis_hash, magic: params.magic };
         let (store, contents) = FolderStore::open(folder, &identity, options.table_cache_bytes())?;
         Self::with_store(Box::new(store), contents, params, options)
     }
@@ -231,7 +236,7 @@ impl ChainState {
     }
 
     fn begin_with_genesis(&mut self) -> Result<(), StoreError> {
-        let (raw, hash) = (serialize(&self.params.genesis), self.params.genesis_hash);
+        let (raw, hash) = (serialize(&self.params.genesis), self.params.consensus.genesis_hash);
         let location = self.store.append_block(&hash, 0, &raw, self.params.genesis.txdata.len() as u32)?;
         let genesis = self.tree.entry_mut(EntryId::GENESIS);
         (genesis.location, genesis.validity) = (Some(location), Validity::Connected);

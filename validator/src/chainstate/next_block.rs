@@ -32,10 +32,10 @@ impl NextBlock {
         Self {
             height,
             previous: entry.hash,
-            bits: rules::next_work_required(params, &tree.chain(tip), time),
+            bits: rules::next_work_required(&params.consensus, &tree.chain(tip), time),
             median_time_past: entry.median_time_past,
             minimum_time: entry.median_time_past.saturating_add(1),
-            subsidy: params.subsidy.at(height),
+            subsidy: params.consensus.subsidy.at(height),
         }
     }
 }

@@ -3,6 +3,7 @@
 use bitcoin::consensus::serialize;
 
 use super::*;
+use crate::chain::ChainParams;
 use crate::rules::testing::{Vectors, block_of, coin, coinbase, outpoint, spend, vectors};
 
 const NOW: u64 = 1_795_392_000;
@@ -16,7 +17,7 @@ fn recorded(vectors: &Vectors, height: u32) -> (DecodedBlock, Prevouts) {
 fn check_recorded(height: u32, inputs: usize, unchecked: usize) {
     let Some(vectors) = vectors() else { return };
     let (block, prevouts) = recorded(&vectors, height);
-    let main = ChainParams::main();
+    let main = ChainParams::main().consensus;
     let checked = check_block_with_prevouts(&main, &block, &prevouts, NOW, ConnectOptions::default()).unwrap();
     assert_eq!((checked.height, checked.connected.inputs), (height, inputs));
     let reward: Amount = block.transactions()[0].output.iter().map(|output| output.value).sum();
@@ -52,7 +53,7 @@ fn row(outpoint: OutPoint, coin: &Coin) -> String {
 fn verdict(rows: &[String]) -> Result<CheckedBlock, CheckError> {
     let (block, _) = family();
     let prevouts = Prevouts::read(json(&rows.join(",")).as_bytes()).unwrap();
-    check_block_with_prevouts(&ChainParams::regtest(), &block, &prevouts, NOW, ConnectOptions::default())
+    check_block_with_prevouts(&ChainParams::regtest().consensus, &block, &prevouts, NOW, ConnectOptions::default())
 }
 
 fn family() -> (DecodedBlock, OutPoint) {
@@ -113,7 +114,7 @@ fn a_list_of_another_block_is_refused() {
 #[test]
 fn the_rules_in_context_are_checked_as_far_as_a_height_decides() {
     let prevouts = Prevouts::read(json("").as_bytes()).unwrap();
-    let regtest = ChainParams::regtest();
+    let regtest = ChainParams::regtest().consensus;
     let check = |block: &DecodedBlock, now| {
         check_block_with_prevouts(&regtest, block, &prevouts, now, ConnectOptions::default()).map(|_| ())
     };
@@ -141,7 +142,7 @@ fn locks_by_time_are_reported_as_not_checked() {
     transaction.input[0].sequence = bitcoin::Sequence::from_consensus(1 << 22 | 5);
     let block = block_of(vec![coinbase(105, 50), transaction]);
     let prevouts = Prevouts::read(json(&row(outpoint(1), &coin(100, 5))).as_bytes()).unwrap();
-    let regtest = ChainParams::regtest();
+    let regtest = ChainParams::regtest().consensus;
     let checked = check_block_with_prevouts(&regtest, &block, &prevouts, NOW, ConnectOptions::default()).unwrap();
     assert!(checked.unchecked.iter().any(|unchecked| unchecked.rule == "bad-txns-nonfinal"));
 }
@@ -179,7 +180,7 @@ fn damage_to_recorded_blocks_is_found() {
     use rayon::prelude::*;
 
     let Some(vectors) = vectors() else { return };
-    let main = ChainParams::main();
+    let main = ChainParams::main().consensus;
     for height in [367_891, 866_342] {
         let (block, prevouts) = recorded(&vectors, height);
         let raw = block.raw();

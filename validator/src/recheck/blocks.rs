@@ -153,9 +153,9 @@ impl Checker<'_> {
     }
 
     fn rules_without_coins(&self, loaded: &Loaded, entry: &Entry, block: &DecodedBlock) -> Result<(), RuleError> {
-        rules::validate_block_in_isolation(self.params, block)?;
+        rules::validate_block_in_isolation(&self.params.consensus, block)?;
         match entry.parent {
-            Some(parent) => rules::validate_block_in_context(self.params, &loaded.tree.chain(parent), block),
+            Some(parent) => rules::validate_block_in_context(&self.params.consensus, &loaded.tree.chain(parent), block),
             None => Ok(()),
         }
     }

@@ -152,7 +152,7 @@ struct Checker<'a> {
 /// The folder is in use, of another chain, of a newer format, no store, or a file in it cannot be read. Damage is no
 /// error but the verdict.
 pub fn recheck(folder: &Path, params: &ChainParams, watcher: &mut dyn Watcher) -> Result<Verdict, StoreError> {
-    let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
+    let identity = Identity { chain: params.name.clone(), genesis: params.consensus.genesis_hash, magic: params.magic };
     let held = match Held::take(folder, &identity) {
         Ok(held) => held,
         Err(StoreError::Damaged { path, offset, what }) => {

@@ -46,14 +46,14 @@ pub fn reindex(
     options: Options,
     watcher: &mut dyn Watcher,
 ) -> Result<Reindexed, StoreError> {
-    let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
+    let identity = Identity { chain: params.name.clone(), genesis: params.consensus.genesis_hash, magic: params.magic };
     let Rebuild { store, feeding, records, remains, lock } =
         Rebuild::begin(folder, &identity, options.table_cache_bytes())?;
-    let genesis = records.iter().find(|record| record.header.block_hash() == params.genesis_hash);
+    let genesis = records.iter().find(|record| record.header.block_hash() == params.consensus.genesis_hash);
     match genesis {
         Some(genesis) => feeding.set(genesis),
         None if records.is_empty() => {}
-        None => return Err(StoreError::NotKept { hash: params.genesis_hash }),
+        None => return Err(StoreError::NotKept { hash: params.consensus.genesis_hash }),
     }
     let last = match note::read(folder)? {
         Note::Commit(commit) => Some(commit.tip),
@@ -149,7 +149,7 @@ impl Feeder<'_> {
     fn feed_block(&mut self, record: &BlockRecord, block: ReadyBlock) -> Result<(), Stop> {
         let hash = record.header.block_hash();
         if self.chain.headers().lookup(&record.header.prev_blockhash).is_none()
-            && hash != self.chain.params().genesis_hash
+            && hash != self.chain.params().consensus.genesis_hash
         {
             return self.leave(record, format!("block {hash}: its parent is in no block file"));
         }

@@ -87,7 +87,8 @@ impl Checker<'_> {
         let number = entry.location.map_or(0, |location| location.file);
         coins.begin();
         let mut view = coins.view(&Nothing);
-        let connected = rules::connect_block(self.params, &ancestry, block, &mut view, ConnectOptions::default());
+        let connected =
+            rules::connect_block(&self.params.consensus, &ancestry, block, &mut view, ConnectOptions::default());
         coins.keep();
         let connected = match connected {
             Ok(connected) => connected,

@@ -8,24 +8,24 @@ use bitcoin::{Transaction, Txid};
 use foldhash::fast::RandomState;
 
 use super::block::{validate_bytes_in_isolation, validate_transactions_in_isolation};
-use super::connect::{Totals, connect_coins};
-use super::context::{
-    LOCKTIME_THRESHOLD, check_coinbase_height, check_final, check_weight, check_witness_commitment, waives_lock_time,
-};
+use super::connect::{ConnectError, ConnectOptions, ConnectTimes, Connected, Totals, connect_coins};
+use super::context::{check_coinbase_height, check_final, check_weight, waives_lock_time};
+use super::error::RuleError;
 use super::header::{check_time_not_in_future, check_version};
+use super::script_flags::script_flags;
 use super::scripts::ScriptChecks;
 use super::sequence_locks::{RelativeLock, SequenceLocks, relative_locks};
-use super::{ConnectError, ConnectOptions, ConnectTimes, Connected, RuleError, script_flags};
+use super::witness::check_witness_commitment;
 use crate::block::DecodedBlock;
-use crate::chain::ChainParams;
 use crate::coins::Coin;
+use crate::consensus::{ConsensusParams, LOCKTIME_THRESHOLD};
 
 /// Checks what the rules in context ask of a block at `height`, its ancestors' targets and times left out.
 ///
 /// Lock times in seconds are compared with the block's own time. Where BIP113 holds, that is later than the median with
 /// which they ought to be compared: a lock that it finds closed is closed, one that it finds open may not be.
 fn validate_block_in_context(
-    params: &ChainParams,
+    params: &ConsensusParams,
     height: u32,
     block: &DecodedBlock,
     now: u64,
@@ -47,7 +47,7 @@ fn validate_block_in_context(
 /// # Panics
 /// If `spent` has not one coin for each input.
 pub(crate) fn connect_block(
-    params: &ChainParams,
+    params: &ConsensusParams,
     height: u32,
     block: &DecodedBlock,
     spent: &[Coin],
@@ -85,7 +85,7 @@ pub(crate) fn connect_block(
 
 /// All of connecting but scripts; also the coins of each transaction but the coinbase.
 fn connect_coins_alone(
-    params: &ChainParams,
+    params: &ConsensusParams,
     height: u32,
     block: &DecodedBlock,
     spent: &[Coin],
@@ -114,6 +114,7 @@ mod tests {
     use bitcoin::{OutPoint, ScriptBuf};
 
     use super::*;
+    use crate::chain::ChainParams;
     use crate::rules::testing::{block_of, coin, coinbase, outpoint, spend};
 
     const HEIGHT: u32 = 120;
@@ -134,7 +135,7 @@ mod tests {
                 made.unwrap_or(coin(100, HEIGHT - 5))
             })
             .collect();
-        connect_block(&ChainParams::regtest(), HEIGHT, &block, &spent, NOW, ConnectOptions::default())
+        connect_block(&ChainParams::regtest().consensus, HEIGHT, &block, &spent, NOW, ConnectOptions::default())
     }
 
     fn first_output(transaction: &Transaction) -> OutPoint {

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use bitcoin::{Amount, OutPoint, Transaction, Txid};
 
-use super::script_flags::{ScriptFlags, script_flags};
+use super::error::RuleError;
+use super::script_flags::script_flags;
 use super::scripts::ScriptChecks;
 use super::sequence_locks::SequenceLocks;
 use super::sigops::{check_sigop_cost, sigop_cost};
-use super::{COINBASE_MATURITY, MAX_MONEY, RuleError};
 use crate::block::DecodedBlock;
-use crate::chain::ChainParams;
 use crate::coins::{BlockUndo, Coin, CoinView, is_unspendable};
+use crate::consensus::{COINBASE_MATURITY, ConsensusParams, MAX_MONEY, ScriptFlags};
 use crate::headers::Ancestry;
 
 /// From this height on coinbases from before BIP34 may collide with new ones, and BIP30 is checked again.
@@ -109,7 +109,7 @@ impl<E: std::error::Error> std::error::Error for ConnectError<E> {}
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `ConnectBlock`, with its order: transaction by transaction, a script's failure reported last.
 pub fn connect_block<V: CoinView>(
-    params: &ChainParams,
+    params: &ConsensusParams,
     ancestry: &impl Ancestry,
     block: &DecodedBlock,
     view: &mut V,
@@ -125,7 +125,7 @@ pub fn connect_block<V: CoinView>(
 
 /// The part of [`connect_block`] that follows BIP30.
 fn connect_transactions<V: CoinView>(
-    params: &ChainParams,
+    params: &ConsensusParams,
     locks: &SequenceLocks<'_>,
     block: &DecodedBlock,
     view: &mut V,
@@ -160,7 +160,7 @@ pub(crate) fn spent_from_before(block: &DecodedBlock) -> impl Iterator<Item = Ou
 
 /// All of a block but its scripts. `start` is given the coins of each transaction but the coinbase, in their order.
 pub(super) fn connect_coins<V: CoinView>(
-    params: &ChainParams,
+    params: &ConsensusParams,
     locks: &SequenceLocks<'_>,
     block: &DecodedBlock,
     view: &mut V,
@@ -219,7 +219,7 @@ impl Totals {
 /// coinbase of genesis makes no coins. Core looks there too, and finds nothing.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `ConnectBlock` and `IsBIP30Repeat`.
-fn is_bip30_checked(params: &ChainParams, ancestry: &impl Ancestry, block: &DecodedBlock) -> bool {
+fn is_bip30_checked(params: &ConsensusParams, ancestry: &impl Ancestry, block: &DecodedBlock) -> bool {
     let parent = ancestry.tip_height();
     let height = parent + 1;
     if params.deployments.bip34 <= 1 {
@@ -335,7 +335,12 @@ fn value_out(transaction: &Transaction) -> i64 {
 /// The coinbase creates at most the subsidy and the fees.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `ConnectBlock`.
-fn check_coinbase_amount(params: &ChainParams, height: u32, block: &DecodedBlock, fees: i64) -> Result<(), RuleError> {
+fn check_coinbase_amount(
+    params: &ConsensusParams,
+    height: u32,
+    block: &DecodedBlock,
+    fees: i64,
+) -> Result<(), RuleError> {
     let wanted = fees.saturating_add(params.subsidy.at(height).to_sat().cast_signed());
     let seen = block.transactions().first().map_or(0, value_out);
     if seen <= wanted { Ok(()) } else { Err(RuleError::CoinbaseAmount { seen, wanted }) }

@@ -6,53 +6,21 @@ use std::fmt;
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, CompactTarget, OutPoint, ScriptBuf, Target, TxMerkleNode, Txid, WitnessCommitment};
 
-use super::{COINBASE_MATURITY, MAX_BLOCK_SIGOPS_COST, MAX_BLOCK_WEIGHT, MAX_MONEY};
-
-/// What makes a compact target mean nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TargetFault {
-    /// The sign bit is set.
-    Negative,
-    /// It is zero.
-    Zero,
-    /// It does not fit 256 bits.
-    Overflow,
-    /// It is easier than the chain allows.
-    AboveLimit,
-}
-
-impl fmt::Display for TargetFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TargetFault::Negative => "negative",
-            TargetFault::Zero => "zero",
-            TargetFault::Overflow => "above 256 bits",
-            TargetFault::AboveLimit => "above the limit",
-        })
-    }
-}
+use crate::consensus::{COINBASE_MATURITY, MAX_BLOCK_SIGOPS_COST, MAX_BLOCK_WEIGHT, MAX_MONEY, TargetFault};
 
 /// What is wrong with the signature of a signet block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignetFault {
     /// The coinbase has no witness commitment, where the signature would be.
+    #[error("no witness commitment")]
     NoCommitment,
     /// The signature section is not a script and a witness, or something follows them.
+    #[error("a malformed solution")]
     Malformed,
     /// The signature does not satisfy the challenge.
+    #[error("a solution that fails")]
     Unsatisfied,
-}
-
-impl fmt::Display for SignetFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SignetFault::NoCommitment => "no witness commitment",
-            SignetFault::Malformed => "a malformed solution",
-            SignetFault::Unsatisfied => "a solution that fails",
-        })
-    }
 }
 
 /// Bytes as hexadecimal digits, the first few of them.

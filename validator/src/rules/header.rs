@@ -6,7 +6,7 @@ use bitcoin::block::Header;
 use super::difficulty::{next_work_required, retarget_interval};
 use super::error::RuleError;
 use super::pow::{check_proof_of_work, check_target};
-use crate::chain::{ChainParams, Difficulty};
+use crate::consensus::{ConsensusParams, Difficulty};
 use crate::headers::Ancestry;
 
 /// How far a block's time may be ahead of the network's, in seconds.
@@ -18,7 +18,11 @@ const MAX_TIMEWARP: u32 = 600;
 /// Checks everything about a header that it shows by itself. `hash` is its hash.
 ///
 /// The hash is an argument because whoever reads many headers hashes them in bulk.
-pub fn validate_header_in_isolation(params: &ChainParams, header: &Header, hash: BlockHash) -> Result<(), RuleError> {
+pub fn validate_header_in_isolation(
+    params: &ConsensusParams,
+    header: &Header,
+    hash: BlockHash,
+) -> Result<(), RuleError> {
     let target = check_target(header.bits, params.pow_limit)?;
     check_proof_of_work(hash, target)
 }
@@ -38,7 +42,7 @@ pub(crate) fn check_previous_valid(header: &Header, is_failed: bool) -> Result<(
 /// Checks everything about a header that its ancestors and the time decide. `now` is the network's time in seconds
 /// since 1970; `ancestry` ends in the header's parent, which is found by hash before this is asked.
 pub fn validate_header_in_context(
-    params: &ChainParams,
+    params: &ConsensusParams,
     ancestry: &impl Ancestry,
     header: &Header,
     now: u64,
@@ -53,7 +57,7 @@ pub fn validate_header_in_context(
 /// The header claims exactly the target that its ancestors lead to.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `ContextualCheckBlockHeader`, as for all of these.
-fn check_difficulty_bits(params: &ChainParams, ancestry: &impl Ancestry, header: &Header) -> Result<(), RuleError> {
+fn check_difficulty_bits(params: &ConsensusParams, ancestry: &impl Ancestry, header: &Header) -> Result<(), RuleError> {
     let wanted = next_work_required(params, ancestry, header.time);
     if header.bits == wanted { Ok(()) } else { Err(RuleError::DifficultyBits { seen: header.bits, wanted }) }
 }
@@ -65,8 +69,9 @@ fn check_time_after_median(ancestry: &impl Ancestry, header: &Header) -> Result<
 }
 
 /// Under BIP94 the first block of a period is at most ten minutes earlier than its parent.
-fn check_timewarp(params: &ChainParams, ancestry: &impl Ancestry, header: &Header) -> Result<(), RuleError> {
-    let (Difficulty::Retarget { bip94: true, .. }, Some(interval)) = (params.difficulty, retarget_interval(params))
+fn check_timewarp(params: &ConsensusParams, ancestry: &impl Ancestry, header: &Header) -> Result<(), RuleError> {
+    let (Difficulty::Retarget { enforce_bip94: true, .. }, Some(interval)) =
+        (params.difficulty, retarget_interval(params))
     else {
         return Ok(());
     };
@@ -85,7 +90,7 @@ pub(super) fn check_time_not_in_future(header: &Header, now: u64) -> Result<(), 
 }
 
 /// Versions 1, 2 and 3 ended with BIP34, BIP66 and BIP65.
-pub(super) fn check_version(params: &ChainParams, height: u32, header: &Header) -> Result<(), RuleError> {
+pub(super) fn check_version(params: &ConsensusParams, height: u32, header: &Header) -> Result<(), RuleError> {
     let version = header.version.to_consensus();
     let forks = &params.deployments;
     for (wanted, from) in [(2, forks.bip34), (3, forks.bip66), (4, forks.bip65)] {
@@ -102,6 +107,7 @@ mod tests {
     use bitcoin::consensus;
 
     use super::*;
+    use crate::chain::ChainParams;
     use crate::rules::testing::{Chain, vectors};
 
     const NOW: u64 = 1_795_392_000;
@@ -110,8 +116,8 @@ mod tests {
     fn first_refused(params: &ChainParams, headers: &[Header]) -> Option<(u32, RuleError)> {
         let mut chain = Chain::after_genesis(params);
         for header in headers {
-            let verdict = validate_header_in_isolation(params, header, header.block_hash())
-                .and_then(|()| validate_header_in_context(params, &chain, header, NOW));
+            let verdict = validate_header_in_isolation(&params.consensus, header, header.block_hash())
+                .and_then(|()| validate_header_in_context(&params.consensus, &chain, header, NOW));
             if let Err(error) = verdict {
                 return Some((chain.tip_height() + 1, error));
             }
@@ -172,7 +178,7 @@ mod tests {
                 let mut damaged = bytes.clone();
                 damaged[at] ^= 1 << (at % 8);
                 let damaged: Header = consensus::deserialize(&damaged).unwrap();
-                let error = validate_header_in_isolation(&main, &damaged, damaged.block_hash()).unwrap_err();
+                let error = validate_header_in_isolation(&main.consensus, &damaged, damaged.block_hash()).unwrap_err();
                 assert_eq!(error.reject_reason(), "high-hash", "byte {at} of {}", header.block_hash());
             }
         }
@@ -182,9 +188,9 @@ mod tests {
     fn proof_of_work_is_checked_against_the_claimed_target() {
         let params = ChainParams::main();
         let mut header = params.genesis.header;
-        assert_eq!(validate_header_in_isolation(&params, &header, header.block_hash()), Ok(()));
+        assert_eq!(validate_header_in_isolation(&params.consensus, &header, header.block_hash()), Ok(()));
         header.nonce += 1;
-        let error = validate_header_in_isolation(&params, &header, header.block_hash()).unwrap_err();
+        let error = validate_header_in_isolation(&params.consensus, &header, header.block_hash()).unwrap_err();
         assert_eq!(error.reject_reason(), "high-hash");
     }
 
@@ -193,9 +199,9 @@ mod tests {
         let params = ChainParams::main();
         let chain = Chain::after_genesis(&params);
         let mut header = chain.child(NOW as u32, 0x1d00_ffff);
-        assert_eq!(check_difficulty_bits(&params, &chain, &header), Ok(()));
+        assert_eq!(check_difficulty_bits(&params.consensus, &chain, &header), Ok(()));
         header.bits = bitcoin::CompactTarget::from_consensus(0x1d00_fffe);
-        let error = check_difficulty_bits(&params, &chain, &header).unwrap_err();
+        let error = check_difficulty_bits(&params.consensus, &chain, &header).unwrap_err();
         assert_eq!(
             (error.reject_reason().as_ref(), error.seen(), error.wanted()),
             ("bad-diffbits", "0x1d00fffe".to_owned(), "0x1d00ffff".to_owned())
@@ -224,12 +230,12 @@ mod tests {
             chain.push(1_720_000_000 + n, 0x1d00_ffff);
         }
         let parent = 1_720_002_015;
-        assert_eq!(check_timewarp(&params, &chain, &chain.child(parent - 600, 0)), Ok(()));
-        let error = check_timewarp(&params, &chain, &chain.child(parent - 601, 0)).unwrap_err();
+        assert_eq!(check_timewarp(&params.consensus, &chain, &chain.child(parent - 600, 0)), Ok(()));
+        let error = check_timewarp(&params.consensus, &chain, &chain.child(parent - 601, 0)).unwrap_err();
         assert_eq!(error.reject_reason(), "time-timewarp-attack");
-        assert_eq!(check_timewarp(&ChainParams::testnet3(), &chain, &chain.child(parent - 601, 0)), Ok(()));
+        assert_eq!(check_timewarp(&ChainParams::testnet3().consensus, &chain, &chain.child(parent - 601, 0)), Ok(()));
         chain.push(parent, 0x1d00_ffff);
-        assert_eq!(check_timewarp(&params, &chain, &chain.child(1, 0)), Ok(()), "only at a period's start");
+        assert_eq!(check_timewarp(&params.consensus, &chain, &chain.child(1, 0)), Ok(()), "only at a period's start");
     }
 
     #[test]
@@ -248,7 +254,7 @@ mod tests {
         let at = |version, height| {
             let mut header = params.genesis.header;
             header.version = Version::from_consensus(version);
-            check_version(&params, height, &header)
+            check_version(&params.consensus, height, &header)
         };
         for (version, last) in [(1, 227_930), (2, 363_724), (3, 388_380)] {
             assert_eq!(at(version, last), Ok(()));

@@ -21,9 +21,12 @@ mod differential;
 mod difficulty;
 mod error;
 mod header;
+mod merkle;
 mod pow;
 #[cfg(test)]
 mod recorded;
+#[cfg(test)]
+mod replay;
 mod script_flags;
 mod script_ops;
 mod scripts;
@@ -33,34 +36,19 @@ mod sigops;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transaction;
-mod uint256;
+mod witness;
 
 pub use block::validate_block_in_isolation;
 pub(crate) use connect::spent_from_before;
 pub use connect::{ConnectError, ConnectOptions, ConnectTimes, Connected, connect_block};
-pub(crate) use context::check_witness_commitment;
 pub use context::validate_block_in_context;
 pub use difficulty::next_work_required;
-pub use error::{RuleError, SignetFault, TargetFault};
+pub use error::{RuleError, SignetFault};
 pub use header::{MAX_FUTURE_BLOCK_TIME, validate_header_in_context, validate_header_in_isolation};
 pub(crate) use header::{check_previous_found, check_previous_valid};
 pub use pow::check_target;
 pub(crate) use pow::takes_longer;
-pub use script_flags::{ScriptFlags, script_flags};
+pub use script_flags::script_flags;
 pub use signet::{SignetTransactions, signet_transactions};
 pub use transaction::validate_transaction_in_isolation;
-
-/// The largest weight of a block (BIP141), and the largest number of bytes that can encode one.
-pub const MAX_BLOCK_WEIGHT: usize = 4_000_000;
-
-/// The largest cost of a block's signature operations (BIP141).
-pub const MAX_BLOCK_SIGOPS_COST: u64 = 80_000;
-
-/// How much more a byte, or a signature operation, outside witnesses weighs than one inside (BIP141).
-pub const WITNESS_SCALE_FACTOR: usize = 4;
-
-/// After how many blocks a coinbase's outputs can be spent.
-pub const COINBASE_MATURITY: u32 = 100;
-
-/// The largest amount that a value or a sum of values may reach, in satoshi.
-pub const MAX_MONEY: i64 = 21_000_000 * 100_000_000;
+pub(crate) use witness::check_witness_commitment;

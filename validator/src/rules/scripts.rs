@@ -11,10 +11,10 @@ use bitcoinkernel::{KernelError, PrecomputedTransactionData, ScriptPubkey, verif
 use rayon::Scope;
 use rayon::prelude::*;
 
-use super::RuleError;
-use super::script_flags::ScriptFlags;
+use super::error::RuleError;
 use crate::block::DecodedBlock;
 use crate::coins::Coin;
+use crate::consensus::ScriptFlags;
 
 /// The scripts of a block: every input's script and witness satisfy the script of the coin that it spends.
 ///

@@ -2,7 +2,7 @@
 
 use bitcoin::{Sequence, Transaction};
 
-use super::RuleError;
+use super::error::RuleError;
 use crate::coins::Coin;
 use crate::headers::Ancestry;
 

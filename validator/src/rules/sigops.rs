@@ -9,10 +9,10 @@ use bitcoin::opcodes::all::{
 };
 use bitcoin::{Script, Transaction, TxIn};
 
-use super::script_flags::ScriptFlags;
-use super::script_ops::ops;
-use super::{MAX_BLOCK_SIGOPS_COST, RuleError, WITNESS_SCALE_FACTOR};
+use super::error::RuleError;
+use super::script_ops::{Op, ops};
 use crate::coins::Coin;
+use crate::consensus::{MAX_BLOCK_SIGOPS_COST, ScriptFlags, WITNESS_SCALE_FACTOR};
 
 /// What a multisignature counts where its number of keys is not looked at.
 const MAX_PUBKEYS_PER_MULTISIG: u64 = 20;
@@ -108,7 +108,7 @@ fn witness_sigops(input: &TxIn, script: &Script) -> u64 {
 fn last_push(script: &Script) -> Option<&[u8]> {
     let mut last: &[u8] = &[];
     for op in ops(script.as_bytes()) {
-        last = op.ok().filter(super::script_ops::Op::is_push)?.data;
+        last = op.ok().filter(Op::is_push)?.data;
     }
     Some(last)
 }

@@ -4,7 +4,8 @@
 
 use bitcoin::Transaction;
 
-use super::{MAX_BLOCK_WEIGHT, MAX_MONEY, RuleError, WITNESS_SCALE_FACTOR};
+use super::error::RuleError;
+use crate::consensus::{MAX_BLOCK_WEIGHT, MAX_MONEY, WITNESS_SCALE_FACTOR};
 
 /// Checks everything about a transaction that it shows by itself. `stripped_size` is its length without witnesses.
 pub fn validate_transaction_in_isolation(

@@ -178,7 +178,7 @@ pub(crate) fn decode_stored(params: &ChainParams, entry: &Entry, bytes: Vec<u8>)
     if !block.block().check_merkle_root() {
         return Err("the transactions are not those of the header".to_owned());
     }
-    rules::check_witness_commitment(params, entry.height, &block).map_err(|error| error.to_string())?;
+    rules::check_witness_commitment(&params.consensus, entry.height, &block).map_err(|error| error.to_string())?;
     Ok(block)
 }
 

@@ -6,6 +6,7 @@ use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, ScriptBuf, Sequence};
 
 use super::*;
+use crate::chain::ChainParams;
 use crate::rules::testing::{Alike, block_of, coin, coinbase, outpoint, spend, vectors};
 
 type Coins = HashMap<OutPoint, Coin>;
@@ -22,7 +23,7 @@ fn connect(
 ) -> Result<Connected, ConnectError<std::convert::Infallible>> {
     let block = block_of([&[coinbase(height, reward)], transactions].concat());
     let ancestry = Alike::new(height - 1, TIME);
-    connect_block(&ChainParams::regtest(), &ancestry, &block, coins, ConnectOptions::default())
+    connect_block(&ChainParams::regtest().consensus, &ancestry, &block, coins, ConnectOptions::default())
 }
 
 /// The rule that connecting broke.
@@ -150,7 +151,7 @@ fn scripts_run_last_and_only_if_asked_for() {
     let block = block_of(vec![coinbase(10, SUBSIDY), spends[0].clone()]);
     let options = ConnectOptions { check_scripts: false };
     let ancestry = Alike::new(9, TIME);
-    assert!(connect_block(&ChainParams::regtest(), &ancestry, &block, &mut coins.clone(), options).is_ok());
+    assert!(connect_block(&ChainParams::regtest().consensus, &ancestry, &block, &mut coins.clone(), options).is_ok());
 }
 
 #[test]
@@ -173,19 +174,19 @@ fn no_coin_is_overwritten() {
     let error = broken(check_overwrites_no_coin(&block, &mut coins));
     assert_eq!(error, RuleError::OverwritesCoin { outpoint });
     assert_eq!(error.reject_reason(), "bad-txns-BIP30");
-    let mut params = ChainParams::regtest();
+    let mut params = ChainParams::regtest().consensus;
     params.deployments.bip34 = 10;
     let connect =
         |params| connect_block(params, &Alike::new(9, TIME), &block, &mut coins.clone(), ConnectOptions::default());
     assert_eq!(broken(connect(&params)), error, "the driver asks");
-    assert!(connect(&ChainParams::regtest()).is_ok(), "where no coinbase can repeat, it does not");
+    assert!(connect(&ChainParams::regtest().consensus).is_ok(), "where no coinbase can repeat, it does not");
 }
 
 /// The two recorded coinbases that exist twice: the second block of each pair is let through, by height and hash.
 #[test]
 fn the_two_recorded_repeats_are_let_through() {
     let Some(vectors) = vectors() else { return };
-    let main = ChainParams::main();
+    let main = ChainParams::main().consensus;
     let options = ConnectOptions { check_scripts: false };
     for (first, second) in [(91_722, 91_880), (91_812, 91_842)] {
         let [first_block, second_block] = [first, second]
@@ -211,9 +212,9 @@ fn the_two_recorded_repeats_are_let_through() {
 
 #[test]
 fn bip30_is_implied_between_two_heights_on_the_known_chain() {
-    let mut main = ChainParams::main();
+    let mut main = ChainParams::main().consensus;
     let block = block_of(vec![coinbase(1, 50)]);
-    let is_checked = |params: &ChainParams, parent| is_bip30_checked(params, &Alike::new(parent, TIME), &block);
+    let is_checked = |params: &ConsensusParams, parent| is_bip30_checked(params, &Alike::new(parent, TIME), &block);
     assert!(is_checked(&main, 227_930), "before BIP34");
     assert!(is_checked(&main, 227_931), "on a chain that is not the known one");
     main.bip34_hash = Some(Alike::new(0, TIME).header.block_hash());
@@ -244,7 +245,12 @@ fn a_view_that_fails_is_not_a_broken_rule() {
         }
     }
     let block = block_of(vec![coinbase(1, 50)]);
-    let result =
-        connect_block(&ChainParams::regtest(), &Alike::new(0, TIME), &block, &mut Broken, ConnectOptions::default());
+    let result = connect_block(
+        &ChainParams::regtest().consensus,
+        &Alike::new(0, TIME),
+        &block,
+        &mut Broken,
+        ConnectOptions::default(),
+    );
     assert_eq!(result, Err(ConnectError::View("the disk is gone")));
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::script_text::assemble;
 use super::{CaseFlags, FLAGS, all_but, cases, flag_sets, text, without};
 use crate::block::DecodedBlock;
-use crate::rules::script_flags::ScriptFlags;
+use crate::consensus::ScriptFlags;
 use crate::rules::scripts::first_failing_input;
 use crate::rules::testing::vectors;
 use crate::rules::validate_transaction_in_isolation;

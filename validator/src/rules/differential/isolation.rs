@@ -11,9 +11,10 @@ use proptest::sample::Index;
 
 use crate::block::{DecodeError, DecodedBlock};
 use crate::chain::ChainParams;
-use crate::rules::block::merkle_root;
+use crate::consensus::MAX_MONEY;
+use crate::rules::merkle::merkle_root;
 use crate::rules::testing::{block_of, coinbase, mine, outpoint, spend};
-use crate::rules::{MAX_MONEY, RuleError, validate_block_in_isolation};
+use crate::rules::{RuleError, validate_block_in_isolation};
 
 /// The kinds of verdict that Core's interface tells apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ fn our_verdict(raw: &[u8]) -> Verdict {
         Err(DecodeError::TrailingBytes { offset, .. }) => return our_verdict(&raw[..offset]),
         Err(_) => return Verdict::Unreadable,
     };
-    match validate_block_in_isolation(&ChainParams::regtest(), &block) {
+    match validate_block_in_isolation(&ChainParams::regtest().consensus, &block) {
         Ok(()) => Verdict::Valid,
         Err(error) if error.reject_reason() == "high-hash" => Verdict::BadHeader,
         Err(error) if !error.condemns_block() => Verdict::Mutated,
@@ -183,7 +184,7 @@ fn an_empty_transaction_is_refused_by_rule() {
     raw.extend([2, 0, 0, 0, 0, 0, 7, 0, 0, 0]);
     let raw = mine_bytes(raw);
     assert_eq!(cores_verdict(&raw), Verdict::Invalid);
-    let verdict = validate_block_in_isolation(&ChainParams::regtest(), &DecodedBlock::decode(raw).unwrap());
+    let verdict = validate_block_in_isolation(&ChainParams::regtest().consensus, &DecodedBlock::decode(raw).unwrap());
     assert_eq!(verdict, Err(RuleError::NoInputs { tx: 1 }));
 }
 
