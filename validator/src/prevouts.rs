@@ -241,7 +241,7 @@ pub fn check_block_with_prevouts(
         validate_block_in_isolation(params, block)?;
         return Err(misfit.into());
     }
-    let connected = alone::connect_block(params, height, block, &prevouts.coins, now, options)?;
+    let connected = alone::validate_block_alone(params, height, block, &prevouts.coins, now, options)?;
     Ok(CheckedBlock { height, connected, unchecked: unchecked(params, height, block) })
 }
 

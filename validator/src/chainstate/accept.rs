@@ -9,7 +9,7 @@ use super::timings::timed;
 use super::{ChainState, CommitPolicy, Event};
 use crate::block::DecodedBlock;
 use crate::headers::tree::EntryId;
-use crate::rules::{self, RuleError};
+use crate::rules::{self, BlockContext, RuleError};
 use crate::store::StoreError;
 
 /// What became of a header.
@@ -177,7 +177,12 @@ impl ChainState {
     ) -> Result<EntryId, RuleError> {
         let parent = rules::check_previous_found(header, parent)?;
         rules::check_previous_valid(header, self.tree.entry(parent).is_failed())?;
-        rules::validate_header_in_context(&self.params.consensus, &self.tree.chain(parent), header, now)?;
+        rules::validate_header_in_context(
+            &self.params.consensus,
+            BlockContext::after(&self.tree.chain(parent)),
+            header,
+            now,
+        )?;
         let id = self.tree.insert_child(parent, *header, hash);
         self.changed.insert(id);
         Ok(id)
@@ -281,7 +286,7 @@ impl ChainState {
         };
         let chain = self.tree.chain(parent);
         let fits = timed(&mut self.timings.checks, || {
-            rules::validate_block_in_context(&self.params.consensus, &chain, &block)
+            rules::validate_block_in_context(&self.params.consensus, BlockContext::after(&chain), &block)
         });
         if let Err(error) = fits {
             if error.condemns_block() {

@@ -14,7 +14,7 @@ use crate::block::DecodedBlock;
 use crate::coins::cache::CachedCoins;
 use crate::coins::{BlockUndo, Coin, CoinView, is_unspendable};
 use crate::headers::tree::{Entry, EntryId, Validity};
-use crate::rules::{self, ConnectError, RuleError};
+use crate::rules::{self, BlockContext, ConnectError, RuleError};
 use crate::store::StoreError;
 
 impl ChainState {
@@ -99,7 +99,8 @@ impl ChainState {
             self.coins.roll_back();
             return Err(error);
         }
-        let connected = rules::connect_block(&self.params.consensus, &ancestry, &block, &mut view, checks);
+        let connected =
+            rules::connect_block(&self.params.consensus, BlockContext::after(&ancestry), &block, &mut view, checks);
         let kept = match connected {
             Ok(connected) => {
                 self.timings.add(connected.times);

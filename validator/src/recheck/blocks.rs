@@ -10,7 +10,7 @@ use super::{Checker, Finding, Stop};
 use crate::block::DecodedBlock;
 use crate::coins::BlockUndo;
 use crate::headers::tree::{Entry, EntryId, Span};
-use crate::rules::{self, RuleError};
+use crate::rules::{self, BlockContext, RuleError};
 use crate::store::StoreError;
 use crate::store::files::{FRAMING_BYTES, FileInfo, block_file, file_number, undo_file};
 use crate::store::folder::BLOCKS;
@@ -155,7 +155,11 @@ impl Checker<'_> {
     fn rules_without_coins(&self, loaded: &Loaded, entry: &Entry, block: &DecodedBlock) -> Result<(), RuleError> {
         rules::validate_block_in_isolation(&self.params.consensus, block)?;
         match entry.parent {
-            Some(parent) => rules::validate_block_in_context(&self.params.consensus, &loaded.tree.chain(parent), block),
+            Some(parent) => rules::validate_block_in_context(
+                &self.params.consensus,
+                BlockContext::after(&loaded.tree.chain(parent)),
+                block,
+            ),
             None => Ok(()),
         }
     }

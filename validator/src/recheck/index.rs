@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{Checker, Finding, Stop};
 use crate::headers::tree::{EntryId, HeaderTree, Validity};
-use crate::rules;
+use crate::rules::{self, BlockContext};
 use crate::store::files::{BlockFiles, FileInfo};
 use crate::store::inspect::Snapshot;
 use crate::store::mend::{Cut, compare_with_note};
@@ -100,7 +100,12 @@ impl Checker<'_> {
             }
             Some(parent) => {
                 Ok(rules::validate_header_in_isolation(&self.params.consensus, header, *hash).and_then(|()| {
-                    rules::validate_header_in_context(&self.params.consensus, &tree.chain(parent), header, NO_CLOCK)
+                    rules::validate_header_in_context(
+                        &self.params.consensus,
+                        BlockContext::after(&tree.chain(parent)),
+                        header,
+                        NO_CLOCK,
+                    )
                 }))
             }
         };

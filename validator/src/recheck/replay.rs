@@ -8,7 +8,7 @@ use crate::block::DecodedBlock;
 use crate::coins::Coin;
 use crate::coins::cache::{CoinCache, CoinSource};
 use crate::headers::tree::EntryId;
-use crate::rules::{self, ConnectError, ConnectOptions};
+use crate::rules::{self, BlockContext, ConnectError, ConnectOptions};
 use crate::store::StoreError;
 use crate::store::files::{block_file, undo_file};
 use crate::store::folder::BLOCKS;
@@ -83,12 +83,13 @@ impl Checker<'_> {
         coins: &mut CoinCache,
     ) -> Result<bool, Stop> {
         let (entry, ancestry) = (loaded.tree.entry(id), loaded.tree.chain(parent));
+        let context = BlockContext::after(&ancestry);
         let blocks = self.held.folder.join(BLOCKS);
         let number = entry.location.map_or(0, |location| location.file);
         coins.begin();
         let mut view = coins.view(&Nothing);
         let connected =
-            rules::connect_block(&self.params.consensus, &ancestry, block, &mut view, ConnectOptions::default());
+            rules::connect_block(&self.params.consensus, context, block, &mut view, ConnectOptions::default());
         coins.keep();
         let connected = match connected {
             Ok(connected) => connected,

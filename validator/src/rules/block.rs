@@ -1,4 +1,4 @@
-//! The rules of a block by itself.
+//! The rules of a block in isolation.
 
 use super::error::RuleError;
 use super::header::validate_header_in_isolation;
@@ -9,7 +9,10 @@ use super::transaction::validate_transaction_in_isolation;
 use crate::block::DecodedBlock;
 use crate::consensus::{ConsensusParams, MAX_BLOCK_WEIGHT, WITNESS_SCALE_FACTOR};
 
-/// Checks everything about a block that it shows by itself.
+/// Checks a block in isolation: everything that it shows by itself.
+///
+/// # Errors
+/// The first rule that the block breaks, in Bitcoin Core's order.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `CheckBlock`, as for all of these.
 pub fn validate_block_in_isolation(params: &ConsensusParams, block: &DecodedBlock) -> Result<(), RuleError> {
@@ -17,26 +20,32 @@ pub fn validate_block_in_isolation(params: &ConsensusParams, block: &DecodedBloc
     validate_transactions_in_isolation(block)
 }
 
-/// That somebody has worked for these very bytes, witnesses apart, and that there are not too many. What could be wrong with
-/// them and not with the block that its hash names comes here, before the transactions are looked at.
+/// Proof of work, signet solution, Merkle root and size. A failure here may be malleation: other bytes may have the same
+/// hash and be valid. It comes before the transactions are looked at.
 pub(super) fn validate_bytes_in_isolation(params: &ConsensusParams, block: &DecodedBlock) -> Result<(), RuleError> {
     validate_header_in_isolation(params, block.header(), block.hash())?;
     check_signet_solution(params, block)?;
+    validate_unsolved_bytes_in_isolation(block)
+}
+
+/// Merkle root and size: [`validate_bytes_in_isolation`] without what shows that somebody has worked for the block.
+pub(super) fn validate_unsolved_bytes_in_isolation(block: &DecodedBlock) -> Result<(), RuleError> {
     check_merkle_root(block)?;
     check_length(block)
 }
 
-/// What the transactions show by themselves.
+/// The transactions in isolation.
 pub(super) fn validate_transactions_in_isolation(block: &DecodedBlock) -> Result<(), RuleError> {
     check_first_is_coinbase(block)?;
     check_only_first_is_coinbase(block)?;
     for (tx, transaction) in block.transactions().iter().enumerate() {
-        validate_transaction_in_isolation(tx, transaction, block.stripped_transaction_size(tx))?;
+        validate_transaction_in_isolation(transaction, block.stripped_transaction_size(tx))
+            .map_err(RuleError::in_transaction(block, tx))?;
     }
     check_legacy_sigops(block)
 }
 
-/// A block has transactions, and without their witnesses at most a quarter of the weight that it may have.
+/// A block has transactions, and its length without witnesses is at most a quarter of the largest weight.
 fn check_length(block: &DecodedBlock) -> Result<(), RuleError> {
     let transactions = block.transactions().len();
     let stripped_size = block.stripped_size();
@@ -78,6 +87,7 @@ mod tests {
     use super::*;
     use crate::chain::ChainParams;
     use crate::rules::testing::{block_of, coinbase, outpoint, spend};
+    use crate::rules::transaction_error::TransactionError;
 
     fn verdict(transactions: Vec<Transaction>) -> Result<(), RuleError> {
         validate_block_in_isolation(&ChainParams::regtest().consensus, &block_of(transactions))
@@ -135,7 +145,9 @@ mod tests {
     fn transactions_are_checked_each() {
         let mut bad = spend(&[outpoint(1)], &[1]);
         bad.output[0].value = bitcoin::Amount::from_sat(u64::MAX);
-        let error = RuleError::NegativeOutput { tx: 1, output: 0, value: -1 };
+        let (txid, error) = (bad.compute_txid(), TransactionError::NegativeOutput { output: 0, value: -1 });
+        let error = RuleError::Transaction { tx: 1, txid, error };
+        assert_eq!(error.reject_reason(), "bad-txns-vout-negative");
         assert_eq!(verdict(vec![coinbase(1, 50), bad]), Err(error));
     }
 

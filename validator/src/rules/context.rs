@@ -1,61 +1,38 @@
-//! The rules of a block among its ancestors, as far as their headers decide.
+//! The rules of a block in context: what its height and its ancestors' headers decide.
 //!
 //! Source of all: Bitcoin Core, `validation.cpp`, `ContextualCheckBlock`.
 
 use bitcoin::script::Builder;
-use bitcoin::{Sequence, Transaction};
 
+use super::block_context::BlockContext;
 use super::error::RuleError;
+use super::lock_time::{check_final, lock_time_cutoff};
 use super::witness::check_witness_commitment;
 use crate::block::DecodedBlock;
-use crate::consensus::{ConsensusParams, LOCKTIME_THRESHOLD, MAX_BLOCK_WEIGHT};
-use crate::headers::Ancestry;
+use crate::consensus::{ConsensusParams, MAX_BLOCK_WEIGHT};
 
-/// Checks everything about a block that its ancestors' headers decide. `ancestry` ends in the block's parent; the block
-/// has passed [`validate_block_in_isolation`](super::validate_block_in_isolation).
+/// Checks everything about a block that its height and its ancestors' headers decide, and its header does not show. The
+/// block has passed [`validate_block_in_isolation`](super::validate_block_in_isolation).
+///
+/// # Errors
+/// The first rule that the block breaks, in Bitcoin Core's order.
 pub fn validate_block_in_context(
     params: &ConsensusParams,
-    ancestry: &impl Ancestry,
+    context: BlockContext<'_>,
     block: &DecodedBlock,
 ) -> Result<(), RuleError> {
-    let height = ancestry.tip_height() + 1;
-    check_final(block, height, lock_time_cutoff(params, ancestry, block))?;
+    let height = context.height();
+    let cutoff = lock_time_cutoff(params, context, block.header().time);
+    for (tx, transaction) in block.transactions().iter().enumerate() {
+        check_final(transaction, height, cutoff).map_err(RuleError::in_transaction(block, tx))?;
+    }
     check_coinbase_height(params, height, block)?;
     check_witness_commitment(params, height, block)?;
     check_weight(block)
 }
 
-/// What lock times in seconds are compared with: the median of the ancestors' times since BIP113, before it the block's.
-fn lock_time_cutoff(params: &ConsensusParams, ancestry: &impl Ancestry, block: &DecodedBlock) -> u32 {
-    let parent = ancestry.tip_height();
-    if parent + 1 >= params.deployments.csv { ancestry.median_time_past_at(parent) } else { block.header().time }
-}
-
-/// Every transaction's lock time is over, or all its inputs waive it.
-///
-/// Source: Bitcoin Core, `consensus/tx_verify.cpp`, `IsFinalTx`.
-pub(super) fn check_final(block: &DecodedBlock, height: u32, cutoff: u32) -> Result<(), RuleError> {
-    for (tx, transaction) in block.transactions().iter().enumerate() {
-        let lock_time = transaction.lock_time.to_consensus_u32();
-        let now = if lock_time < LOCKTIME_THRESHOLD { height } else { cutoff };
-        if lock_time != 0 && lock_time >= now && !waives_lock_time(transaction) {
-            return Err(RuleError::NonFinal { tx, lock_time, now });
-        }
-    }
-    Ok(())
-}
-
-/// Whether every input opts out of the lock time.
-pub(super) fn waives_lock_time(transaction: &Transaction) -> bool {
-    transaction.input.iter().all(|input| input.sequence == Sequence::MAX)
-}
-
 /// The coinbase's script begins with the block's height (BIP34).
-pub(super) fn check_coinbase_height(
-    params: &ConsensusParams,
-    height: u32,
-    block: &DecodedBlock,
-) -> Result<(), RuleError> {
+fn check_coinbase_height(params: &ConsensusParams, height: u32, block: &DecodedBlock) -> Result<(), RuleError> {
     if height < params.deployments.bip34 {
         return Ok(());
     }
@@ -68,17 +45,17 @@ pub(super) fn check_coinbase_height(
     Err(RuleError::CoinbaseHeight { script: script.clone(), wanted, height })
 }
 
-/// The block weighs at most four million (BIP141).
+/// The block's weight is at most four million (BIP141).
 ///
-/// It comes after the commitment: before it, a witness could be padded without a change to the block's hash.
-pub(super) fn check_weight(block: &DecodedBlock) -> Result<(), RuleError> {
+/// It comes after the witness commitment, without which a witness can be padded under the same block hash.
+fn check_weight(block: &DecodedBlock) -> Result<(), RuleError> {
     let weight = block.weight();
     if weight <= MAX_BLOCK_WEIGHT { Ok(()) } else { Err(RuleError::Weight { weight }) }
 }
 
 #[cfg(test)]
 mod tests {
-    use bitcoin::{ScriptBuf, Witness, absolute};
+    use bitcoin::{ScriptBuf, Sequence, Witness, absolute};
 
     use super::*;
     use crate::chain::ChainParams;
@@ -93,40 +70,6 @@ mod tests {
         transaction.lock_time = absolute::LockTime::from_consensus(lock_time);
         transaction.input[1].sequence = Sequence::ZERO;
         block_of(vec![coinbase(101, 50), transaction])
-    }
-
-    fn non_final(lock_time: u32, now: u32) -> Result<(), RuleError> {
-        Err(RuleError::NonFinal { tx: 1, lock_time, now })
-    }
-
-    #[test]
-    fn a_lock_by_height_opens_after_that_height() {
-        assert_eq!(check_final(&locked(0), 0, 0), Ok(()));
-        assert_eq!(check_final(&locked(100), 101, TIME), Ok(()));
-        assert_eq!(check_final(&locked(101), 101, TIME), non_final(101, 101));
-        assert_eq!(check_final(&locked(499_999_999), 101, TIME), non_final(499_999_999, 101));
-    }
-
-    #[test]
-    fn a_lock_by_time_opens_after_that_time() {
-        assert_eq!(check_final(&locked(TIME - 1), 101, TIME), Ok(()));
-        assert_eq!(check_final(&locked(TIME), 101, TIME), non_final(TIME, TIME));
-        assert_eq!(check_final(&locked(500_000_000), 900_000_000, 1), non_final(500_000_000, 1));
-    }
-
-    #[test]
-    fn inputs_that_all_opt_out_have_no_lock() {
-        let mut block = locked(u32::MAX).block().clone();
-        block.txdata[1].input[1].sequence = Sequence::MAX;
-        assert_eq!(check_final(&mine(block), 101, TIME), Ok(()));
-    }
-
-    #[test]
-    fn locks_by_time_are_compared_with_the_median_since_bip113() {
-        let main = ChainParams::main().consensus;
-        let block = block_of(vec![coinbase(1, 50)]);
-        assert_eq!(lock_time_cutoff(&main, &Alike::new(419_326, 77), &block), block.header().time);
-        assert_eq!(lock_time_cutoff(&main, &Alike::new(419_327, 77), &block), 77);
     }
 
     #[test]
@@ -177,7 +120,9 @@ mod tests {
     #[test]
     fn the_driver_applies_every_rule_at_the_blocks_height() {
         let regtest = ChainParams::regtest().consensus;
-        let verdict = |block, tip_height| validate_block_in_context(&regtest, &Alike::new(tip_height, TIME), &block);
+        let verdict = |block, tip_height| {
+            validate_block_in_context(&regtest, BlockContext::after(&Alike::new(tip_height, TIME)), &block)
+        };
         assert_eq!(verdict(locked(100), 100), Ok(()));
         assert_eq!(verdict(locked(101), 100).unwrap_err().reject_reason(), "bad-txns-nonfinal");
         assert_eq!(verdict(locked(100), 101).unwrap_err().reject_reason(), "bad-cb-height");

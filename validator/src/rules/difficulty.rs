@@ -11,7 +11,7 @@ use crate::headers::Ancestry;
 ///
 /// Miners ask it for their templates, the header rules for every header.
 #[must_use]
-pub fn next_work_required(params: &ConsensusParams, ancestry: &impl Ancestry, time: u32) -> CompactTarget {
+pub fn next_work_required(params: &ConsensusParams, ancestry: &dyn Ancestry, time: u32) -> CompactTarget {
     match params.difficulty {
         Difficulty::Retarget {
             pow_target_timespan,
@@ -48,7 +48,7 @@ pub(super) fn retarget_interval(params: &ConsensusParams) -> Option<u32> {
 /// Source: Bitcoin Core, `pow.cpp`, `GetNextWorkRequired`.
 fn between_retargets(
     params: &ConsensusParams,
-    ancestry: &impl Ancestry,
+    ancestry: &dyn Ancestry,
     time: u32,
     interval: u32,
     pow_allow_min_difficulty_blocks: bool,
@@ -78,7 +78,7 @@ fn between_retargets(
 /// and retargets, and here the limit holds.
 fn retarget(
     params: &ConsensusParams,
-    ancestry: &impl Ancestry,
+    ancestry: &dyn Ancestry,
     interval: u32,
     pow_target_timespan: u32,
     enforce_bip94: bool,
@@ -101,7 +101,7 @@ fn retarget(
 
 /// aserti3-2d from the block at `anchor_height`, with one spacing before that block's time in the place of its parent's
 /// time; up to the anchor, the genesis block's target.
-fn asert(params: &ConsensusParams, ancestry: &impl Ancestry, half_life: u32, anchor_height: u32) -> CompactTarget {
+fn asert(params: &ConsensusParams, ancestry: &dyn Ancestry, half_life: u32, anchor_height: u32) -> CompactTarget {
     let tip_height = ancestry.tip_height();
     let Some(blocks_since_anchor) = tip_height.checked_sub(anchor_height) else {
         return ancestry.header_at(tip_height).bits;

@@ -1,8 +1,9 @@
-//! The rules of a header: in isolation, that its proof of work is one; in context, what its ancestors ask of it.
+//! The rules of a header: proof of work in isolation; target, time and version in context.
 
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
 
+use super::block_context::BlockContext;
 use super::difficulty::{next_work_required, retarget_interval};
 use super::error::RuleError;
 use super::pow::{check_proof_of_work, check_target};
@@ -15,9 +16,12 @@ pub const MAX_FUTURE_BLOCK_TIME: u64 = 2 * 60 * 60;
 /// How much earlier than its parent the first block of a period may be under BIP94, in seconds.
 const MAX_TIMEWARP: u32 = 600;
 
-/// Checks everything about a header that it shows by itself. `hash` is its hash.
+/// Checks a header in isolation: that it claims a target which the chain allows and that its hash meets it.
 ///
-/// The hash is an argument because whoever reads many headers hashes them in bulk.
+/// `hash` is its hash, an argument because many headers are hashed in bulk.
+///
+/// # Errors
+/// [`RuleError::InvalidTarget`] or [`RuleError::HighHash`].
 pub fn validate_header_in_isolation(
     params: &ConsensusParams,
     header: &Header,
@@ -39,37 +43,44 @@ pub(crate) fn check_previous_valid(header: &Header, is_failed: bool) -> Result<(
     if is_failed { Err(RuleError::PreviousInvalid { previous: header.prev_blockhash }) } else { Ok(()) }
 }
 
-/// Checks everything about a header that its ancestors and the time decide. `now` is the network's time in seconds
-/// since 1970; `ancestry` ends in the header's parent, which is found by hash before this is asked.
+/// Checks a header in context: everything that its ancestors and the time decide. `now` is the network's time in seconds
+/// since 1970. The header's parent has been found by its hash: `context` stands on it.
+///
+/// Without ancestors the target, the median time and BIP94's bound are not checked.
+///
+/// # Errors
+/// The first rule that the header breaks, in Bitcoin Core's order.
 pub fn validate_header_in_context(
     params: &ConsensusParams,
-    ancestry: &impl Ancestry,
+    context: BlockContext<'_>,
     header: &Header,
     now: u64,
 ) -> Result<(), RuleError> {
-    check_difficulty_bits(params, ancestry, header)?;
-    check_time_after_median(ancestry, header)?;
-    check_timewarp(params, ancestry, header)?;
+    if let Some(ancestry) = context.ancestry() {
+        check_difficulty_bits(params, ancestry, header)?;
+        check_time_after_median(ancestry, header)?;
+        check_timewarp(params, ancestry, header)?;
+    }
     check_time_not_in_future(header, now)?;
-    check_version(params, ancestry.tip_height() + 1, header)
+    check_version(params, context.height(), header)
 }
 
 /// The header claims exactly the target that its ancestors lead to.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `ContextualCheckBlockHeader`, as for all of these.
-fn check_difficulty_bits(params: &ConsensusParams, ancestry: &impl Ancestry, header: &Header) -> Result<(), RuleError> {
+fn check_difficulty_bits(params: &ConsensusParams, ancestry: &dyn Ancestry, header: &Header) -> Result<(), RuleError> {
     let wanted = next_work_required(params, ancestry, header.time);
     if header.bits == wanted { Ok(()) } else { Err(RuleError::DifficultyBits { seen: header.bits, wanted }) }
 }
 
 /// A block is later than the median of the eleven blocks before it.
-fn check_time_after_median(ancestry: &impl Ancestry, header: &Header) -> Result<(), RuleError> {
+fn check_time_after_median(ancestry: &dyn Ancestry, header: &Header) -> Result<(), RuleError> {
     let median = ancestry.median_time_past_at(ancestry.tip_height());
     if header.time > median { Ok(()) } else { Err(RuleError::TimeTooOld { time: header.time, median }) }
 }
 
 /// Under BIP94 the first block of a period is at most ten minutes earlier than its parent.
-fn check_timewarp(params: &ConsensusParams, ancestry: &impl Ancestry, header: &Header) -> Result<(), RuleError> {
+fn check_timewarp(params: &ConsensusParams, ancestry: &dyn Ancestry, header: &Header) -> Result<(), RuleError> {
     let (Difficulty::Retarget { enforce_bip94: true, .. }, Some(interval)) =
         (params.difficulty, retarget_interval(params))
     else {
@@ -83,14 +94,14 @@ fn check_timewarp(params: &ConsensusParams, ancestry: &impl Ancestry, header: &H
     if header.time >= earliest { Ok(()) } else { Err(RuleError::Timewarp { time: header.time, earliest }) }
 }
 
-/// A block is at most two hours ahead of the network's time. The one rule whose answer changes as time goes by.
-pub(super) fn check_time_not_in_future(header: &Header, now: u64) -> Result<(), RuleError> {
+/// A block is at most two hours ahead of the network's time. This is the only rule whose answer changes with time.
+fn check_time_not_in_future(header: &Header, now: u64) -> Result<(), RuleError> {
     let latest = now.saturating_add(MAX_FUTURE_BLOCK_TIME);
     if u64::from(header.time) <= latest { Ok(()) } else { Err(RuleError::TimeTooNew { time: header.time, latest }) }
 }
 
 /// Versions 1, 2 and 3 ended with BIP34, BIP66 and BIP65.
-pub(super) fn check_version(params: &ConsensusParams, height: u32, header: &Header) -> Result<(), RuleError> {
+fn check_version(params: &ConsensusParams, height: u32, header: &Header) -> Result<(), RuleError> {
     let version = header.version.to_consensus();
     let forks = &params.deployments;
     for (wanted, from) in [(2, forks.bip34), (3, forks.bip66), (4, forks.bip65)] {
@@ -117,7 +128,7 @@ mod tests {
         let mut chain = Chain::after_genesis(params);
         for header in headers {
             let verdict = validate_header_in_isolation(&params.consensus, header, header.block_hash())
-                .and_then(|()| validate_header_in_context(&params.consensus, &chain, header, NOW));
+                .and_then(|()| validate_header_in_context(&params.consensus, BlockContext::after(&chain), header, NOW));
             if let Err(error) = verdict {
                 return Some((chain.tip_height() + 1, error));
             }

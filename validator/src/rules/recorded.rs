@@ -2,7 +2,7 @@
 
 use super::replay::Replay;
 use super::testing::{Alike, Vectors, vectors};
-use super::{validate_block_in_context, validate_block_in_isolation};
+use super::{BlockContext, validate_block_in_context, validate_block_in_isolation};
 use crate::block::DecodedBlock;
 use crate::block_file::BlockFile;
 use crate::chain::ChainParams;
@@ -85,7 +85,7 @@ fn blocks_around_activations_obey_the_rules_before_connecting() {
         let block = recorded(&vectors, height);
         assert_eq!(validate_block_in_isolation(&main, &block), Ok(()), "{height}");
         let ancestry = Alike::new(height - 1, block.header().time - 600);
-        assert_eq!(validate_block_in_context(&main, &ancestry, &block), Ok(()), "{height}");
+        assert_eq!(validate_block_in_context(&main, BlockContext::after(&ancestry), &block), Ok(()), "{height}");
     }
 }
 
@@ -102,6 +102,7 @@ fn segwit_starts_at_its_height() {
     let stripped = DecodedBlock::decode(bitcoin::consensus::serialize(&stripped)).unwrap();
     assert_eq!(stripped.hash(), block.hash());
     assert_eq!(validate_block_in_isolation(&main, &stripped), Ok(()));
-    let error = validate_block_in_context(&main, &Alike::new(481_823, block.header().time - 600), &stripped);
+    let ancestry = Alike::new(481_823, block.header().time - 600);
+    let error = validate_block_in_context(&main, BlockContext::after(&ancestry), &stripped);
     assert_eq!(error.unwrap_err().reject_reason(), "bad-witness-nonce-size");
 }

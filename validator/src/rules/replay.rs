@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bitcoin::OutPoint;
 
 use super::block::validate_block_in_isolation;
+use super::block_context::BlockContext;
 use super::connect::{ConnectOptions, connect_block};
 use super::context::validate_block_in_context;
 use super::error::RuleError;
@@ -35,12 +36,13 @@ impl Replay {
         if !chain.ends_in(block.header().prev_blockhash) {
             return Err(RuleError::PreviousNotFound { previous: block.header().prev_blockhash });
         }
+        let context = BlockContext::after(chain);
         validate_header_in_isolation(params, block.header(), block.hash())?;
-        validate_header_in_context(params, chain, block.header(), self.now)?;
+        validate_header_in_context(params, context, block.header(), self.now)?;
         validate_block_in_isolation(params, block)?;
-        validate_block_in_context(params, chain, block)?;
+        validate_block_in_context(params, context, block)?;
         let mut coins = self.coins.clone();
-        let connected = connect_block(params, chain, block, &mut coins, ConnectOptions::default());
+        let connected = connect_block(params, context, block, &mut coins, ConnectOptions::default());
         self.inputs += connected.map_err(|error| error.rule().expect("memory does not fail"))?.inputs;
         self.coins = coins;
         self.chain.push_header(*block.header());

@@ -41,7 +41,7 @@ impl Case {
 
     fn is_sound(&self) -> bool {
         let size = self.block.stripped_transaction_size(0);
-        validate_transaction_in_isolation(0, &self.block.transactions()[0], size).is_ok()
+        validate_transaction_in_isolation(&self.block.transactions()[0], size).is_ok()
     }
 
     fn holds(&self, flags: ScriptFlags) -> bool {

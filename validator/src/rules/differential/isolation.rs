@@ -14,7 +14,7 @@ use crate::chain::ChainParams;
 use crate::consensus::MAX_MONEY;
 use crate::rules::merkle::merkle_root;
 use crate::rules::testing::{block_of, coinbase, mine, outpoint, spend};
-use crate::rules::{RuleError, validate_block_in_isolation};
+use crate::rules::{RuleError, TransactionError, validate_block_in_isolation};
 
 /// The kinds of verdict that Core's interface tells apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -184,8 +184,9 @@ fn an_empty_transaction_is_refused_by_rule() {
     raw.extend([2, 0, 0, 0, 0, 0, 7, 0, 0, 0]);
     let raw = mine_bytes(raw);
     assert_eq!(cores_verdict(&raw), Verdict::Invalid);
-    let verdict = validate_block_in_isolation(&ChainParams::regtest().consensus, &DecodedBlock::decode(raw).unwrap());
-    assert_eq!(verdict, Err(RuleError::NoInputs { tx: 1 }));
+    let block = DecodedBlock::decode(raw).unwrap();
+    let error = RuleError::Transaction { tx: 1, txid: block.txids()[1], error: TransactionError::NoInputs {} };
+    assert_eq!(validate_block_in_isolation(&ChainParams::regtest().consensus, &block), Err(error));
 }
 
 /// Gives the block the Merkle root of its transactions and a nonce, without writing the transactions anew.
