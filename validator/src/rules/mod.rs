@@ -15,6 +15,7 @@ pub(crate) mod alone;
 mod asert;
 mod block;
 mod block_context;
+mod candidate;
 mod connect;
 mod context;
 #[cfg(test)]
@@ -47,6 +48,7 @@ mod witness;
 
 pub use block::validate_block_in_isolation;
 pub use block_context::BlockContext;
+pub use candidate::check_candidate;
 pub(crate) use connect::spent_from_before;
 pub use connect::{ConnectError, ConnectOptions, ConnectTimes, Connected, connect_block};
 pub use context::validate_block_in_context;

@@ -84,7 +84,7 @@ pub(super) mod tests {
     }
 
     /// Adds an output that commits to the witnesses as they are.
-    fn commit(block: &mut Block) {
+    pub(in crate::rules) fn commit(block: &mut Block) {
         let root = block.witness_root().unwrap();
         let reserved = block.txdata[0].input[0].witness.to_vec().remove(0);
         let commitment = Block::compute_witness_commitment(&root, &reserved);
