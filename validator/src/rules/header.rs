@@ -81,17 +81,29 @@ fn check_time_after_median(ancestry: &dyn Ancestry, header: &Header) -> Result<(
 
 /// Under BIP94 the first block of a period is at most ten minutes earlier than its parent.
 fn check_timewarp(params: &ConsensusParams, ancestry: &dyn Ancestry, header: &Header) -> Result<(), RuleError> {
-    let (Difficulty::Retarget { enforce_bip94: true, .. }, Some(interval)) =
-        (params.difficulty, retarget_interval(params))
-    else {
-        return Ok(());
-    };
-    let parent_height = ancestry.tip_height();
-    if !(parent_height + 1).is_multiple_of(interval) {
-        return Ok(());
+    match timewarp_bound(params, ancestry) {
+        Some(earliest) if header.time < earliest => Err(RuleError::Timewarp { time: header.time, earliest }),
+        _ => Ok(()),
     }
-    let earliest = ancestry.header_at(parent_height).time.saturating_sub(MAX_TIMEWARP);
-    if header.time >= earliest { Ok(()) } else { Err(RuleError::Timewarp { time: header.time, earliest }) }
+}
+
+/// The earliest time of the block after `ancestry`'s last under BIP94. `None`: there is no such bound, because the chain does
+/// not enforce BIP94 or the block does not begin a period.
+fn timewarp_bound(params: &ConsensusParams, ancestry: &dyn Ancestry) -> Option<u32> {
+    let Difficulty::Retarget { enforce_bip94: true, .. } = params.difficulty else { return None };
+    let parent = ancestry.tip_height();
+    let begins_period = (parent + 1).is_multiple_of(retarget_interval(params)?);
+    begins_period.then(|| ancestry.header_at(parent).time.saturating_sub(MAX_TIMEWARP))
+}
+
+/// The least time that the block after `ancestry`'s last may have, in seconds since 1970: a second after the median of the
+/// eleven blocks before it, and no earlier than BIP94 allows where the chain enforces it.
+///
+/// Source: Bitcoin Core, `node/miner.cpp`, `GetMinimumTime`, which keeps BIP94's bound on chains that do not enforce it, too.
+#[must_use]
+pub fn minimum_time(params: &ConsensusParams, ancestry: &dyn Ancestry) -> u32 {
+    let after_median = ancestry.median_time_past_at(ancestry.tip_height()).saturating_add(1);
+    timewarp_bound(params, ancestry).map_or(after_median, |earliest| earliest.max(after_median))
 }
 
 /// A block is at most two hours ahead of the network's time. This is the only rule whose answer changes with time.
@@ -247,6 +259,38 @@ mod tests {
         assert_eq!(check_timewarp(&ChainParams::testnet3().consensus, &chain, &chain.child(parent - 601, 0)), Ok(()));
         chain.push(parent, 0x1d00_ffff);
         assert_eq!(check_timewarp(&params.consensus, &chain, &chain.child(1, 0)), Ok(()), "only at a period's start");
+    }
+
+    /// The least time passes every rule, and a second less breaks one: BIP94's at the start of a period that begins with a
+    /// parent far ahead, the median's everywhere else.
+    #[test]
+    fn the_minimum_time_is_the_first_that_the_rules_allow() {
+        let params = ChainParams::testnet4();
+        let start = 1_720_000_000;
+        let mut chain = Chain::after_genesis(&params);
+        for n in 1..2015 {
+            chain.push(start + n, 0x1d00_ffff);
+        }
+        // The median of heights 2004 to 2014, and of 2005 to 2015, of which the last is two hours ahead.
+        let at_end = minimum_time(&params.consensus, &chain);
+        assert_eq!(at_end, start + 2009 + 1);
+        chain.push(start + 7200, 0x1d00_ffff);
+        let at_start = minimum_time(&params.consensus, &chain);
+        assert_eq!(at_start, start + 7200 - 600);
+        let verdict = |params: &ConsensusParams, time| {
+            let bits = next_work_required(params, &chain, time);
+            let header = chain.child(time, bits.to_consensus());
+            validate_header_in_context(params, BlockContext::after(&chain), &header, NOW)
+        };
+        assert_eq!(verdict(&params.consensus, at_start), Ok(()));
+        let error = RuleError::Timewarp { time: at_start - 1, earliest: at_start };
+        assert_eq!(verdict(&params.consensus, at_start - 1), Err(error));
+
+        let testnet3 = ChainParams::testnet3().consensus;
+        let after_median = minimum_time(&testnet3, &chain);
+        assert_eq!(after_median, start + 2010 + 1);
+        assert_eq!(check_time_after_median(&chain, &chain.child(after_median, 0)), Ok(()));
+        assert!(check_time_after_median(&chain, &chain.child(after_median - 1, 0)).is_err());
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub use connect::{ConnectError, ConnectOptions, ConnectTimes, Connected, connect
 pub use context::validate_block_in_context;
 pub use difficulty::next_work_required;
 pub use error::{RuleError, SignetFault};
-pub use header::{MAX_FUTURE_BLOCK_TIME, validate_header_in_context, validate_header_in_isolation};
+pub use header::{MAX_FUTURE_BLOCK_TIME, minimum_time, validate_header_in_context, validate_header_in_isolation};
 pub(crate) use header::{check_previous_found, check_previous_valid};
 pub use inputs::{check_input_unspent, validate_inputs};
 pub use lock_time::{check_final, lock_time_cutoff};
