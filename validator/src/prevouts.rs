@@ -4,11 +4,9 @@
 //! that only ancestors know; the report says which rules that leaves open. Everything else is checked as for a block that
 //! connects, scripts included, by the same code.
 
-use std::collections::HashMap;
 use std::io::{self, Read};
 
-use bitcoin::{Amount, OutPoint, ScriptBuf, TxOut, Txid};
-use foldhash::fast::RandomState;
+use bitcoin::{Amount, OutPoint, ScriptBuf, TxOut};
 use serde::Deserialize;
 
 use crate::block::DecodedBlock;
@@ -146,12 +144,11 @@ impl Prevouts {
         if self.coins.len() != wanted {
             return Err(PrevoutsError::Count { seen: self.coins.len(), wanted });
         }
-        let places: HashMap<Txid, usize, RandomState> = block.txids().iter().copied().zip(0..).collect();
         for (entry, (wanted, &outpoint)) in block.spent().zip(&self.outpoints).enumerate() {
             if outpoint != wanted {
                 return Err(PrevoutsError::Outpoint { entry, seen: outpoint, wanted });
             }
-            if let Some(&tx) = places.get(&outpoint.txid) {
+            if let Some(tx) = block.position(&outpoint.txid) {
                 self.check_as_made(block, tx, entry)?;
             } else if self.coins[entry].height >= self.height {
                 let created = self.coins[entry].height;

@@ -94,7 +94,7 @@ impl ChainState {
         let ancestry = self.tree.chain(parent);
         let mut view = self.coins.view(&*self.store);
         if self.prepared.take() != Some(block.hash())
-            && let Err(error) = timed(&mut self.timings.fetch, || view.prepare(rules::spent_from_before(&block)))
+            && let Err(error) = timed(&mut self.timings.fetch, || view.prepare(block.spent_from_before()))
         {
             self.coins.roll_back();
             return Err(error);

@@ -179,7 +179,7 @@ impl ChainState {
         }
         let Some(Ok((block, Ok(())))) = waiting.block.look() else { return };
         let Some(reader) = self.store.coin_reader() else { return };
-        let outpoints: Arc<[OutPoint]> = self.coins.unknown(rules::spent_from_before(block)).into();
+        let outpoints: Arc<[OutPoint]> = self.coins.unknown(block.spent_from_before()).into();
         let wanted = Arc::clone(&outpoints);
         let found = promise(move || reader.load_coins(&wanted));
         waiting.coins = Some(Coins { commits: self.commits, outpoints, found });

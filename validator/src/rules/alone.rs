@@ -2,10 +2,10 @@
 //!
 //! It goes through the same drivers as every other block, with a context that has no ancestors.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Instant;
 
-use bitcoin::{OutPoint, Transaction, Txid};
+use bitcoin::{OutPoint, Transaction};
 use foldhash::fast::RandomState;
 
 use super::block::{validate_bytes_in_isolation, validate_transactions_in_isolation};
@@ -68,8 +68,7 @@ pub(crate) fn validate_block_alone(
 
 /// Those of the coins that the block does not make itself.
 fn coins_from_before(block: &DecodedBlock, spent: &[Coin]) -> HashMap<OutPoint, Coin, RandomState> {
-    let made: HashSet<Txid, RandomState> = block.txids().iter().copied().collect();
-    let from_before = block.spent().zip(spent).filter(|(outpoint, _)| !made.contains(&outpoint.txid));
+    let from_before = block.spent().zip(spent).filter(|(outpoint, _)| block.position(&outpoint.txid).is_none());
     let mut coins = HashMap::with_capacity_and_hasher(spent.len(), RandomState::default());
     coins.extend(from_before.map(|(outpoint, coin)| (outpoint, coin.clone())));
     coins

@@ -3,12 +3,11 @@
 //! The coins come through [`CoinView`], so that the same code serves a store with a cache, a set in memory, and a block
 //! that comes with a list of what it spends.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use bitcoin::{Amount, OutPoint, Transaction, Txid};
+use bitcoin::{Amount, OutPoint, Transaction};
 
 use super::block_context::BlockContext;
 use super::error::RuleError;
@@ -137,12 +136,6 @@ pub fn connect_block<V: CoinView>(
     })?;
     let spent = spent.into_iter().filter_map(OnceLock::into_inner).collect();
     Ok(total.connected(spent, ConnectTimes { coins, scripts }))
-}
-
-/// The outpoints that a block spends and does not make: what a view may want to find before it connects.
-pub(crate) fn spent_from_before(block: &DecodedBlock) -> impl Iterator<Item = OutPoint> {
-    let made: HashSet<Txid> = block.txids().iter().copied().collect();
-    block.spent().filter(move |outpoint| !made.contains(&outpoint.txid))
 }
 
 /// Everything of [`connect_block`] but BIP30 and scripts. `start` is given the coins of each transaction but the coinbase, in

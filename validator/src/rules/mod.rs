@@ -49,7 +49,6 @@ mod witness;
 pub use block::validate_block_in_isolation;
 pub use block_context::BlockContext;
 pub use candidate::check_candidate;
-pub(crate) use connect::spent_from_before;
 pub use connect::{ConnectError, ConnectOptions, ConnectTimes, Connected, connect_block};
 pub use context::validate_block_in_context;
 pub use difficulty::next_work_required;
