@@ -14,7 +14,7 @@ use super::connect::{ConnectError, ConnectOptions, Connected, connect_block};
 use super::context::validate_block_in_context;
 use super::header::{check_previous_found, validate_header_in_context};
 use crate::block::DecodedBlock;
-use crate::coins::{Coin, CoinView};
+use crate::coins::{Coin, CoinRef, CoinView};
 use crate::consensus::ConsensusParams;
 use crate::headers::Ancestry;
 
@@ -76,8 +76,8 @@ impl<V: CoinView> CoinView for ScratchCoins<'_, V> {
         Ok(coin)
     }
 
-    fn create(&mut self, outpoint: OutPoint, coin: Coin) -> Result<(), V::Error> {
-        self.changes.insert(outpoint, Some(coin));
+    fn create(&mut self, outpoint: OutPoint, coin: CoinRef<'_>) -> Result<(), V::Error> {
+        self.changes.insert(outpoint, Some(coin.to_coin()));
         Ok(())
     }
 }

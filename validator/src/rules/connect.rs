@@ -17,7 +17,7 @@ use super::scripts::ScriptChecks;
 use super::sequence_locks::check_sequence_locks;
 use super::sigops::{check_sigop_cost, sigop_cost};
 use crate::block::DecodedBlock;
-use crate::coins::{BlockUndo, Coin, CoinView, is_unspendable};
+use crate::coins::{BlockUndo, Coin, CoinRef, CoinView, is_unspendable};
 use crate::consensus::{ConsensusParams, MAX_MONEY, ScriptFlags};
 
 /// From this height on coinbases from before BIP34 may collide with new ones, and BIP30 is checked again.
@@ -288,7 +288,7 @@ fn create_outputs<V: CoinView>(
         if is_unspendable(&output.script_pubkey) {
             continue;
         }
-        let coin = Coin { output: output.clone(), height, is_coinbase };
+        let coin = CoinRef { output, height, is_coinbase };
         view.create(OutPoint { txid, vout }, coin).map_err(ConnectError::View)?;
     }
     Ok(())

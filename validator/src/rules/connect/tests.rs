@@ -252,7 +252,7 @@ fn a_view_that_fails_is_not_a_broken_rule() {
         fn spend(&mut self, _: &OutPoint) -> Result<Option<Coin>, Self::Error> {
             Err("the disk is gone")
         }
-        fn create(&mut self, _: OutPoint, _: Coin) -> Result<(), Self::Error> {
+        fn create(&mut self, _: OutPoint, _: CoinRef<'_>) -> Result<(), Self::Error> {
             Err("the disk is gone")
         }
     }

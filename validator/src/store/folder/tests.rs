@@ -42,7 +42,7 @@ fn tree() -> HeaderTree {
 /// Appends a block and commits it with the coin `number` as made by it.
 fn commit(store: &mut FolderStore, tree: &mut HeaderTree, number: u8, script: usize) {
     let mut cache = CoinCache::default();
-    cache.view(store).create(outpoint(number), coin(script)).unwrap();
+    cache.view(store).create(outpoint(number), (&coin(script)).into()).unwrap();
     let entry = tree.entry_mut(EntryId::GENESIS);
     let mut location = store.append_block(&entry.hash, 0, &[number; 100], 1).unwrap();
     location.undo = Some(store.append_undo(entry, &location, &BlockUndo::default()).unwrap());
