@@ -289,7 +289,7 @@ impl ChainState {
             rules::validate_block_in_context(&self.params.consensus, BlockContext::after(&chain), &block)
         });
         if let Err(error) = fits {
-            if error.condemns_block() {
+            if error.is_permanent() {
                 self.condemn(id);
             }
             return invalid(error);

@@ -290,7 +290,7 @@ impl RuleError {
     /// Not so where other bytes can have the same hash (Core's `BLOCK_MUTATED`), where the passing of time mends it
     /// (`BLOCK_TIME_FUTURE`), and where the fault is not the block's (`BLOCK_MISSING_PREV`).
     #[must_use]
-    pub fn condemns_block(&self) -> bool {
+    pub fn is_permanent(&self) -> bool {
         !matches!(
             self,
             RuleError::TimeTooNew { .. }
@@ -321,11 +321,11 @@ mod tests {
     }
 
     #[test]
-    fn only_rules_about_the_block_itself_condemn_it() {
-        assert!(RuleError::CoinbaseMissing {}.condemns_block());
-        assert!(RuleError::Weight { weight: 4_000_001 }.condemns_block());
-        assert!(!RuleError::DuplicateTransactions {}.condemns_block());
-        assert!(!RuleError::UnexpectedWitness { tx: 1 }.condemns_block());
-        assert!(!RuleError::TimeTooNew { time: 2, latest: 1 }.condemns_block());
+    fn only_what_the_hash_covers_is_permanent() {
+        assert!(RuleError::CoinbaseMissing {}.is_permanent());
+        assert!(RuleError::Weight { weight: 4_000_001 }.is_permanent());
+        assert!(!RuleError::DuplicateTransactions {}.is_permanent());
+        assert!(!RuleError::UnexpectedWitness { tx: 1 }.is_permanent());
+        assert!(!RuleError::TimeTooNew { time: 2, latest: 1 }.is_permanent());
     }
 }

@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(check_time_not_in_future(&header, 1_300_000_000), Ok(()));
         let error = check_time_not_in_future(&header, 1_299_999_999).unwrap_err();
         assert_eq!(error, RuleError::TimeTooNew { time: 1_300_007_200, latest: 1_300_007_199 });
-        assert!(!error.condemns_block(), "it may be right in a while");
+        assert!(!error.is_permanent(), "it may be right in a while");
     }
 
     #[test]
