@@ -60,7 +60,7 @@ impl Recorded {
     fn check_in_steps(&self) -> anyhow::Result<(CheckedBlock, Duration)> {
         let (block, decoding) = timed(|| DecodedBlock::decode(self.raw.as_slice()));
         let (block, options) = (block?, ConnectOptions::default());
-        let checked = check_block_with_prevouts(&self.params, &block, &self.prevouts, u64::MAX / 2, options)?;
+        let checked = check_block_with_prevouts(&self.params.consensus, &block, &self.prevouts, u64::MAX / 2, options)?;
         Ok((checked, decoding))
     }
 }
@@ -153,7 +153,7 @@ impl Prepared {
 /// All that Adit does for a block's scripts, on one thread, beside the calls of the engine alone.
 fn scripts(recorded: &Recorded, one: &ThreadPool, rounds: usize) -> anyhow::Result<()> {
     let block = DecodedBlock::decode(recorded.raw.as_slice())?;
-    let flags = script_flags(&recorded.params, recorded.height, block.hash()).bits();
+    let flags = script_flags(&recorded.params.consensus, recorded.height, block.hash()).bits();
     let spent = one.install(|| recorded.check())?.connected.undo.spent;
     let prepare = || {
         let prepared = spent.iter().zip(1..).map(|(coins, tx)| Prepared::new(block.raw_transaction(tx), coins));

@@ -189,7 +189,8 @@ pub struct ValidateArgs {
     #[arg(long, value_name = "FILE", group = "input", requires = "prevouts")]
     pub block: Option<PathBuf>,
 
-    /// The outputs that --block spends, as JSON
+    /// The outputs that --block spends, as JSON: what Bitcoin Core's `getblock HASH 3` prints of the block, or a list of Adit's
+    /// own form
     // Not `requires`: clap drops that where what it asks for conflicts with an argument that is there.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["blocks", "headers", "datadir"])]
     pub prevouts: Option<PathBuf>,

@@ -197,13 +197,13 @@ impl State {
         self.current = None;
         let Some(Kept { chain, .. }) = &self.kept else { return };
         let now = u32::try_from(unix_time()).unwrap_or(u32::MAX);
-        let next = chain.next_block(now.max(chain.tip().median_time_past.saturating_add(1)));
+        let next = chain.next_block(now);
         let latest = now.saturating_add(MAX_FUTURE_BLOCK_TIME as u32);
         if next.min_time > latest {
             return;
         }
         let salt = self.salt.wrapping_add(self.next_id);
-        let block = BlockTemplate::new(&next, self.payout.clone(), now, latest, salt);
+        let block = BlockTemplate::new(&next, self.payout.clone(), latest, salt);
         let template = Arc::new(for_miner(&block, TemplateId(self.next_id)));
         self.next_id += 1;
         self.current = Some(Current { block, template, made: Instant::now() });
@@ -347,7 +347,7 @@ mod tests {
         for _ in 0..11 {
             let time = u32::try_from(ahead).unwrap();
             let next = chain.next_block(time);
-            let block = BlockTemplate::new(&next, ScriptBuf::from_bytes(ANYONE.to_vec()), time, u32::MAX, 0);
+            let block = BlockTemplate::new(&next, ScriptBuf::from_bytes(ANYONE.to_vec()), u32::MAX, 0);
             let solution = solve(&Arc::new(for_miner(&block, TemplateId(1))));
             let block = DecodedBlock::decode(block.solved(&solution.header, &solution.extranonce).unwrap()).unwrap();
             let outcome = chain.accept_block(block, ahead).unwrap();

@@ -138,7 +138,7 @@ fn check_against_headers(proof: &TxOutProof, chain: &ChainState) -> std::result:
     if height > tree.entry(best).height || tree.ancestor(best, height) != id {
         return Err(ProofError::NotActive { block, height });
     }
-    let has_minimum_work = Some(tree.entry(best).chain_work >= chain.params().minimum_chain_work);
+    let has_minimum_work = Some(tree.entry(best).chain_work >= chain.params().consensus.minimum_chain_work);
     Ok(Verdict { proven: proof.check()?, height: Some(height), count_is_known: false, has_minimum_work })
 }
 
@@ -209,7 +209,7 @@ fn read_block(params: &ChainParams, path: &Path) -> Result<DecodedBlock> {
     let file = File::open(path).with_context(name).or_usage()?;
     file.take(MAX_BLOCK_SERIALIZED_SIZE as u64 + 1).read_to_end(&mut bytes).with_context(name).or_usage()?;
     let block = DecodedBlock::decode(bytes).with_context(name).or_usage()?;
-    match validate_block_in_isolation(params, &block) {
+    match validate_block_in_isolation(&params.consensus, &block) {
         Ok(()) => Ok(block),
         Err(error) => Err(Exit::new(Failure::Invalid, anyhow!("{}: block {}: {error}", name(), block.hash()))),
     }

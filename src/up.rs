@@ -108,7 +108,7 @@ fn private_chain(name: &str) -> Result<ChainParams> {
         let error = anyhow!("--chain: {name} is a public chain; wanted dev, regtest or a chain file");
         return Err(Exit::new(Failure::Usage, error));
     }
-    if params.signet_challenge.is_some() {
+    if params.consensus.signet_challenge.is_some() {
         let signers = chain::signers(&params).map_or_else(String::new, |signers| format!(" by {signers} signers"));
         let error = anyhow!(
             "--chain: {name}: every block of {} must be signed{signers} (BIP325), and `adit up` makes no signatures",

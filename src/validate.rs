@@ -188,7 +188,7 @@ fn validate_headers(params: &ChainParams, path: &Path, report: &mut Report) -> V
     let (file, length) = open(path)?;
     let progress = progress::bytes(length);
     let mut chain = ChainState::in_memory(params.clone(), None, Options::default()).or_running()?;
-    let least = params.minimum_chain_work;
+    let least = params.consensus.minimum_chain_work;
     for (header, byte) in HeaderFile::new(file).zip((0..).step_by(80)) {
         let header = header.with_context(|| path.display().to_string()).or_usage()?;
         let hash = header.block_hash();
@@ -222,7 +222,8 @@ fn validate_block(params: &ChainParams, block: &Path, prevouts: &Path, report: &
     let decoded = DecodedBlock::decode(bytes).map_err(|error| undecodable(Place { path: block, byte: 0 }, &error))?;
     let waiting = progress::spinner(format!("checking {} inputs", input_count(&decoded)));
     report.started = Instant::now();
-    let checked = check_block_with_prevouts(params, &decoded, &spent, unix_time(), ConnectOptions::default());
+    let checked =
+        check_block_with_prevouts(&params.consensus, &decoded, &spent, unix_time(), ConnectOptions::default());
     waiting.finish_and_clear();
     match checked {
         Ok(checked) => {

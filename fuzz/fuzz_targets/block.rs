@@ -4,6 +4,7 @@
 
 use adit_validator::block::{DecodeError, DecodedBlock};
 use adit_validator::chain::ChainParams;
+use adit_validator::consensus::ConsensusParams;
 use adit_validator::rules::validate_block_in_isolation;
 use bitcoin::hashes::Hash;
 use bitcoinkernel::prelude::*;
@@ -11,7 +12,7 @@ use bitcoinkernel::{BLOCK_CHECK_ALL, BlockCheckResult, ChainType};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
-static OURS: LazyLock<ChainParams> = LazyLock::new(ChainParams::regtest);
+static OURS: LazyLock<ConsensusParams> = LazyLock::new(|| ChainParams::regtest().consensus);
 static CORES: LazyLock<bitcoinkernel::ChainParams> =
     LazyLock::new(|| bitcoinkernel::ChainParams::new(ChainType::Regtest));
 

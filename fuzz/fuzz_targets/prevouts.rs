@@ -49,6 +49,6 @@ fn block() -> DecodedBlock {
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(prevouts) = Prevouts::read(bytes) {
         // Whatever the list says, the answer is a verdict.
-        let _ = check_block_with_prevouts(&PARAMS, &BLOCK, &prevouts, 2_000_000_000, ConnectOptions::default());
+        let _ = check_block_with_prevouts(&PARAMS.consensus, &BLOCK, &prevouts, 2_000_000_000, ConnectOptions::default());
     }
 });

@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(transaction.compute_wtxid(), block.wtxids()[0]);
         assert_eq!(transaction.base_size(), block.stripped_transaction_size(0));
     }
-    let verdict = validate_transaction_in_isolation(0, transaction, block.stripped_transaction_size(0));
+    let verdict = validate_transaction_in_isolation(transaction, block.stripped_transaction_size(0));
     if let Err(error) = verdict {
         assert!(error.reject_reason().starts_with("bad-"));
     }

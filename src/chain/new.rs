@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use adit_hash::{Header, NonceRange, Target as HashTarget};
 use adit_miner::{CpuDevice, solve};
 use adit_validator::chain::file::{DifficultyRule, FORMAT, Genesis, Network, Rules};
-use adit_validator::chain::{AddressPrefixes, ChainFile, Deployments, Multisig};
+use adit_validator::chain::{AddressPrefixes, ChainFile, Multisig};
+use adit_validator::consensus::Deployments;
 use anyhow::{Context, anyhow};
 use bitcoin::block::Version;
 use bitcoin::consensus::serialize;
@@ -180,7 +181,7 @@ fn mine_genesis(file: &mut ChainFile, interrupted: &AtomicBool) -> Result {
             if let Some(nonce) = solved.context("cannot mine the genesis block").or_running()?.nonce {
                 progress.finish_and_clear();
                 file.genesis.nonce = nonce;
-                file.genesis.hash = Some(file.params().genesis_hash);
+                file.genesis.hash = Some(file.params().consensus.genesis_hash);
                 return Ok(());
             }
         }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use adit_validator::chain::{ChainParams, Difficulty, Multisig, challenge_hash, signet_magic};
+use adit_validator::chain::{ChainParams, Multisig, challenge_hash, signet_magic};
+use adit_validator::consensus::Difficulty;
 use bitcoin::Work;
 use bitcoin::consensus::encode::serialize_hex;
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ fn hex(bytes: &[u8]) -> String {
 pub fn as_text(params: &ChainParams) -> String {
     let header = &params.genesis.header;
     let addresses = &params.addresses;
-    let forks = &params.deployments;
+    let forks = &params.consensus.deployments;
     let [a, b, c, d] = params.magic;
     let mut rows = vec![
         ("chain", params.name.clone()),
@@ -56,7 +57,7 @@ pub fn as_text(params: &ChainParams) -> String {
                 hex(&addresses.xprv)
             ),
         ),
-        ("genesis hash", params.genesis_hash.to_string()),
+        ("genesis hash", params.consensus.genesis_hash.to_string()),
         ("merkle root", header.merkle_root.to_string()),
         (
             "genesis header",
@@ -69,8 +70,8 @@ pub fn as_text(params: &ChainParams) -> String {
             ),
         ),
         ("rules hash", params.rules_hash().to_string()),
-        ("pow limit", format!("{:064x}", params.pow_limit)),
-        ("spacing", format!("{} s", params.spacing)),
+        ("pow limit", format!("{:064x}", params.consensus.pow_limit)),
+        ("spacing", format!("{} s", params.consensus.pow_target_spacing)),
         ("difficulty", difficulty(params)),
         ("subsidy", subsidy(params)),
         (
@@ -81,7 +82,7 @@ pub fn as_text(params: &ChainParams) -> String {
             ),
         ),
     ];
-    if let Some(challenge) = &params.signet_challenge {
+    if let Some(challenge) = &params.consensus.signet_challenge {
         rows.push(("challenge", challenge.to_hex_string()));
         if let Some(signers) = signers(params) {
             rows.push(("signers", signers));
@@ -89,10 +90,10 @@ pub fn as_text(params: &ChainParams) -> String {
         rows.push(("challenge hash", hex(challenge_hash(challenge).as_ref())));
         rows.push(("signet magic", hex(&signet_magic(challenge))));
     }
-    if params.minimum_chain_work > Work::from_be_bytes([0; 32]) {
-        rows.push(("minimum work", format!("{:064x}", params.minimum_chain_work)));
+    if params.consensus.minimum_chain_work > Work::from_be_bytes([0; 32]) {
+        rows.push(("minimum work", format!("{:064x}", params.consensus.minimum_chain_work)));
     }
-    if let Some(hash) = params.assume_valid {
+    if let Some(hash) = params.consensus.default_assume_valid {
         rows.push(("assume valid", hash.to_string()));
     }
     rows.extend(params.seeds.iter().map(|seed| ("seed", seed.to_string())));
@@ -106,23 +107,28 @@ fn little_endian(params: &ChainParams) -> u32 {
 
 /// Who must sign, where the challenge says so in the usual form: `5 of 6`.
 pub fn signers(params: &ChainParams) -> Option<String> {
-    let multisig = Multisig::of(params.signet_challenge.as_ref()?)?;
+    let multisig = Multisig::of(params.consensus.signet_challenge.as_ref()?)?;
     Some(format!("{} of {}", multisig.needed(), multisig.keys().len()))
 }
 
 fn difficulty(params: &ChainParams) -> String {
-    match params.difficulty {
+    match params.consensus.difficulty {
         Difficulty::Asert { half_life, anchor_height } => {
             format!("asert, half-life {half_life} s, anchored at height {anchor_height}")
         }
-        Difficulty::Retarget { no_retargeting: true, allow_min_difficulty, .. } => {
-            format!("none{}", if allow_min_difficulty { ", minimum allowed after two spacings" } else { "" })
+        Difficulty::Retarget { pow_no_retargeting: true, pow_allow_min_difficulty_blocks: minimum_allowed, .. } => {
+            format!("none{}", if minimum_allowed { ", minimum allowed after two spacings" } else { "" })
         }
-        Difficulty::Retarget { timespan, allow_min_difficulty, bip94, .. } => format!(
+        Difficulty::Retarget {
+            pow_target_timespan,
+            pow_allow_min_difficulty_blocks: minimum_allowed,
+            enforce_bip94,
+            ..
+        } => format!(
             "retarget each {} blocks{}{}",
-            timespan / params.spacing,
-            if allow_min_difficulty { ", minimum allowed after two spacings" } else { "" },
-            if bip94 { ", BIP94" } else { "" }
+            pow_target_timespan / params.consensus.pow_target_spacing,
+            if minimum_allowed { ", minimum allowed after two spacings" } else { "" },
+            if enforce_bip94 { ", BIP94" } else { "" }
         ),
         // What a later version adds still has its name in the text of the rules.
         _ => "another rule".to_owned(),
@@ -130,8 +136,8 @@ fn difficulty(params: &ChainParams) -> String {
 }
 
 fn subsidy(params: &ChainParams) -> String {
-    let coins = params.subsidy.initial.to_btc();
-    match params.subsidy.halving_interval {
+    let coins = params.consensus.subsidy.initial.to_btc();
+    match params.consensus.subsidy.halving_interval {
         0 => format!("{coins} coins, for ever"),
         interval => format!("{coins} coins, halved each {interval} blocks"),
     }
@@ -140,7 +146,7 @@ fn subsidy(params: &ChainParams) -> String {
 /// The same as one object, with the genesis block.
 pub fn as_json(params: &ChainParams, file: Option<&Path>) -> Value {
     let header = &params.genesis.header;
-    let forks = &params.deployments;
+    let forks = &params.consensus.deployments;
     let addresses = &params.addresses;
     json!({
         "name": params.name,
@@ -159,7 +165,7 @@ pub fn as_json(params: &ChainParams, file: Option<&Path>) -> Value {
             "xprv": hex(&addresses.xprv),
         },
         "genesis": {
-            "hash": params.genesis_hash.to_string(),
+            "hash": params.consensus.genesis_hash.to_string(),
             "merkle_root": header.merkle_root.to_string(),
             "version": header.version.to_consensus(),
             "time": header.time,
@@ -169,11 +175,11 @@ pub fn as_json(params: &ChainParams, file: Option<&Path>) -> Value {
         },
         "rules_hash": params.rules_hash().to_string(),
         "rules": {
-            "pow_limit": format!("{:064x}", params.pow_limit),
-            "spacing": params.spacing,
+            "pow_limit": format!("{:064x}", params.consensus.pow_limit),
+            "spacing": params.consensus.pow_target_spacing,
             "difficulty": difficulty(params),
-            "subsidy": params.subsidy.initial.to_sat(),
-            "halving_interval": params.subsidy.halving_interval,
+            "subsidy": params.consensus.subsidy.initial.to_sat(),
+            "halving_interval": params.consensus.subsidy.halving_interval,
             "bip34": forks.bip34,
             "bip65": forks.bip65,
             "bip66": forks.bip66,
@@ -181,13 +187,13 @@ pub fn as_json(params: &ChainParams, file: Option<&Path>) -> Value {
             "segwit": forks.segwit,
             "taproot": forks.taproot,
         },
-        "challenge": params.signet_challenge.as_ref().map(|challenge| json!({
+        "challenge": params.consensus.signet_challenge.as_ref().map(|challenge| json!({
             "script": challenge.to_hex_string(),
             "hash": hex(challenge_hash(challenge).as_ref()),
             "signet_magic": hex(&signet_magic(challenge)),
             "signers": signers(params),
         })),
-        "minimum_chain_work": format!("{:064x}", params.minimum_chain_work),
-        "assume_valid": params.assume_valid.map(|hash| hash.to_string()),
+        "minimum_chain_work": format!("{:064x}", params.consensus.minimum_chain_work),
+        "assume_valid": params.consensus.default_assume_valid.map(|hash| hash.to_string()),
     })
 }

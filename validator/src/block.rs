@@ -7,10 +7,14 @@
 mod layout;
 mod memory;
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use bitcoin::block::Header;
 use bitcoin::consensus::{Decodable, encode};
 use bitcoin::hashes::{Hash, sha256d};
 use bitcoin::{Block, BlockHash, OutPoint, Transaction, Txid, VarInt, Wtxid, absolute, transaction};
+use foldhash::fast::RandomState;
 use rayon::prelude::*;
 
 use layout::Layout;
@@ -32,6 +36,8 @@ pub struct DecodedBlock {
     layout: Vec<Layout>,
     txids: Vec<Txid>,
     wtxids: Vec<Wtxid>,
+    /// The place of each transaction by its id, once somebody has asked.
+    places: OnceLock<HashMap<Txid, usize, RandomState>>,
 }
 
 /// Why bytes are no block.
@@ -116,7 +122,7 @@ impl DecodedBlock {
         };
         let (txids, wtxids) = ids;
         let hash = BlockHash::from_raw_hash(sha256d::Hash::hash(&raw[..80]));
-        Ok(Self { block: Block { header, txdata }, raw, hash, layout, txids, wtxids })
+        Ok(Self { block: Block { header, txdata }, raw, hash, layout, txids, wtxids, places: OnceLock::new() })
     }
 
     /// The header.
@@ -147,6 +153,11 @@ impl DecodedBlock {
         self.spenders().flat_map(|(_, transaction)| &transaction.input).map(|input| input.previous_output)
     }
 
+    /// What they spend of outputs that the block does not make itself, in order.
+    pub(crate) fn spent_from_before(&self) -> impl Iterator<Item = OutPoint> {
+        self.spent().filter(|outpoint| self.position(&outpoint.txid).is_none())
+    }
+
     /// The block as `bitcoin` has it.
     #[must_use]
     pub fn block(&self) -> &Block {
@@ -172,6 +183,13 @@ impl DecodedBlock {
     #[must_use]
     pub fn txids(&self) -> &[Txid] {
         &self.txids
+    }
+
+    /// The place of the transaction with this id. The index is made at the first call.
+    #[must_use]
+    pub fn position(&self, txid: &Txid) -> Option<usize> {
+        let places = self.places.get_or_init(|| self.txids.iter().copied().zip(0..).collect());
+        places.get(txid).copied()
     }
 
     /// The hash of each transaction with its witnesses. The coinbase's is its own, not the zeros that stand for it in the

@@ -6,6 +6,7 @@ pub mod block;
 pub mod chain;
 pub mod chainstate;
 pub mod coins;
+pub mod consensus;
 pub mod filters;
 pub mod headers;
 pub mod import;

@@ -65,11 +65,11 @@ impl BlockTemplate {
     /// The length of the extranonce in bytes: 2^64 Merkle roots before time has to be rolled.
     pub const EXTRANONCE_LEN: usize = 8;
 
-    /// A block for the place after the tip that `next` describes, its reward paid to `payout`. `now` and `latest`, the
-    /// latest time that the rules allow, are in seconds since 1970. `salt` stands in the coinbase, so that no two
+    /// A block for the place after the tip that `next` describes, its reward paid to `payout`. `latest` is the latest time
+    /// that a header may have by the network's clock, in seconds since 1970. `salt` stands in the coinbase, so that no two
     /// templates are the same.
     #[must_use]
-    pub fn new(next: &NextBlock, payout: ScriptBuf, now: u32, latest: u32, salt: u64) -> Self {
+    pub fn new(next: &NextBlock, payout: ScriptBuf, latest: u32, salt: u64) -> Self {
         let before = Builder::new().push_int(i64::from(next.height)).push_slice(salt.to_le_bytes()).into_script();
         // One byte of push opcode stands before the extranonce.
         let extranonce_at = before.len() + 1;
@@ -94,16 +94,15 @@ impl BlockTemplate {
                 TxOut { value: Amount::ZERO, script_pubkey: witness_commitment(reserved) },
             ],
         };
-        let time = now.max(next.min_time);
         let header = Header {
             version: Version::from_consensus(VERSION),
             prev_blockhash: next.prev_hash,
             merkle_root: TxMerkleNode::all_zeros(),
-            time,
+            time: next.time,
             bits: next.bits,
             nonce: 0,
         };
-        let max_time = time.saturating_add(TIME_ROOM).min(latest.max(time));
+        let max_time = next.time.saturating_add(TIME_ROOM).min(next.max_time).min(latest.max(next.time));
         Self { block: Block { header, txdata: vec![coinbase] }, height: next.height, extranonce_at, max_time }
     }
 

@@ -20,7 +20,7 @@ use bitcoin::{BlockHash, TxMerkleNode, Txid};
 use crate::block::DecodedBlock;
 use crate::chainstate::ChainView;
 use crate::coins::encoding::{self, Decoder, put_compact_size};
-use crate::rules::MAX_BLOCK_WEIGHT;
+use crate::consensus::MAX_BLOCK_WEIGHT;
 
 /// No transaction weighs less: 60 bytes without witnesses.
 ///

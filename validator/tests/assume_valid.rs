@@ -33,7 +33,7 @@ impl Scene {
         block.txdata[1].input[0].script_sig = ScriptBuf::from_bytes(vec![0x6a]);
         // A transaction that spends the one just changed would no longer find it.
         block.txdata.truncate(2);
-        block.txdata[0].output[0].value = ChainParams::regtest().subsidy.at(102);
+        block.txdata[0].output[0].value = ChainParams::regtest().consensus.subsidy.at(102);
         let bad = DecodedBlock::decode(serialize(&solve(block))).expect("a block");
         let above = headers(*bad.header(), TWO_WEEKS + 1);
         Self { before: branch.blocks, bad, above }

@@ -229,7 +229,7 @@ fn last_commit_is_in_tables(data: &Path) -> bool {
 /// The tip of the last commit, before a start goes on from there.
 fn durable_tip(data: &Path) -> Option<BlockHash> {
     let params = ChainParams::regtest();
-    let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
+    let identity = Identity { chain: params.name.clone(), genesis: params.consensus.genesis_hash, magic: params.magic };
     FolderStore::open(data, &identity, 4 << 20).unwrap().1.tip
 }
 

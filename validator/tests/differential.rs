@@ -59,7 +59,7 @@ impl Duel {
                 let challenge = authority.challenge();
                 let mut params = ChainParams::signet();
                 params.magic = signet_magic(&challenge);
-                params.signet_challenge = Some(challenge.clone());
+                params.consensus.signet_challenge = Some(challenge.clone());
                 (params, Oracle::signet(challenge.as_bytes(), 1).unwrap())
             }
         };
@@ -79,7 +79,7 @@ impl Duel {
     fn on_signet(authority: Arc<SignetAuthority>, seed: u64) -> Self {
         let challenge = authority.challenge();
         let mut params = ChainParams::signet();
-        params.signet_challenge = Some(challenge.clone());
+        params.consensus.signet_challenge = Some(challenge.clone());
         let now = u64::from(params.genesis.header.time) + 1_000_000;
         let options = Options::default().commit(CommitPolicy::WhenFull);
         let ours = ChainState::in_memory(params, None, options).unwrap();
@@ -118,7 +118,7 @@ impl Duel {
             Err(_) => return ("undecodable".to_owned(), None),
         };
         // Adit answers for a known hash without looking at the bytes again; Core looks first. What it sees, ours see.
-        let (hash, isolated) = (block.hash(), validate_block_in_isolation(self.ours.params(), &block));
+        let (hash, isolated) = (block.hash(), validate_block_in_isolation(&self.ours.params().consensus, &block));
         let verdict = match self.ours.accept_block(block, self.now).unwrap() {
             BlockOutcome::Connected { .. } | BlockOutcome::SideBranch { .. } => "accepted",
             BlockOutcome::Duplicate | BlockOutcome::KnownInvalid { .. } if isolated.is_err() => {

@@ -17,7 +17,7 @@ use bitcoin::{BlockHash, OutPoint, ScriptBuf};
 use support::{Branch, NOW, connect_all, eventful, in_memory, options};
 
 fn open(folder: &Path, state: &ChainState) -> Result<FilterIndex, FilterError> {
-    FilterIndex::open(&folder.join("filters"), &state.params().genesis_hash)
+    FilterIndex::open(&folder.join("filters"), &state.params().consensus.genesis_hash)
 }
 
 /// Every filter of the chain that ends in `tip` with its header, made by `bitcoin` from the outputs of the chain's own
@@ -217,7 +217,7 @@ fn an_index_of_another_chain_is_refused_and_missing_blocks_are_named() {
     connect_all(&mut state, &chain.blocks);
     index.catch_up(&state).unwrap();
     drop(index);
-    let other = FilterIndex::open(&folder.path().join("filters"), &ChainParams::main().genesis_hash);
+    let other = FilterIndex::open(&folder.path().join("filters"), &ChainParams::main().consensus.genesis_hash);
     assert!(matches!(other, Err(FilterError::OtherChain { .. })));
 
     let late = tempfile::tempdir().unwrap();
@@ -225,6 +225,6 @@ fn an_index_of_another_chain_is_refused_and_missing_blocks_are_named() {
     connect_all(&mut pruned, &chain.blocks);
     let mut index = open(late.path(), &pruned).unwrap();
     let error = index.catch_up(&pruned).unwrap_err();
-    let genesis = pruned.params().genesis_hash;
+    let genesis = pruned.params().consensus.genesis_hash;
     assert!(matches!(error, FilterError::Store(StoreError::NotKept { hash }) if hash == genesis), "{error}");
 }

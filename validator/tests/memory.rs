@@ -42,7 +42,7 @@ fn the_coin_cache_occupies_what_it_says() {
             height: made as u32,
             is_coinbase: false,
         };
-        cache.view(&NoCoins).create(OutPoint { txid, vout: 0 }, coin).unwrap();
+        cache.view(&NoCoins).create(OutPoint { txid, vout: 0 }, (&coin).into()).unwrap();
         outpoints.push(OutPoint { txid, vout: 0 });
         if made % 7 == 0 {
             let spent = outpoints.swap_remove(numbers.below(outpoints.len()));

@@ -95,7 +95,7 @@ fn the_best_of_the_others_takes_over_and_gives_way_again() {
     // All the way down.
     assert_eq!(state.invalidate(&at(long, 1)).unwrap(), OrderOutcome::Done);
     assert_eq!((state.tip().height, state.coin_statistics().unwrap().count), (0, 0));
-    assert_eq!(state.invalidate(&state.params().genesis_hash.clone()).unwrap(), OrderOutcome::Genesis);
+    assert_eq!(state.invalidate(&state.params().consensus.genesis_hash.clone()).unwrap(), OrderOutcome::Genesis);
     let unknown = Branch::from_genesis().mine(1, 50, 0).tip_hash();
     for outcome in [state.invalidate(&unknown), state.reconsider(&unknown), state.precious(&unknown)] {
         assert_eq!(outcome.unwrap(), OrderOutcome::UnknownBlock);

@@ -114,7 +114,7 @@ fn lose_power(blocks: &Path, fate: &Fate, numbers: &mut Numbers) {
 
 fn open(folder: &Path, commit: CommitPolicy, fate: &Arc<Mutex<Fate>>) -> Result<ChainState, StoreError> {
     let params = ChainParams::regtest();
-    let identity = Identity { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic };
+    let identity = Identity { chain: params.name.clone(), genesis: params.consensus.genesis_hash, magic: params.magic };
     let blocks = folder.join("blocks");
     let disk = || -> Box<dyn Disk> { Box::new(FaultyDisk { folder: Folder::new(blocks), fate: Arc::clone(fate) }) };
     let (store, contents) = FolderStore::open_on(folder, &identity, 4 << 20, disk)?;

@@ -147,6 +147,20 @@ fn both_ways_of_decoding_agree_on_damaged_blocks() {
     assert!(good > 10_000, "most bytes mean nothing to it: {good}");
 }
 
+#[test]
+fn transactions_are_found_by_their_ids() {
+    use crate::rules::testing::{block_of, coinbase, outpoint, spend};
+
+    let parent = spend(&[outpoint(1)], &[1]);
+    let made = OutPoint { txid: parent.compute_txid(), vout: 0 };
+    let block = block_of(vec![coinbase(1, 50), parent, spend(&[made, outpoint(2)], &[1])]);
+    for (tx, txid) in block.txids().iter().enumerate() {
+        assert_eq!(block.position(txid), Some(tx));
+    }
+    assert_eq!(block.position(&outpoint(1).txid), None);
+    assert_eq!(block.spent_from_before().collect::<Vec<_>>(), [outpoint(1), outpoint(2)]);
+}
+
 /// Whatever the bytes, a block that decodes is, encoded again, the same bytes: no second encoding passes.
 #[test]
 fn decoding_is_the_inverse_of_encoding_on_damaged_blocks() {

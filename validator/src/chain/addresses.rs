@@ -3,31 +3,20 @@
 //! No rule asks about them. They are here so that whoever prints an address, and whoever reads one, need not know chains by
 //! name.
 
-use serde::Deserialize;
-
-use super::file::fields;
-
 /// The prefixes of a chain's addresses and keys.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressPrefixes {
     /// What segwit addresses begin with, before the `1` (BIP173, BIP350): 1 to 30 lower-case letters and digits.
-    #[serde(deserialize_with = "fields::bech32_hrp")]
     pub bech32_hrp: String,
     /// The version byte of addresses that pay to a public key's hash.
-    #[serde(deserialize_with = "fields::number::<_, u8, 0, 255>")]
     pub p2pkh: u8,
     /// The version byte of addresses that pay to a script's hash.
-    #[serde(deserialize_with = "fields::number::<_, u8, 0, 255>")]
     pub p2sh: u8,
     /// The version byte of private keys in the wallet import format.
-    #[serde(deserialize_with = "fields::number::<_, u8, 0, 255>")]
     pub wif: u8,
     /// The version bytes of extended public keys (BIP32).
-    #[serde(deserialize_with = "fields::hex")]
     pub xpub: [u8; 4],
     /// The version bytes of extended private keys (BIP32).
-    #[serde(deserialize_with = "fields::hex")]
     pub xprv: [u8; 4],
 }
 

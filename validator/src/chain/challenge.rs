@@ -128,14 +128,14 @@ mod tests {
     /// The published magic of the public signet, BIP325.
     #[test]
     fn the_magic_follows_from_the_challenge() {
-        let challenge = ChainParams::signet().signet_challenge.unwrap();
+        let challenge = ChainParams::signet().consensus.signet_challenge.unwrap();
         assert_eq!(signet_magic(&challenge), [0x0a, 0x03, 0xcf, 0x40]);
         assert_ne!(signet_magic(Script::from_bytes(&[0x51])), ChainParams::signet().magic);
     }
 
     #[test]
     fn a_multisig_is_the_script_that_the_public_signet_has() {
-        let challenge = ChainParams::signet().signet_challenge.unwrap();
+        let challenge = ChainParams::signet().consensus.signet_challenge.unwrap();
         let multisig = Multisig::of(&challenge).unwrap();
         assert_eq!((multisig.needed(), multisig.keys().len()), (1, 2));
         assert_eq!(multisig.to_script(), challenge);

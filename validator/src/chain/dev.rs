@@ -9,8 +9,11 @@ use bitcoin::Work;
 use bitcoin::opcodes::all::OP_RETURN;
 use bitcoin::script::Builder;
 
+use super::addresses::AddressPrefixes;
 use super::genesis::{self, Inscription};
-use super::{AddressPrefixes, BITCOIN_SUBSIDY, ChainParams, Deployments, Difficulty, target};
+use super::literals::target;
+use super::params::ChainParams;
+use crate::consensus::{ConsensusParams, Deployments, Difficulty, Subsidy};
 
 /// The limit of work: 2^24 hashes a block, half a second of one CPU core.
 const LIMIT_BITS: u32 = 0x1e00_ffff;
@@ -35,19 +38,21 @@ impl ChainParams {
             rpc_port: 19782,
             addresses: AddressPrefixes::regtest(),
             seeds: Vec::new(),
-            genesis_hash: genesis.block_hash(),
+            consensus: ConsensusParams {
+                genesis_hash: genesis.block_hash(),
+                subsidy: Subsidy::BITCOIN,
+                deployments: Deployments::FROM_BLOCK_1,
+                bip34_hash: None,
+                bip30_repeats: Vec::new(),
+                script_flag_exceptions: Vec::new(),
+                pow_limit: target("000000ffff000000000000000000000000000000000000000000000000000000"),
+                pow_target_spacing: 10,
+                difficulty: Difficulty::Asert { half_life: 600, anchor_height: 1 },
+                signet_challenge: None,
+                minimum_chain_work: Work::from_be_bytes([0; 32]),
+                default_assume_valid: None,
+            },
             genesis,
-            pow_limit: target("000000ffff000000000000000000000000000000000000000000000000000000"),
-            spacing: 10,
-            difficulty: Difficulty::Asert { half_life: 600, anchor_height: 1 },
-            subsidy: BITCOIN_SUBSIDY,
-            deployments: Deployments::FROM_BLOCK_1,
-            bip34_hash: None,
-            bip30_repeats: Vec::new(),
-            script_flag_exceptions: Vec::new(),
-            signet_challenge: None,
-            minimum_chain_work: Work::from_be_bytes([0; 32]),
-            assume_valid: None,
         }
     }
 }

@@ -9,8 +9,6 @@ use bitcoin::{
     Witness, absolute, transaction,
 };
 
-use super::file::Genesis;
-
 /// The first words of the block chain, in the coinbase of most genesis blocks.
 const THE_TIMES: &str = "The Times 03/Jan/2009 Chancellor on brink of second bailout for banks";
 
@@ -58,19 +56,11 @@ pub(super) fn block(inscription: Inscription, time: u32, nonce: u32, bits: u32) 
     assemble(header, inscribed(inscription.text).into_script(), output)
 }
 
-/// The genesis block of a chain file: as [`block`], with `rules` pushed after the text, so that the block's hash depends
-/// on every rule of its chain. `rules` is [`ChainParams::rules_hash`](super::ChainParams::rules_hash).
-pub(super) fn committed(genesis: &Genesis, rules: [u8; 32]) -> Block {
-    let output = TxOut { value: genesis.value, script_pubkey: genesis.script.clone() };
-    let header = Header {
-        version: genesis.version,
-        prev_blockhash: BlockHash::all_zeros(),
-        merkle_root: TxMerkleNode::all_zeros(),
-        time: genesis.time,
-        bits: genesis.bits,
-        nonce: genesis.nonce,
-    };
-    assemble(header, inscribed(&genesis.message).push_slice(rules).into_script(), output)
+/// The genesis block of a chain file: `header` with its Merkle root filled in, and a coinbase that says `message` and then
+/// pushes `rules`, so that the block's hash depends on every rule of its chain. `rules` is
+/// [`ChainParams::rules_hash`](super::ChainParams::rules_hash).
+pub(super) fn committed(header: Header, message: &str, output: TxOut, rules: [u8; 32]) -> Block {
+    assemble(header, inscribed(message).push_slice(rules).into_script(), output)
 }
 
 /// The coinbase script that begins every genesis block.

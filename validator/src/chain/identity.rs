@@ -8,41 +8,43 @@ use std::fmt::Write;
 
 use bitcoin::hashes::{Hash, sha256};
 
-use super::{ChainParams, Difficulty};
+use super::params::ChainParams;
+use crate::consensus::Difficulty;
 
 impl ChainParams {
     /// The rules as lines of text, each ended by a line feed. The genesis block, ports, address prefixes, seeds, and what
     /// is known of the chain's length are no rules and not in it.
     #[must_use]
     pub fn rules_text(&self) -> String {
-        let forks = &self.deployments;
+        let consensus = &self.consensus;
+        let forks = &consensus.deployments;
         let mut text = format!(
             "adit chain rules 1\nname {}\nmagic {:08x}\npow_limit {:064x}\nspacing {}\ndifficulty {}\nsubsidy {}\n\
              halving_interval {}\nbip34 {}\nbip65 {}\nbip66 {}\ncsv {}\nsegwit {}\ntaproot {}\nchallenge {}\n",
             self.name,
             u32::from_be_bytes(self.magic),
-            self.pow_limit,
-            self.spacing,
-            difficulty_text(&self.difficulty),
-            self.subsidy.initial.to_sat(),
-            self.subsidy.halving_interval,
+            consensus.pow_limit,
+            consensus.pow_target_spacing,
+            difficulty_text(&consensus.difficulty),
+            consensus.subsidy.initial.to_sat(),
+            consensus.subsidy.halving_interval,
             forks.bip34,
             forks.bip65,
             forks.bip66,
             forks.csv,
             forks.segwit,
             forks.taproot,
-            self.signet_challenge.as_ref().map_or_else(|| "none".to_owned(), |script| script.to_hex_string()),
+            consensus.signet_challenge.as_ref().map_or_else(|| "none".to_owned(), |script| script.to_hex_string()),
         );
         // What only public chains have follows, so that a chain file's text is always these fifteen lines.
         let mut line = |line: std::fmt::Arguments<'_>| text.write_fmt(line).expect("a string takes every write");
-        if let Some(hash) = self.bip34_hash {
+        if let Some(hash) = consensus.bip34_hash {
             line(format_args!("bip34_hash {hash}\n"));
         }
-        for (height, hash) in &self.bip30_repeats {
+        for (height, hash) in &consensus.bip30_repeats {
             line(format_args!("bip30_repeat {height} {hash}\n"));
         }
-        for (hash, flags) in &self.script_flag_exceptions {
+        for (hash, flags) in &consensus.script_flag_exceptions {
             line(format_args!("script_flag_exception {hash} {}\n", flags.bits()));
         }
         text
@@ -57,9 +59,14 @@ impl ChainParams {
 
 fn difficulty_text(difficulty: &Difficulty) -> String {
     match difficulty {
-        Difficulty::Retarget { timespan, allow_min_difficulty, bip94, no_retargeting } => format!(
-            "retarget timespan {timespan} allow_min_difficulty {allow_min_difficulty} bip94 {bip94} \
-             no_retargeting {no_retargeting}"
+        Difficulty::Retarget {
+            pow_target_timespan,
+            pow_allow_min_difficulty_blocks,
+            enforce_bip94,
+            pow_no_retargeting,
+        } => format!(
+            "retarget timespan {pow_target_timespan} allow_min_difficulty {pow_allow_min_difficulty_blocks} \
+             bip94 {enforce_bip94} no_retargeting {pow_no_retargeting}"
         ),
         Difficulty::Asert { half_life, anchor_height } => {
             format!("asert half_life {half_life} anchor_height {anchor_height}")

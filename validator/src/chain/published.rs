@@ -9,8 +9,8 @@ use std::process::Command;
 
 use bitcoin::Work;
 
-use super::{ChainParams, Difficulty};
-use crate::rules::ScriptFlags;
+use super::params::ChainParams;
+use crate::consensus::{Difficulty, ScriptFlags};
 
 /// Core's source folder, from the package that builds it; `None` where cargo does not say, which is a failure under
 /// `CI=true`.
@@ -57,42 +57,52 @@ fn uint256(value: Option<String>) -> Vec<String> {
 
 /// What Core's class must say; of each line one spelling.
 fn statements(chain: &ChainParams) -> Vec<Vec<String>> {
-    let forks = chain.deployments;
+    let forks = chain.consensus.deployments;
     let genesis = &chain.genesis.header;
-    let Difficulty::Retarget { timespan, allow_min_difficulty, bip94, no_retargeting } = chain.difficulty else {
+    let Difficulty::Retarget {
+        pow_target_timespan,
+        pow_allow_min_difficulty_blocks,
+        enforce_bip94,
+        pow_no_retargeting,
+    } = chain.consensus.difficulty
+    else {
         panic!("{}: a public chain retargets", chain.name);
     };
     let assign = |name: &str, values: Vec<String>| values.iter().map(|v| format!("{name}={v};")).collect::<Vec<_>>();
-    let timespan = match timespan {
+    let timespan = match pow_target_timespan {
         86_400 => "24*60*60".to_owned(),
         1_209_600 => "14*24*60*60".to_owned(),
         other => other.to_string(),
     };
-    let work = chain.minimum_chain_work;
+    let work = chain.consensus.minimum_chain_work;
     let work = (work != Work::from_be_bytes([0; 32])).then(|| format!("{work:064x}"));
     // Regtest's can be switched on by an option.
-    let bip94 = vec![bip94.to_string(), if bip94 { String::new() } else { "opts.enforce_bip94".to_owned() }];
+    let bip94 =
+        vec![enforce_bip94.to_string(), if enforce_bip94 { String::new() } else { "opts.enforce_bip94".to_owned() }];
     let bytes = |bytes: [u8; 4]| bytes.map(|byte| format!("0x{byte:02X}")).join(",");
     let prefixes = &chain.addresses;
     let byte = |value: u8| vec![format!("std::vector<unsignedchar>(1,{value})")];
     let bits = genesis.bits.to_consensus();
     let mut statements = vec![
-        assign("consensus.nSubsidyHalvingInterval", vec![chain.subsidy.halving_interval.to_string()]),
+        assign("consensus.nSubsidyHalvingInterval", vec![chain.consensus.subsidy.halving_interval.to_string()]),
         assign("consensus.BIP34Height", vec![forks.bip34.to_string()]),
         assign("consensus.BIP65Height", vec![forks.bip65.to_string()]),
         assign("consensus.BIP66Height", vec![forks.bip66.to_string()]),
         assign("consensus.CSVHeight", vec![forks.csv.to_string()]),
         assign("consensus.SegwitHeight", vec![forks.segwit.to_string()]),
-        assign("consensus.BIP34Hash", uint256(chain.bip34_hash.map(|hash| hash.to_string()))),
-        assign("consensus.powLimit", uint256(Some(format!("{:064x}", chain.pow_limit)))),
+        assign("consensus.BIP34Hash", uint256(chain.consensus.bip34_hash.map(|hash| hash.to_string()))),
+        assign("consensus.powLimit", uint256(Some(format!("{:064x}", chain.consensus.pow_limit)))),
         assign("consensus.nPowTargetTimespan", vec![timespan]),
-        assign("consensus.nPowTargetSpacing", vec![format!("{}*60", chain.spacing / 60)]),
-        assign("consensus.fPowAllowMinDifficultyBlocks", vec![allow_min_difficulty.to_string()]),
-        assign("consensus.fPowNoRetargeting", vec![no_retargeting.to_string()]),
+        assign("consensus.nPowTargetSpacing", vec![format!("{}*60", chain.consensus.pow_target_spacing / 60)]),
+        assign("consensus.fPowAllowMinDifficultyBlocks", vec![pow_allow_min_difficulty_blocks.to_string()]),
+        assign("consensus.fPowNoRetargeting", vec![pow_no_retargeting.to_string()]),
         assign("consensus.enforce_BIP94", bip94),
         assign("consensus.nMinimumChainWork", uint256(work)),
-        assign("consensus.defaultAssumeValid", uint256(chain.assume_valid.map(|hash| hash.to_string()))),
-        assign("consensus.signet_blocks", vec![chain.signet_challenge.is_some().to_string()]),
+        assign(
+            "consensus.defaultAssumeValid",
+            uint256(chain.consensus.default_assume_valid.map(|hash| hash.to_string())),
+        ),
+        assign("consensus.signet_blocks", vec![chain.consensus.signet_challenge.is_some().to_string()]),
         assign("nDefaultPort", vec![chain.p2p_port.to_string()]),
         assign("base58Prefixes[PUBKEY_ADDRESS]", byte(prefixes.p2pkh)),
         assign("base58Prefixes[SCRIPT_ADDRESS]", byte(prefixes.p2sh)),
@@ -101,14 +111,17 @@ fn statements(chain: &ChainParams) -> Vec<Vec<String>> {
         assign("base58Prefixes[EXT_SECRET_KEY]", vec![format!("{{{}}}", bytes(prefixes.xprv))]),
         assign("bech32_hrp", vec![format!("\"{}\"", prefixes.bech32_hrp)]),
         vec![format!("{},{},0x{bits:08x},1,50*COIN)", genesis.time, genesis.nonce)],
-        vec![format!("assert(consensus.hashGenesisBlock=={});", uint256(Some(chain.genesis_hash.to_string()))[0])],
+        vec![format!(
+            "assert(consensus.hashGenesisBlock=={});",
+            uint256(Some(chain.consensus.genesis_hash.to_string()))[0]
+        )],
         vec![format!("assert(genesis.hashMerkleRoot=={});", uint256(Some(genesis.merkle_root.to_string()))[0])],
     ];
-    match &chain.signet_challenge {
+    match &chain.consensus.signet_challenge {
         Some(challenge) => statements.push(vec![format!("bin=\"{}\"_hex_v_u8;", challenge.to_hex_string())]),
         None => statements.extend((0..4).map(|i| vec![format!("pchMessageStart[{i}]=0x{:02x};", chain.magic[i])])),
     }
-    statements.extend(chain.script_flag_exceptions.iter().map(|(hash, flags)| {
+    statements.extend(chain.consensus.script_flag_exceptions.iter().map(|(hash, flags)| {
         let flags = match *flags {
             ScriptFlags::NONE => "SCRIPT_VERIFY_NONE",
             flags if flags == ScriptFlags::P2SH | ScriptFlags::WITNESS => "SCRIPT_VERIFY_P2SH|SCRIPT_VERIFY_WITNESS",
@@ -140,7 +153,7 @@ fn the_public_chains_are_those_of_bitcoin_core() {
             );
         }
         let exceptions = said.matches("script_flag_exceptions.emplace(").count();
-        assert_eq!(exceptions, chain.script_flag_exceptions.len(), "{name}");
+        assert_eq!(exceptions, chain.consensus.script_flag_exceptions.len(), "{name}");
         // Folder and RPC port.
         let base = between(&base, &format!("caseChainType::{kind}:"), ");");
         assert!(base.ends_with(&format!(",{}", chain.rpc_port)), "{name}: {base}");
@@ -152,7 +165,7 @@ fn the_two_blocks_that_repeat_coinbases_are_those_of_bitcoin_core() {
     let Some(source) = source() else { return };
     let text = std::fs::read_to_string(source.join("validation.cpp")).expect("Core's source can be read");
     let said = squeezed(between(&text, "bool IsBIP30Repeat", "\n}"));
-    let repeats = ChainParams::main().bip30_repeats;
+    let repeats = ChainParams::main().consensus.bip30_repeats;
     for (height, hash) in &repeats {
         let wanted = format!("nHeight=={height}&&block_index.GetBlockHash()==uint256{{\"{hash}\"}}");
         assert!(said.contains(&wanted), "{said}");

@@ -2,8 +2,11 @@
 
 use bitcoin::{Amount, Work};
 
+use super::addresses::AddressPrefixes;
 use super::genesis::{self, Inscription};
-use super::{AddressPrefixes, ChainParams, Deployments, Difficulty, Subsidy, target};
+use super::literals::target;
+use super::params::ChainParams;
+use crate::consensus::{ConsensusParams, Deployments, Difficulty, Subsidy};
 
 impl ChainParams {
     /// Bitcoin's regression-test chain.
@@ -17,24 +20,26 @@ impl ChainParams {
             rpc_port: 18443,
             addresses: AddressPrefixes::regtest(),
             seeds: Vec::new(),
-            genesis_hash: genesis.block_hash(),
-            genesis,
-            pow_limit: target("7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"),
-            spacing: 10 * 60,
-            difficulty: Difficulty::Retarget {
-                timespan: 24 * 60 * 60,
-                allow_min_difficulty: true,
-                bip94: false,
-                no_retargeting: true,
+            consensus: ConsensusParams {
+                genesis_hash: genesis.block_hash(),
+                subsidy: Subsidy { initial: Amount::from_int_btc(50), halving_interval: 150 },
+                deployments: Deployments { segwit: 0, ..Deployments::FROM_BLOCK_1 },
+                bip34_hash: None,
+                bip30_repeats: Vec::new(),
+                script_flag_exceptions: Vec::new(),
+                pow_limit: target("7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"),
+                pow_target_spacing: 10 * 60,
+                difficulty: Difficulty::Retarget {
+                    pow_target_timespan: 24 * 60 * 60,
+                    pow_allow_min_difficulty_blocks: true,
+                    enforce_bip94: false,
+                    pow_no_retargeting: true,
+                },
+                signet_challenge: None,
+                minimum_chain_work: Work::from_be_bytes([0; 32]),
+                default_assume_valid: None,
             },
-            subsidy: Subsidy { initial: Amount::from_int_btc(50), halving_interval: 150 },
-            deployments: Deployments { segwit: 0, ..Deployments::FROM_BLOCK_1 },
-            bip34_hash: None,
-            bip30_repeats: Vec::new(),
-            script_flag_exceptions: Vec::new(),
-            signet_challenge: None,
-            minimum_chain_work: Work::from_be_bytes([0; 32]),
-            assume_valid: None,
+            genesis,
         }
     }
 }

@@ -2,9 +2,12 @@
 
 use bitcoin::ScriptBuf;
 
+use super::addresses::AddressPrefixes;
 use super::challenge::signet_magic;
 use super::genesis::{self, Inscription};
-use super::{AddressPrefixes, BITCOIN_RETARGET, BITCOIN_SUBSIDY, ChainParams, Deployments, hash, target, work};
+use super::literals::{hash, target, work};
+use super::params::ChainParams;
+use crate::consensus::{ConsensusParams, Deployments, Difficulty, Subsidy};
 
 /// One signature of two: OP_1, two compressed keys, OP_2, OP_CHECKMULTISIG.
 const CHALLENGE: &str = "512103ad5e0edad18cb1f0fc0d28a3d4f1f3e445640337489abb10404f2d1e086be430\
@@ -23,20 +26,22 @@ impl ChainParams {
             rpc_port: 38332,
             addresses: AddressPrefixes::test(),
             seeds: Vec::new(),
-            genesis_hash: genesis.block_hash(),
+            consensus: ConsensusParams {
+                genesis_hash: genesis.block_hash(),
+                subsidy: Subsidy::BITCOIN,
+                deployments: Deployments::FROM_BLOCK_1,
+                bip34_hash: None,
+                bip30_repeats: Vec::new(),
+                script_flag_exceptions: Vec::new(),
+                pow_limit: target("00000377ae000000000000000000000000000000000000000000000000000000"),
+                pow_target_spacing: 10 * 60,
+                difficulty: Difficulty::BITCOIN,
+                signet_challenge: Some(challenge),
+                minimum_chain_work: work("00000000000000000000000000000000000000000000000000000b463ea0a4b8"),
+                // Height 293,175.
+                default_assume_valid: Some(hash("00000008414aab61092ef93f1aacc54cf9e9f16af29ddad493b908a01ff5c329")),
+            },
             genesis,
-            pow_limit: target("00000377ae000000000000000000000000000000000000000000000000000000"),
-            spacing: 10 * 60,
-            difficulty: BITCOIN_RETARGET,
-            subsidy: BITCOIN_SUBSIDY,
-            deployments: Deployments::FROM_BLOCK_1,
-            bip34_hash: None,
-            bip30_repeats: Vec::new(),
-            script_flag_exceptions: Vec::new(),
-            signet_challenge: Some(challenge),
-            minimum_chain_work: work("00000000000000000000000000000000000000000000000000000b463ea0a4b8"),
-            // Height 293,175.
-            assume_valid: Some(hash("00000008414aab61092ef93f1aacc54cf9e9f16af29ddad493b908a01ff5c329")),
         }
     }
 }

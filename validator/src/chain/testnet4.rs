@@ -1,7 +1,10 @@
 //! Bitcoin's fourth test chain (BIP94).
 
+use super::addresses::AddressPrefixes;
 use super::genesis::{self, Inscription, pay_to_key};
-use super::{AddressPrefixes, BITCOIN_SUBSIDY, ChainParams, Deployments, Difficulty, hash, target, work};
+use super::literals::{hash, target, work};
+use super::params::ChainParams;
+use crate::consensus::{ConsensusParams, Deployments, Difficulty, Subsidy};
 
 /// What the genesis coinbase says: a date and the hash of a block of main, so that nobody can have started earlier.
 const TEXT: &str = "03/May/2024 000000000000000000001ebd58c244970b3aa9d783bb001011fbe8ea8e98e00e";
@@ -19,25 +22,27 @@ impl ChainParams {
             rpc_port: 48332,
             addresses: AddressPrefixes::test(),
             seeds: Vec::new(),
-            genesis_hash: genesis.block_hash(),
-            genesis,
-            pow_limit: target("00000000ffffffffffffffffffffffffffffffffffffffffffffffffffffffff"),
-            spacing: 10 * 60,
-            difficulty: Difficulty::Retarget {
-                timespan: 14 * 24 * 60 * 60,
-                allow_min_difficulty: true,
-                bip94: true,
-                no_retargeting: false,
+            consensus: ConsensusParams {
+                genesis_hash: genesis.block_hash(),
+                subsidy: Subsidy::BITCOIN,
+                deployments: Deployments::FROM_BLOCK_1,
+                bip34_hash: None,
+                bip30_repeats: Vec::new(),
+                script_flag_exceptions: Vec::new(),
+                pow_limit: target("00000000ffffffffffffffffffffffffffffffffffffffffffffffffffffffff"),
+                pow_target_spacing: 10 * 60,
+                difficulty: Difficulty::Retarget {
+                    pow_target_timespan: 14 * 24 * 60 * 60,
+                    pow_allow_min_difficulty_blocks: true,
+                    enforce_bip94: true,
+                    pow_no_retargeting: false,
+                },
+                signet_challenge: None,
+                minimum_chain_work: work("0000000000000000000000000000000000000000000009a0fe15d0177d086304"),
+                // Height 123,613.
+                default_assume_valid: Some(hash("0000000002368b1e4ee27e2e85676ae6f9f9e69579b29093e9a82c170bf7cf8a")),
             },
-            subsidy: BITCOIN_SUBSIDY,
-            deployments: Deployments::FROM_BLOCK_1,
-            bip34_hash: None,
-            bip30_repeats: Vec::new(),
-            script_flag_exceptions: Vec::new(),
-            signet_challenge: None,
-            minimum_chain_work: work("0000000000000000000000000000000000000000000009a0fe15d0177d086304"),
-            // Height 123,613.
-            assume_valid: Some(hash("0000000002368b1e4ee27e2e85676ae6f9f9e69579b29093e9a82c170bf7cf8a")),
+            genesis,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{ChainState, ChainView, CommitPolicy};
 use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
 use crate::headers::tree::EntryId;
-use crate::rules::{self, RuleError};
+use crate::rules::{self, BlockContext, RuleError};
 use crate::store::{FilePosition, NewBlock, StoreError};
 
 /// What became of a header.
@@ -114,7 +114,7 @@ impl IncomingBlock {
     /// meant for.
     #[must_use]
     pub fn checked(params: &ChainParams, block: Arc<DecodedBlock>) -> Self {
-        let isolation = Some(rules::validate_block_in_isolation(params, &block));
+        let isolation = Some(rules::validate_block_in_isolation(&params.consensus, &block));
         Self { block, isolation, position: None }
     }
 
@@ -202,7 +202,7 @@ impl ChainState {
         parent: Option<EntryId>,
         now: u64,
     ) -> HeaderOutcome {
-        if let Err(error) = rules::validate_header_in_isolation(&self.params, header, hash) {
+        if let Err(error) = rules::validate_header_in_isolation(&self.params.consensus, header, hash) {
             return HeaderOutcome::Invalid(error);
         }
         match self.insert_header(header, hash, parent, now) {
@@ -223,7 +223,12 @@ impl ChainState {
     ) -> Result<EntryId, RuleError> {
         let parent = rules::check_previous_found(header, parent)?;
         rules::check_previous_valid(header, self.tree.entry(parent).is_failed())?;
-        rules::validate_header_in_context(&self.params, &self.tree.chain(parent), header, now)?;
+        rules::validate_header_in_context(
+            &self.params.consensus,
+            BlockContext::after(&self.tree.chain(parent)),
+            header,
+            now,
+        )?;
         let id = self.tree.insert_child(parent, *header, hash);
         self.changed.insert(id);
         Ok(id)
@@ -281,7 +286,7 @@ impl ChainState {
         // What fails here is not remembered, as in Core: until now the bytes may be anybody's under a good block's
         // header.
         let isolation = isolation.unwrap_or_else(|| {
-            timed(&mut self.timings.checks, || rules::validate_block_in_isolation(&self.params, &block))
+            timed(&mut self.timings.checks, || rules::validate_block_in_isolation(&self.params.consensus, &block))
         });
         if let Err(error) = isolation {
             return invalid(error);
@@ -296,9 +301,11 @@ impl ChainState {
             Err(error) => return invalid(error),
         };
         let chain = self.tree.chain(parent);
-        let fits = timed(&mut self.timings.checks, || rules::validate_block_in_context(&self.params, &chain, &block));
+        let fits = timed(&mut self.timings.checks, || {
+            rules::validate_block_in_context(&self.params.consensus, BlockContext::after(&chain), &block)
+        });
         if let Err(error) = fits {
-            if error.condemns_block() {
+            if error.is_permanent() {
                 self.mark_invalid(id);
             }
             return invalid(error);

@@ -14,7 +14,7 @@ use super::{ChainEvent, ChainState, ChainView, InvalidBlock};
 use crate::block::DecodedBlock;
 use crate::coins::{BlockUndo, Coin, CoinView, is_unspendable};
 use crate::headers::tree::{Entry, EntryId, Validity};
-use crate::rules::{self, ConnectError, RuleError};
+use crate::rules::{self, BlockContext, ConnectError, RuleError};
 use crate::store::StoreError;
 use crate::store::cache::CachedCoins;
 
@@ -95,12 +95,13 @@ impl ChainState {
         let ancestry = self.tree.chain(parent);
         let mut view = self.coins.view(&*self.store);
         if self.fetched.take() != Some(block.hash())
-            && let Err(error) = timed(&mut self.timings.fetch, || view.prepare(rules::spent_from_before(&block)))
+            && let Err(error) = timed(&mut self.timings.fetch, || view.prepare(block.spent_from_before()))
         {
             self.coins.roll_back_block();
             return Err(error);
         }
-        let connected = rules::connect_block(&self.params, &ancestry, &block, &mut view, checks);
+        let context = BlockContext::after(&ancestry);
+        let connected = rules::connect_block(&self.params.consensus, context, &block, &mut view, checks);
         let stored = match connected {
             Ok(connected) => {
                 self.timings.add(connected.times);
@@ -150,7 +151,7 @@ impl ChainState {
         let block = self.read_block(id)?;
         let undo = self.store.read_undo(&stored)?;
         // Below the blocks that were allowed to repeat a coinbase, one may be missing: its repetition took its place.
-        let may_be_repeated = self.params.bip30_repeats.iter().any(|(repeat, _)| height < *repeat);
+        let may_be_repeated = self.params.consensus.bip30_repeats.iter().any(|(repeat, _)| height < *repeat);
         self.coins.begin_block();
         let undone = disconnect_block(&mut self.coins.view(&*self.store), &block, &undo, height, may_be_repeated);
         let undone = match undone {

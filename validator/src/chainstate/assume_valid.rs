@@ -32,7 +32,12 @@ impl ChainState {
         is_ancestor_of(assumed)
             && is_ancestor_of(best_id)
             && best.chain_work >= self.options.minimum_chain_work
-            && takes_longer(best.chain_work - entry.chain_work, best.header.work(), self.params.spacing, BURIED_FOR)
+            && takes_longer(
+                best.chain_work - entry.chain_work,
+                best.header.work(),
+                self.params.consensus.pow_target_spacing,
+                BURIED_FOR,
+            )
     }
 
     /// Whether the active chain has at least the work that the chain is known to have. One that has not is another chain,

@@ -9,7 +9,6 @@ use super::timings::timed;
 use super::{ChainState, CommitPolicy};
 use crate::block::DecodedBlock;
 use crate::coins::Coin;
-use crate::rules;
 use crate::store::{CoinSource, StoreError};
 
 /// Coins to read that the cache does not have.
@@ -49,7 +48,7 @@ impl ChainState {
             return None;
         }
         let reader = self.store.coin_reader()?;
-        let outpoints = self.coins.unknown(rules::spent_from_before(block));
+        let outpoints = self.coins.unknown(block.spent_from_before());
         Some(CoinFetch { commits: self.commits, block: block.hash(), outpoints, reader })
     }
 

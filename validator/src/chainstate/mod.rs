@@ -144,7 +144,7 @@ impl ChainState {
     }
 
     fn begin_with_genesis(&mut self, position: Option<FilePosition>) -> Result<(), StoreError> {
-        let (raw, hash) = (serialize(&self.params.genesis), self.params.genesis_hash);
+        let (raw, hash) = (serialize(&self.params.genesis), self.params.consensus.genesis_hash);
         let transactions = self.params.genesis.txdata.len() as u32;
         let genesis = NewBlock { hash, height: 0, bytes: &raw, transactions, position };
         let location = self.store.append_block(&genesis)?;

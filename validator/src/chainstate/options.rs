@@ -62,7 +62,11 @@ impl Options {
     /// The defaults, with what `params` know of their chain: its assumed-valid block and its minimum work.
     #[must_use]
     pub fn for_chain(params: &ChainParams) -> Self {
-        Self { assume_valid: params.assume_valid, minimum_chain_work: params.minimum_chain_work, ..Self::default() }
+        Self {
+            assume_valid: params.consensus.default_assume_valid,
+            minimum_chain_work: params.consensus.minimum_chain_work,
+            ..Self::default()
+        }
     }
 
     /// When to commit.
@@ -144,8 +148,11 @@ mod tests {
     fn the_options_for_a_chain_are_what_it_knows() {
         let main = ChainParams::main();
         let options = Options::for_chain(&main);
-        assert_eq!((options.assume_valid, options.minimum_chain_work), (main.assume_valid, main.minimum_chain_work));
-        assert!(main.assume_valid.is_some());
+        assert_eq!(
+            (options.assume_valid, options.minimum_chain_work),
+            (main.consensus.default_assume_valid, main.consensus.minimum_chain_work)
+        );
+        assert!(main.consensus.default_assume_valid.is_some());
         assert_eq!(Options::default().assume_valid, None);
     }
 

@@ -22,6 +22,6 @@ pub(super) fn decode_stored(
     if !block.block().check_merkle_root() {
         return Err("the transactions are not those of the header".to_owned());
     }
-    rules::check_witness_commitment(params, stored.height, &block).map_err(|error| error.to_string())?;
+    rules::check_witness_commitment(&params.consensus, stored.height, &block).map_err(|error| error.to_string())?;
     Ok(block)
 }

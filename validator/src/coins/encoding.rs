@@ -10,7 +10,7 @@ use bitcoin::secp256k1::PublicKey;
 use bitcoin::{Amount, OutPoint, PubkeyHash, ScriptBuf, ScriptHash, TxOut, Txid};
 use thiserror::Error;
 
-use super::{Coin, MAX_SCRIPT_SIZE};
+use super::{Coin, CoinRef, MAX_SCRIPT_SIZE};
 
 /// Values below this in a script's length field stand for script templates (Core's `nSpecialScripts`).
 const SPECIAL_SCRIPTS: u64 = 6;
@@ -246,7 +246,7 @@ pub(super) fn take_output(from: &mut Decoder<'_>) -> Result<TxOut, DecodeError> 
 }
 
 /// Height and coinbase flag in one number, as undo records and the database hold them.
-pub(super) fn origin_code(coin: &Coin) -> u64 {
+pub(super) fn origin_code(coin: CoinRef<'_>) -> u64 {
     u64::from(coin.height) * 2 + u64::from(coin.is_coinbase)
 }
 
@@ -259,10 +259,11 @@ pub(super) fn take_origin(from: &mut Decoder<'_>) -> Result<(u32, bool), DecodeE
 
 /// The bytes of `coin` in the database.
 #[must_use]
-pub fn encode_coin(coin: &Coin) -> Vec<u8> {
+pub fn encode_coin<'a>(coin: impl Into<CoinRef<'a>>) -> Vec<u8> {
+    let coin = coin.into();
     let mut bytes = Vec::with_capacity(48);
     put_varint(&mut bytes, origin_code(coin));
-    put_output(&mut bytes, &coin.output);
+    put_output(&mut bytes, coin.output);
     bytes
 }
 

@@ -22,6 +22,31 @@ pub struct Coin {
     pub is_coinbase: bool,
 }
 
+/// A coin whose output stands somewhere else, such as in the block that makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CoinRef<'a> {
+    /// Value in satoshi, and script.
+    pub output: &'a TxOut,
+    /// The height of the block that made it.
+    pub height: u32,
+    /// Whether a coinbase made it.
+    pub is_coinbase: bool,
+}
+
+impl CoinRef<'_> {
+    /// The coin with an output of its own.
+    #[must_use]
+    pub fn to_coin(self) -> Coin {
+        Coin { output: self.output.clone(), height: self.height, is_coinbase: self.is_coinbase }
+    }
+}
+
+impl<'a> From<&'a Coin> for CoinRef<'a> {
+    fn from(coin: &'a Coin) -> Self {
+        Self { output: &coin.output, height: coin.height, is_coinbase: coin.is_coinbase }
+    }
+}
+
 /// The longest script that runs, in bytes.
 ///
 /// Source: Bitcoin Core, `script/script.h`, `MAX_SCRIPT_SIZE`.
@@ -47,7 +72,7 @@ pub trait CoinView {
     fn spend(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, Self::Error>;
 
     /// Puts a coin at `outpoint`, over whatever is there.
-    fn create(&mut self, outpoint: OutPoint, coin: Coin) -> Result<(), Self::Error>;
+    fn create(&mut self, outpoint: OutPoint, coin: CoinRef<'_>) -> Result<(), Self::Error>;
 
     /// The first of `outpoints` at which there is a coin.
     fn first_unspent(&mut self, outpoints: &[OutPoint]) -> Result<Option<OutPoint>, Self::Error> {
@@ -72,8 +97,8 @@ impl<S: std::hash::BuildHasher> CoinView for std::collections::HashMap<OutPoint,
         Ok(self.remove(outpoint))
     }
 
-    fn create(&mut self, outpoint: OutPoint, coin: Coin) -> Result<(), Infallible> {
-        self.insert(outpoint, coin);
+    fn create(&mut self, outpoint: OutPoint, coin: CoinRef<'_>) -> Result<(), Infallible> {
+        self.insert(outpoint, coin.to_coin());
         Ok(())
     }
 }

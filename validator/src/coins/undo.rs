@@ -27,7 +27,7 @@ impl BlockUndo {
         for coins in &self.spent {
             put_compact_size(&mut bytes, coins.len() as u64);
             for coin in coins {
-                put_varint(&mut bytes, origin_code(coin));
+                put_varint(&mut bytes, origin_code(coin.into()));
                 if coin.height > 0 {
                     put_varint(&mut bytes, 0);
                 }

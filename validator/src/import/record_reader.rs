@@ -13,7 +13,7 @@ use crate::store::framing::{FRAMING_BYTES, framed_length};
 pub(super) const MIN_BLOCK_SERIALIZED_SIZE: usize = 81;
 
 /// How many bytes are read from the input at once.
-const READ_BYTES: usize = 1 << 18;
+const READ_BYTES: usize = 1 << 16;
 
 /// What follows the framing of a record.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub(crate) struct RecordReader<R> {
 
 impl<R: Read> RecordReader<R> {
     pub(crate) fn new(input: R, magic: [u8; 4]) -> Self {
-        Self { input, buffer: Vec::new(), start: 0, offset: 0, magic }
+        Self { input, buffer: Vec::with_capacity(READ_BYTES), start: 0, offset: 0, magic }
     }
 
     /// Bytes that were consumed.
@@ -53,8 +53,10 @@ impl<R: Read> RecordReader<R> {
                 self.buffer.drain(..self.start);
                 self.start = 0;
             }
+            // A piece at a time, so that what a length claims is not allocated before it is there.
             let filled = self.buffer.len();
-            self.buffer.resize(filled + READ_BYTES.max(wanted - filled), 0);
+            let room = self.buffer.capacity() - filled;
+            self.buffer.resize(filled + if room > 0 { room } else { READ_BYTES }, 0);
             let read = self.input.read(&mut self.buffer[filled..]);
             self.buffer.truncate(filled + *read.as_ref().unwrap_or(&0));
             match read {

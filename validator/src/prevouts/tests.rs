@@ -1,8 +1,14 @@
 //! Lists of prevouts: real ones, damaged ones, and what rules make of the blocks that they are for.
 
-use bitcoin::consensus::serialize;
+use std::io;
 
+use bitcoin::consensus::serialize;
+use bitcoin::{Amount, OutPoint};
+
+use super::list::FIELDS;
 use super::*;
+use crate::chain::ChainParams;
+use crate::coins::Coin;
 use crate::rules::testing::{Vectors, block_of, coin, coinbase, outpoint, spend, vectors};
 
 const NOW: u64 = 1_795_392_000;
@@ -16,7 +22,7 @@ fn recorded(vectors: &Vectors, height: u32) -> (DecodedBlock, Prevouts) {
 fn check_recorded(height: u32, inputs: usize, unchecked: usize) {
     let Some(vectors) = vectors() else { return };
     let (block, prevouts) = recorded(&vectors, height);
-    let main = ChainParams::main();
+    let main = ChainParams::main().consensus;
     let checked = check_block_with_prevouts(&main, &block, &prevouts, NOW, ConnectOptions::default()).unwrap();
     assert_eq!((checked.height, checked.connected.inputs), (height, inputs));
     let reward: Amount = block.transactions()[0].output.iter().map(|output| output.value).sum();
@@ -52,7 +58,7 @@ fn row(outpoint: OutPoint, coin: &Coin) -> String {
 fn verdict(rows: &[String]) -> Result<CheckedBlock, CheckError> {
     let (block, _) = family();
     let prevouts = Prevouts::read(json(&rows.join(",")).as_bytes()).unwrap();
-    check_block_with_prevouts(&ChainParams::regtest(), &block, &prevouts, NOW, ConnectOptions::default())
+    check_block_with_prevouts(&ChainParams::regtest().consensus, &block, &prevouts, NOW, ConnectOptions::default())
 }
 
 fn family() -> (DecodedBlock, OutPoint) {
@@ -113,7 +119,7 @@ fn a_list_of_another_block_is_refused() {
 #[test]
 fn the_rules_in_context_are_checked_as_far_as_a_height_decides() {
     let prevouts = Prevouts::read(json("").as_bytes()).unwrap();
-    let regtest = ChainParams::regtest();
+    let regtest = ChainParams::regtest().consensus;
     let check = |block: &DecodedBlock, now| {
         check_block_with_prevouts(&regtest, block, &prevouts, now, ConnectOptions::default()).map(|_| ())
     };
@@ -141,7 +147,7 @@ fn locks_by_time_are_reported_as_not_checked() {
     transaction.input[0].sequence = bitcoin::Sequence::from_consensus(1 << 22 | 5);
     let block = block_of(vec![coinbase(105, 50), transaction]);
     let prevouts = Prevouts::read(json(&row(outpoint(1), &coin(100, 5))).as_bytes()).unwrap();
-    let regtest = ChainParams::regtest();
+    let regtest = ChainParams::regtest().consensus;
     let checked = check_block_with_prevouts(&regtest, &block, &prevouts, NOW, ConnectOptions::default()).unwrap();
     assert!(checked.unchecked.iter().any(|unchecked| unchecked.rule == "bad-txns-nonfinal"));
 }
@@ -167,10 +173,108 @@ fn what_is_no_list_is_refused_and_says_why() {
     }
 }
 
+/// The block as Bitcoin Core prints it, with what its inputs spend if `prevouts` has that.
+fn core_json(block: &DecodedBlock, height: u32, prevouts: &[Coin]) -> serde_json::Value {
+    use serde_json::json;
+
+    let mut prevouts = prevouts.iter();
+    let transactions: Vec<_> = (block.transactions().iter().zip(block.txids()))
+        .map(|(transaction, txid)| {
+            let vin: Vec<_> = transaction
+                .input
+                .iter()
+                .map(|input| {
+                    let (OutPoint { txid, vout }, sequence) = (input.previous_output, input.sequence.0);
+                    if transaction.is_coinbase() {
+                        return json!({ "coinbase": input.script_sig.to_hex_string(), "sequence": sequence });
+                    }
+                    let mut vin =
+                        json!({ "txid": txid.to_string(), "vout": vout, "scriptSig": { "asm": "", "hex": "" } });
+                    if let Some(Coin { output, height, is_coinbase }) = prevouts.next() {
+                        // As a number with eight decimals, which a binary fraction would not keep.
+                        let (whole, part) = (output.value.to_sat() / 100_000_000, output.value.to_sat() % 100_000_000);
+                        let value: serde_json::Value = json!(format!("@{whole}.{part:08}@"));
+                        let script = json!({ "asm": "1", "desc": "raw(51)", "hex": output.script_pubkey.to_hex_string(),
+                            "type": "nonstandard" });
+                        vin["prevout"] = json!({ "generated": is_coinbase, "height": height, "value": value,
+                            "scriptPubKey": script });
+                    }
+                    vin["sequence"] = json!(sequence);
+                    vin
+                })
+                .collect();
+            json!({ "txid": txid.to_string(), "version": 2, "locktime": 0, "vin": vin,
+                "vout": [{ "value": 0.5, "n": 0, "scriptPubKey": { "hex": "51" } }], "fee": 0.00000010, "hex": "00" })
+        })
+        .collect();
+    json!({ "hash": block.hash().to_string(), "confirmations": 7, "height": height, "time": block.header().time,
+        "difficulty": 1.0e-10, "nTx": transactions.len(), "tx": transactions })
+}
+
+/// The text of such a block, its values as numbers.
+fn core_text(json: &serde_json::Value) -> String {
+    json.to_string().replace("\"@", "").replace("@\"", "")
+}
+
+#[test]
+fn the_json_of_core_is_a_list_too() {
+    let (block, _) = family();
+    let value = 9_007_199_254_740_993;
+    let text = core_text(&core_json(&block, 105, &[coin(value, 5), coin(90, 105)]));
+    assert!(text.contains(r#""value":90071992.54740993"#), "{text}");
+    let prevouts = Prevouts::read(text.as_bytes()).unwrap();
+    assert_eq!((prevouts.height(), prevouts.coins()), (105, &[coin(value, 5), coin(90, 105)][..]));
+
+    let check = |coins: &[Coin]| {
+        let prevouts = Prevouts::read(core_text(&core_json(&block, 105, coins)).as_bytes()).unwrap();
+        let regtest = ChainParams::regtest().consensus;
+        check_block_with_prevouts(&regtest, &block, &prevouts, NOW, ConnectOptions::default())
+    };
+    assert_eq!(check(&[coin(100, 5), coin(90, 105)]).unwrap().connected.fees, Amount::from_sat(20));
+    let mut young = coin(100, 6);
+    young.is_coinbase = true;
+    let CheckError::Rule(error) = check(&[young, coin(90, 105)]).unwrap_err() else { panic!("a rule is broken") };
+    assert_eq!(error.reject_reason(), "bad-txns-premature-spend-of-coinbase");
+}
+
+/// What other calls of `getblock` print, and other gaps: each error is one line that names what is missing.
+#[test]
+fn json_of_core_with_less_detail_is_refused() {
+    let (block, _) = family();
+    let full = core_json(&block, 105, &[coin(100, 5), coin(90, 105)]);
+    let mut ids = full.clone();
+    ids["tx"] = block.txids().iter().map(ToString::to_string).collect();
+    let cut = |field: &str| {
+        let mut json = full.clone();
+        json["tx"][2]["vin"][0]["prevout"].as_object_mut().unwrap().remove(field);
+        core_text(&json)
+    };
+    let text = core_text(&full);
+    for (json, message) in [
+        (core_text(&ids), "transaction 0 is an id only; wanted the block as `getblock HASH 3` prints it"),
+        (
+            core_text(&core_json(&block, 105, &[])),
+            "transaction 1: input 0 has no prevout; wanted the block as `getblock",
+        ),
+        (core_text(&core_json(&block, 105, &[coin(100, 5)])), "transaction 2: input 0 has no prevout; wanted"),
+        (cut("value"), "transaction 2: missing field `value`"),
+        (cut("height"), "transaction 2: missing field `height`"),
+        (cut("generated"), "transaction 2: missing field `generated`"),
+        (cut("scriptPubKey"), "transaction 2: missing field `scriptPubKey`"),
+        (text.replace("\"height\":105,\"nTx\"", "\"nTx\""), "missing field `height`"),
+        (text.replace("0.00000090", "-0.00000090"), "transaction 2: input 0: value -0.00000090; wanted bitcoin"),
+        (text.replace("0.00000090", "0.000000901"), "transaction 2: input 0: value 0.000000901; wanted bitcoin"),
+        (text.replace("0.00000090", "\"0.1\""), "transaction 2: input 0: value \"0.1\"; wanted bitcoin"),
+    ] {
+        let error = Prevouts::read(json.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with(message) && !error.contains('\n'), "{error}; wanted {message}");
+    }
+}
+
 #[test]
 fn a_list_that_never_ends_is_refused() {
     let error = Prevouts::read(io::repeat(b' ')).unwrap_err();
-    assert!(matches!(error, PrevoutsError::TooLong));
+    assert!(matches!(error, PrevoutsError::TooLong { .. }));
 }
 
 /// Bytes over the whole of two recorded blocks: each one flipped, and the block no longer good.
@@ -179,7 +283,7 @@ fn damage_to_recorded_blocks_is_found() {
     use rayon::prelude::*;
 
     let Some(vectors) = vectors() else { return };
-    let main = ChainParams::main();
+    let main = ChainParams::main().consensus;
     for height in [367_891, 866_342] {
         let (block, prevouts) = recorded(&vectors, height);
         let raw = block.raw();

@@ -11,7 +11,7 @@ use crate::block::DecodedBlock;
 use crate::coins::BlockUndo;
 use crate::headers::tree::{Entry, EntryId};
 use crate::progress::{STRIDE, Stop};
-use crate::rules::{self, RuleError};
+use crate::rules::{self, BlockContext, RuleError};
 use crate::store::files::FileInfo;
 use crate::store::framing::FRAMING_BYTES;
 use crate::store::location::{BLOCKS, block_file, file_number, undo_file};
@@ -155,9 +155,13 @@ impl Checker<'_> {
     }
 
     fn rules_without_coins(&self, loaded: &Loaded, entry: &Entry, block: &DecodedBlock) -> Result<(), RuleError> {
-        rules::validate_block_in_isolation(self.params, block)?;
+        rules::validate_block_in_isolation(&self.params.consensus, block)?;
         match entry.parent {
-            Some(parent) => rules::validate_block_in_context(self.params, &loaded.tree.chain(parent), block),
+            Some(parent) => rules::validate_block_in_context(
+                &self.params.consensus,
+                BlockContext::after(&loaded.tree.chain(parent)),
+                block,
+            ),
             None => Ok(()),
         }
     }

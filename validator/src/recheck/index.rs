@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{Checker, Finding};
 use crate::headers::tree::{EntryId, HeaderTree, Validity};
 use crate::progress::{STRIDE, Stop};
-use crate::rules;
+use crate::rules::{self, BlockContext};
 use crate::store::IndexRecord;
 use crate::store::files::{BlockFiles, FileInfo};
 use crate::store::inspect::Snapshot;
@@ -91,13 +91,21 @@ impl Checker<'_> {
         let IndexRecord { header, hash, height, .. } = record;
         let index = |what: &str| Finding::file(self.held.database(), "index", what.to_owned()).of_block(*height, *hash);
         let checked = match tree.lookup(&header.prev_blockhash) {
-            _ if *hash == self.params.genesis_hash && *height == 0 => Ok(Ok(())),
+            _ if *hash == self.params.consensus.genesis_hash && *height == 0 => Ok(Ok(())),
             None => Err(index("its parent is not in the index")),
             Some(parent) if tree.entry(parent).height + 1 != *height => {
                 Err(index("it is not at its parent's height plus one"))
             }
-            Some(parent) => Ok(rules::validate_header_in_isolation(self.params, header, *hash)
-                .and_then(|()| rules::validate_header_in_context(self.params, &tree.chain(parent), header, NO_CLOCK))),
+            Some(parent) => {
+                Ok(rules::validate_header_in_isolation(&self.params.consensus, header, *hash).and_then(|()| {
+                    rules::validate_header_in_context(
+                        &self.params.consensus,
+                        BlockContext::after(&tree.chain(parent)),
+                        header,
+                        NO_CLOCK,
+                    )
+                }))
+            }
         };
         match checked {
             Ok(Ok(())) => {}

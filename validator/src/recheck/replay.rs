@@ -5,7 +5,7 @@ use super::{Checker, Finding};
 use crate::block::DecodedBlock;
 use crate::headers::tree::EntryId;
 use crate::progress::Stop;
-use crate::rules::{self, ConnectError, ConnectOptions};
+use crate::rules::{self, BlockContext, ConnectError, ConnectOptions};
 use crate::store::location::{BLOCKS, block_file, undo_file};
 use crate::store::{CoinCache, NoCoins};
 
@@ -70,11 +70,13 @@ impl Checker<'_> {
         coins: &mut CoinCache,
     ) -> Result<bool, Stop> {
         let (entry, ancestry) = (loaded.tree.entry(id), loaded.tree.chain(parent));
+        let context = BlockContext::after(&ancestry);
         let blocks = self.held.folder.join(BLOCKS);
         let number = entry.location.map_or(0, |location| location.file);
         coins.begin_block();
         let mut view = coins.view(&NoCoins);
-        let connected = rules::connect_block(self.params, &ancestry, block, &mut view, ConnectOptions::default());
+        let connected =
+            rules::connect_block(&self.params.consensus, context, block, &mut view, ConnectOptions::default());
         coins.commit_block();
         let connected = match connected {
             Ok(connected) => connected,

@@ -1,120 +1,92 @@
-//! The rules of a block whose height is known and whose ancestors are not: as many of those in context, and of those of
-//! connecting, as a height decides.
+//! A block whose height is known and whose ancestors are not, with a list of the coins that it spends.
+//!
+//! It goes through the same drivers as every other block, with a context that has no ancestors.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Instant;
 
-use bitcoin::{Transaction, Txid};
+use bitcoin::{OutPoint, Transaction};
 use foldhash::fast::RandomState;
 
 use super::block::{validate_bytes_in_isolation, validate_transactions_in_isolation};
-use super::connect::{Totals, connect_coins};
-use super::context::{
-    LOCKTIME_THRESHOLD, check_coinbase_height, check_final, check_weight, check_witness_commitment, waives_lock_time,
-};
-use super::header::{check_time_not_in_future, check_version};
+use super::block_context::BlockContext;
+use super::connect::{ConnectError, ConnectOptions, ConnectTimes, Connected, connect_coins};
+use super::context::validate_block_in_context;
+use super::error::RuleError;
+use super::header::validate_header_in_context;
+use super::lock_time::has_lock_time_in_seconds;
+use super::script_flags::script_flags;
 use super::scripts::ScriptChecks;
-use super::sequence_locks::{RelativeLock, SequenceLocks, relative_locks};
-use super::{ConnectError, ConnectOptions, ConnectTimes, Connected, RuleError, script_flags};
+use super::sequence_locks::has_sequence_lock_in_seconds;
 use crate::block::DecodedBlock;
-use crate::chain::ChainParams;
 use crate::coins::Coin;
+use crate::consensus::ConsensusParams;
 
-/// Checks what the rules in context ask of a block at `height`, its ancestors' targets and times left out.
+/// Checks a block at `height` in every step that needs no ancestors: in isolation, in context, and as it connects to
+/// `spent`, the coins of all inputs but the coinbase's in their order, those among them that it makes itself.
 ///
-/// Lock times in seconds are compared with the block's own time. Where BIP113 holds, that is later than the median with
-/// which they ought to be compared: a lock that it finds closed is closed, one that it finds open may not be.
-fn validate_block_in_context(
-    params: &ChainParams,
-    height: u32,
-    block: &DecodedBlock,
-    now: u64,
-) -> Result<(), RuleError> {
-    check_time_not_in_future(block.header(), now)?;
-    check_version(params, height, block.header())?;
-    check_final(block, height, block.header().time)?;
-    check_coinbase_height(params, height, block)?;
-    check_witness_commitment(params, height, block)?;
-    check_weight(block)
-}
-
-/// Checks a block at `height` and connects it to `spent`, the coins of all inputs but the coinbase's in their order, those
-/// among them that it makes itself. BIP30 and relative locks in seconds are left out.
-///
-/// All coins are known from the start, so that scripts run beside other rules; like everywhere, what fails in them is reported
-/// last. They are not run for transactions that nobody has worked for.
+/// All coins are known from the start, so that scripts run beside all other rules; what fails in them is reported last. They
+/// start after the proof of work, so that nobody has them run for nothing.
 ///
 /// # Panics
 /// If `spent` has not one coin for each input.
-pub(crate) fn connect_block(
-    params: &ChainParams,
+pub(crate) fn validate_block_alone(
+    params: &ConsensusParams,
     height: u32,
     block: &DecodedBlock,
     spent: &[Coin],
     now: u64,
     options: ConnectOptions,
 ) -> Result<Connected, RuleError> {
+    let context = BlockContext::at_height(height);
     validate_bytes_in_isolation(params, block)?;
     let scripts = ScriptChecks::new(block, script_flags(params, height, block.hash()));
-    let (connected, all_there) = rayon::in_place_scope(|scope| {
+    let ((total, undo, coins), scripts) = scripts.run_beside(|starter| {
         if options.check_scripts {
             let mut rest = spent;
             for (tx, transaction) in block.spenders() {
                 let (coins, others) = rest.split_at(transaction.input.len());
-                scripts.start(scope, tx, coins);
+                starter.start(tx, coins);
                 rest = others;
             }
         }
-        let connected = validate_transactions_in_isolation(block)
-            .and_then(|()| validate_block_in_context(params, height, block, now))
-            .and_then(|()| {
-                let start = Instant::now();
-                let connected = connect_coins_alone(params, height, block, spent);
-                connected.map(|(total, undo)| (total, undo, start.elapsed()))
-            });
-        if connected.is_err() {
-            scripts.stop();
+        validate_transactions_in_isolation(block)?;
+        validate_header_in_context(params, context, block.header(), now)?;
+        validate_block_in_context(params, context, block)?;
+        let start = Instant::now();
+        let mut undo = Vec::with_capacity(block.transactions().len());
+        let mut view = coins_from_before(block, spent);
+        let total = connect_coins(params, context, block, &mut view, |_, coins| undo.push(coins));
+        match total {
+            Ok(total) => Ok((total, undo, start.elapsed())),
+            Err(ConnectError::Rule(error)) => Err(error),
+            Err(ConnectError::View(never)) => match never {},
         }
-        (connected, Instant::now())
-    });
-    let waited = all_there.elapsed();
-    let (total, undo, coins) = connected?;
-    scripts.check_scripts()?;
-    Ok(total.connected(undo, ConnectTimes { coins, scripts: waited }))
+    })?;
+    Ok(total.connected(undo, ConnectTimes { coins, scripts }))
 }
 
-/// All of connecting but scripts; also the coins of each transaction but the coinbase.
-fn connect_coins_alone(
-    params: &ChainParams,
-    height: u32,
-    block: &DecodedBlock,
-    spent: &[Coin],
-) -> Result<(Totals, Vec<Vec<Coin>>), RuleError> {
-    let made: HashSet<Txid, RandomState> = block.txids().iter().copied().collect();
-    let from_before = block.spent().zip(spent).filter(|(outpoint, _)| !made.contains(&outpoint.txid));
+/// Those of the coins that the block does not make itself.
+fn coins_from_before(block: &DecodedBlock, spent: &[Coin]) -> HashMap<OutPoint, Coin, RandomState> {
+    let from_before = block.spent().zip(spent).filter(|(outpoint, _)| block.position(&outpoint.txid).is_none());
     let mut coins = HashMap::with_capacity_and_hasher(spent.len(), RandomState::default());
     coins.extend(from_before.map(|(outpoint, coin)| (outpoint, coin.clone())));
-    let locks = SequenceLocks { height, enforced: height >= params.deployments.csv, ancestry: None };
-    let mut undo = Vec::with_capacity(block.transactions().len());
-    match connect_coins(params, &locks, block, &mut coins, |_, coins| undo.push(coins)) {
-        Ok(total) => Ok((total, undo)),
-        Err(ConnectError::Rule(error)) => Err(error),
-        Err(ConnectError::View(never)) => match never {},
-    }
+    coins
 }
 
 /// Whether a transaction has a lock, absolute or relative, that only median times past can open under BIP68 and BIP113.
 pub(crate) fn is_locked_by_time(transaction: &Transaction) -> bool {
-    let absolute = transaction.lock_time.to_consensus_u32() >= LOCKTIME_THRESHOLD && !waives_lock_time(transaction);
-    absolute || relative_locks(transaction).any(|(_, lock)| matches!(lock, RelativeLock::Seconds(_)))
+    has_lock_time_in_seconds(transaction) || has_sequence_lock_in_seconds(transaction)
 }
 
 #[cfg(test)]
 mod tests {
-    use bitcoin::{OutPoint, ScriptBuf};
+    use bitcoin::ScriptBuf;
 
     use super::*;
+    use crate::chain::ChainParams;
     use crate::rules::testing::{block_of, coin, coinbase, outpoint, spend};
+    use crate::rules::transaction_error::TransactionError;
 
     const HEIGHT: u32 = 120;
     const SUBSIDY: i64 = 50_0000_0000;
@@ -134,7 +106,15 @@ mod tests {
                 made.unwrap_or(coin(100, HEIGHT - 5))
             })
             .collect();
-        connect_block(&ChainParams::regtest(), HEIGHT, &block, &spent, NOW, ConnectOptions::default())
+        validate_block_alone(&ChainParams::regtest().consensus, HEIGHT, &block, &spent, NOW, ConnectOptions::default())
+    }
+
+    /// What a transaction broke, and its place in the block.
+    fn broken(result: Result<Connected, RuleError>) -> Option<(usize, TransactionError)> {
+        match result {
+            Err(RuleError::Transaction { tx, error, .. }) => Some((tx, error)),
+            _ => None,
+        }
     }
 
     fn first_output(transaction: &Transaction) -> OutPoint {
@@ -154,7 +134,8 @@ mod tests {
 
     #[test]
     fn nothing_is_spent_twice_or_before_it_is_made() {
-        let missing = |tx, input, outpoint| Err(RuleError::MissingInput { tx, input, outpoint });
+        let missing = |tx: usize, input, outpoint| Some((tx, TransactionError::MissingInput { input, outpoint }));
+        let verdict = |reward, transactions: &[Transaction]| broken(verdict(reward, transactions));
         let twice = [spend(&[outpoint(1)], &[1]), spend(&[outpoint(2), outpoint(1)], &[2])];
         assert_eq!(verdict(1, &twice), missing(2, 1, outpoint(1)));
 
@@ -175,8 +156,8 @@ mod tests {
     #[test]
     fn the_blocks_own_coinbase_is_not_mature() {
         let own = first_output(&coinbase(HEIGHT, SUBSIDY));
-        let error = RuleError::ImmatureCoinbase { tx: 1, input: 0, depth: 0 };
-        assert_eq!(verdict(SUBSIDY, &[spend(&[own], &[1])]), Err(error));
+        let error = TransactionError::ImmatureCoinbase { input: 0, depth: 0 };
+        assert_eq!(broken(verdict(SUBSIDY, &[spend(&[own], &[1])])), Some((1, error)));
     }
 
     /// They start first and are reported last, and not at all where anything else is wrong.
@@ -187,9 +168,10 @@ mod tests {
             parent.output[0].script_pubkey = ScriptBuf::from_bytes(vec![0x00]);
             [parent.clone(), spend(&[first_output(&parent)], &[1])]
         };
-        assert!(matches!(verdict(1, &fails(&[90])), Err(RuleError::Script { tx: 2, input: 0, .. })));
-        assert!(matches!(verdict(1, &fails(&[90, 20])), Err(RuleError::InputsBelowOutputs { tx: 1, .. })));
+        let by_transaction = |values| broken(verdict(1, &fails(values)));
+        assert_eq!(by_transaction(&[90]), Some((2, TransactionError::Script { input: 0 })));
+        assert!(matches!(by_transaction(&[90, 20]), Some((1, TransactionError::InputsBelowOutputs { .. }))));
         assert!(matches!(verdict(SUBSIDY + 100, &fails(&[90])), Err(RuleError::CoinbaseAmount { .. })));
-        assert!(matches!(verdict(1, &fails(&[90, -1])), Err(RuleError::NegativeOutput { tx: 1, .. })));
+        assert!(matches!(by_transaction(&[90, -1]), Some((1, TransactionError::NegativeOutput { .. }))));
     }
 }

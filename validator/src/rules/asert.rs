@@ -6,7 +6,7 @@
 
 use bitcoin::{CompactTarget, Target};
 
-use super::uint256::Uint256;
+use crate::consensus::uint256::Uint256;
 
 /// Where the schedule starts and how fast the target moves.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Schedule {
     /// The time of the anchor's parent, or what stands for it, in seconds.
     pub(super) anchor_parent_time: i64,
     /// The wanted time between blocks, in seconds.
-    pub(super) spacing: u32,
+    pub(super) pow_target_spacing: u32,
     /// The lag that doubles the target, in seconds.
     pub(super) half_life: u32,
     /// The easiest target.
@@ -41,7 +41,7 @@ impl Schedule {
     fn exponent(&self, blocks_since_anchor: u32, time: u32) -> (i64, u64) {
         // 128 bits: a foreign height and spacing of 32 bits each, times 65,536, would overflow 64.
         let elapsed = i128::from(time) - i128::from(self.anchor_parent_time);
-        let scheduled = i128::from(self.spacing) * (i128::from(blocks_since_anchor) + 1);
+        let scheduled = i128::from(self.pow_target_spacing) * (i128::from(blocks_since_anchor) + 1);
         let exponent = (elapsed - scheduled) * 65536 / i128::from(self.half_life);
         // A thousand doublings or halvings leave a 256-bit number nothing to say: more of them mean the same.
         ((exponent >> 16).clamp(-1000, 1000) as i64, (exponent & 0xffff) as u64)
@@ -135,7 +135,7 @@ mod tests {
     /// The specification's Python, line by line; numbers small enough for `i128` are kept there.
     fn by_the_book(schedule: &Schedule, height_delta: u32, time: u32) -> u32 {
         let time_delta = i128::from(time) - i128::from(schedule.anchor_parent_time);
-        let difference = time_delta - i128::from(schedule.spacing) * (i128::from(height_delta) + 1);
+        let difference = time_delta - i128::from(schedule.pow_target_spacing) * (i128::from(height_delta) + 1);
         let exponent = difference * 65536 / i128::from(schedule.half_life);
         let num_shifts = exponent.div_euclid(65536);
         let exponent = exponent - num_shifts * 65536;
@@ -160,9 +160,9 @@ mod tests {
         Schedule {
             anchor_bits: CompactTarget::from_consensus(0x1804_dafe),
             anchor_parent_time: 1_605_447_844,
-            spacing: 600,
+            pow_target_spacing: 600,
             half_life: 172_800,
-            limit: ChainParams::main().pow_limit,
+            limit: ChainParams::main().consensus.pow_limit,
         }
     }
 
@@ -219,13 +219,13 @@ mod tests {
             spacing in 1..1000_u32,
             regtest: bool,
         ) {
-            let limit = if regtest { ChainParams::regtest().pow_limit } else { ChainParams::dev().pow_limit };
+            let limit = if regtest { ChainParams::regtest().consensus.pow_limit } else { ChainParams::dev().consensus.pow_limit };
             let anchor_parent_time = 1_795_392_000;
             let on_time = anchor_parent_time + i64::from(spacing) * (i64::from(blocks) + 1);
             let time = u32::try_from((on_time + lag).clamp(0, i64::from(u32::MAX))).unwrap();
             let anchor_bits = CompactTarget::from_consensus(exponent << 24 | mantissa);
             prop_assume!(Target::from_compact(anchor_bits) <= limit);
-            let schedule = Schedule { anchor_bits, anchor_parent_time, spacing, half_life, limit };
+            let schedule = Schedule { anchor_bits, anchor_parent_time, pow_target_spacing: spacing, half_life, limit };
             prop_assert_eq!(schedule.target_after(blocks, time).to_consensus(), by_the_book(&schedule, blocks, time));
         }
     }

@@ -1,64 +1,51 @@
-//! The rules of a block by itself.
+//! The rules of a block in isolation.
 
-use adit_hash::{Backend, Digest, MerkleRoot};
-use bitcoin::TxMerkleNode;
-use bitcoin::hashes::Hash;
-
+use super::error::RuleError;
 use super::header::validate_header_in_isolation;
+use super::merkle::check_merkle_root;
 use super::signet::check_signet_solution;
 use super::sigops::{check_sigop_cost, legacy_sigops};
 use super::transaction::validate_transaction_in_isolation;
-use super::{MAX_BLOCK_WEIGHT, RuleError, WITNESS_SCALE_FACTOR};
 use crate::block::DecodedBlock;
-use crate::chain::ChainParams;
+use crate::consensus::{ConsensusParams, MAX_BLOCK_WEIGHT, WITNESS_SCALE_FACTOR};
 
-/// Checks everything about a block that it shows by itself.
+/// Checks a block in isolation: everything that it shows by itself.
+///
+/// # Errors
+/// The first rule that the block breaks, in Bitcoin Core's order.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `CheckBlock`, as for all of these.
-pub fn validate_block_in_isolation(params: &ChainParams, block: &DecodedBlock) -> Result<(), RuleError> {
+pub fn validate_block_in_isolation(params: &ConsensusParams, block: &DecodedBlock) -> Result<(), RuleError> {
     validate_bytes_in_isolation(params, block)?;
     validate_transactions_in_isolation(block)
 }
 
-/// That somebody has worked for these very bytes, witnesses apart, and that there are not too many. What could be wrong with
-/// them and not with the block that its hash names comes here, before the transactions are looked at.
-pub(super) fn validate_bytes_in_isolation(params: &ChainParams, block: &DecodedBlock) -> Result<(), RuleError> {
+/// Proof of work, signet solution, Merkle root and size. A failure here may be malleation: other bytes may have the same
+/// hash and be valid. It comes before the transactions are looked at.
+pub(super) fn validate_bytes_in_isolation(params: &ConsensusParams, block: &DecodedBlock) -> Result<(), RuleError> {
     validate_header_in_isolation(params, block.header(), block.hash())?;
     check_signet_solution(params, block)?;
+    validate_unsolved_bytes_in_isolation(block)
+}
+
+/// Merkle root and size: [`validate_bytes_in_isolation`] without what shows that somebody has worked for the block.
+pub(super) fn validate_unsolved_bytes_in_isolation(block: &DecodedBlock) -> Result<(), RuleError> {
     check_merkle_root(block)?;
     check_length(block)
 }
 
-/// What the transactions show by themselves.
+/// The transactions in isolation.
 pub(super) fn validate_transactions_in_isolation(block: &DecodedBlock) -> Result<(), RuleError> {
     check_first_is_coinbase(block)?;
     check_only_first_is_coinbase(block)?;
     for (tx, transaction) in block.transactions().iter().enumerate() {
-        validate_transaction_in_isolation(tx, transaction, block.stripped_transaction_size(tx))?;
+        validate_transaction_in_isolation(transaction, block.stripped_transaction_size(tx))
+            .map_err(RuleError::in_transaction(block, tx))?;
     }
     check_legacy_sigops(block)
 }
 
-/// The root over `leaves`; zeros over none, which is how Bitcoin Core has it.
-pub(super) fn merkle_root(mut leaves: Vec<Digest>) -> MerkleRoot {
-    adit_hash::merkle_root(Backend::fastest_pairs(), &mut leaves)
-        .unwrap_or(MerkleRoot { root: [0; 32], mutated: false })
-}
-
-/// The header commits to the transactions, and to no other list of them (CVE-2012-2459).
-///
-/// Source: Bitcoin Core, `validation.cpp`, `CheckMerkleRoot`.
-fn check_merkle_root(block: &DecodedBlock) -> Result<(), RuleError> {
-    let MerkleRoot { root, mutated } = merkle_root(block.txids().iter().map(|id| id.to_byte_array()).collect());
-    let wanted = TxMerkleNode::from_byte_array(root);
-    let seen = block.header().merkle_root;
-    if seen != wanted {
-        return Err(RuleError::MerkleRoot { seen, wanted });
-    }
-    if mutated { Err(RuleError::DuplicateTransactions {}) } else { Ok(()) }
-}
-
-/// A block has transactions, and without their witnesses at most a quarter of the weight that it may have.
+/// A block has transactions, and its length without witnesses is at most a quarter of the largest weight.
 fn check_length(block: &DecodedBlock) -> Result<(), RuleError> {
     let transactions = block.transactions().len();
     let stripped_size = block.stripped_size();
@@ -95,14 +82,15 @@ fn check_legacy_sigops(block: &DecodedBlock) -> Result<(), RuleError> {
 
 #[cfg(test)]
 mod tests {
-    use bitcoin::consensus::serialize;
     use bitcoin::{ScriptBuf, Transaction};
 
     use super::*;
+    use crate::chain::ChainParams;
     use crate::rules::testing::{block_of, coinbase, outpoint, spend};
+    use crate::rules::transaction_error::TransactionError;
 
     fn verdict(transactions: Vec<Transaction>) -> Result<(), RuleError> {
-        validate_block_in_isolation(&ChainParams::regtest(), &block_of(transactions))
+        validate_block_in_isolation(&ChainParams::regtest().consensus, &block_of(transactions))
     }
 
     /// Different transactions that spend output 0 of as many others.
@@ -119,37 +107,8 @@ mod tests {
     #[test]
     fn the_header_is_checked_first() {
         let block = block_of(vec![]);
-        let error = validate_block_in_isolation(&ChainParams::main(), &block).unwrap_err();
+        let error = validate_block_in_isolation(&ChainParams::main().consensus, &block).unwrap_err();
         assert_eq!(error.reject_reason(), "high-hash");
-    }
-
-    #[test]
-    fn the_merkle_root_is_that_of_the_transactions() {
-        let block = block_of(vec![coinbase(1, 50)]);
-        assert_eq!(check_merkle_root(&block), Ok(()));
-        let mut other = block.block().clone();
-        other.txdata[0].output[0].script_pubkey = ScriptBuf::new();
-        let other = DecodedBlock::decode(serialize(&other)).unwrap();
-        let error = check_merkle_root(&other).unwrap_err();
-        assert_eq!(error.reject_reason(), "bad-txnmrklroot");
-        assert_eq!(error.seen(), block.txids()[0].to_string());
-        assert_eq!(error.wanted(), other.txids()[0].to_string());
-    }
-
-    /// CVE-2012-2459: transactions 1 2 3 have the root of 1 2 3 3, and 1 to 6 that of 1 to 6 and 5 6.
-    #[test]
-    fn repetitions_that_keep_the_root_are_refused() {
-        for (count, repeated) in [(3, 2..3), (6, 4..6)] {
-            let good: Vec<_> = [coinbase(1, 50)].into_iter().chain(spends(count - 1)).collect();
-            let mut bad = good.clone();
-            bad.extend_from_slice(&good[repeated]);
-            let (good, bad) = (block_of(good), block_of(bad));
-            assert_eq!(good.hash(), bad.hash(), "the same header");
-            assert_eq!(check_merkle_root(&good), Ok(()));
-            let error = check_merkle_root(&bad).unwrap_err();
-            assert_eq!(error, RuleError::DuplicateTransactions {});
-            assert_eq!(error.reject_reason(), "bad-txns-duplicate");
-        }
     }
 
     #[test]
@@ -186,7 +145,9 @@ mod tests {
     fn transactions_are_checked_each() {
         let mut bad = spend(&[outpoint(1)], &[1]);
         bad.output[0].value = bitcoin::Amount::from_sat(u64::MAX);
-        let error = RuleError::NegativeOutput { tx: 1, output: 0, value: -1 };
+        let (txid, error) = (bad.compute_txid(), TransactionError::NegativeOutput { output: 0, value: -1 });
+        let error = RuleError::Transaction { tx: 1, txid, error };
+        assert_eq!(error.reject_reason(), "bad-txns-vout-negative");
         assert_eq!(verdict(vec![coinbase(1, 50), bad]), Err(error));
     }
 

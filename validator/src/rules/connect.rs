@@ -1,24 +1,24 @@
-//! The rules of a block as it connects to the coins: what it spends is there, is his who spends it, and is enough.
+//! The rules of a block as it connects to the coins: BIP30, inputs, fees, locks, signature operations, scripts, reward.
 //!
 //! The coins come through [`CoinView`], so that the same code serves a store with a cache, a set in memory, and a block
 //! that comes with a list of what it spends.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use bitcoin::{Amount, OutPoint, Transaction, Txid};
+use bitcoin::{Amount, OutPoint, Transaction};
 
-use super::script_flags::{ScriptFlags, script_flags};
+use super::block_context::BlockContext;
+use super::error::RuleError;
+use super::inputs::{check_input_unspent, validate_inputs, value_out};
+use super::script_flags::script_flags;
 use super::scripts::ScriptChecks;
-use super::sequence_locks::SequenceLocks;
+use super::sequence_locks::check_sequence_locks;
 use super::sigops::{check_sigop_cost, sigop_cost};
-use super::{COINBASE_MATURITY, MAX_MONEY, RuleError};
 use crate::block::DecodedBlock;
-use crate::chain::ChainParams;
-use crate::coins::{BlockUndo, Coin, CoinView, is_unspendable};
-use crate::headers::Ancestry;
+use crate::coins::{BlockUndo, Coin, CoinRef, CoinView, is_unspendable};
+use crate::consensus::{ConsensusParams, MAX_MONEY, ScriptFlags};
 
 /// From this height on coinbases from before BIP34 may collide with new ones, and BIP30 is checked again.
 ///
@@ -100,83 +100,65 @@ impl<E: fmt::Display> fmt::Display for ConnectError<E> {
 
 impl<E: std::error::Error> std::error::Error for ConnectError<E> {}
 
-/// Spends what `block` spends, creates what it creates, and checks all that the coins decide.
+/// Spends what `block` spends, creates what it creates, and checks everything that the coins decide.
 ///
-/// `ancestry` ends in the block's parent, so the block is not the genesis block, whose outputs are never coins. The block
-/// has passed [`validate_block_in_isolation`](super::validate_block_in_isolation) and
-/// [`validate_block_in_context`](super::validate_block_in_context). After an error `view` is changed in part and has to
-/// be thrown away. Scripts run on the current `rayon` pool while the coins of later transactions are still being fetched.
+/// The block is not the genesis block, whose outputs are never coins. It has passed
+/// [`validate_block_in_isolation`](super::validate_block_in_isolation) and
+/// [`validate_block_in_context`](super::validate_block_in_context). Scripts run on the current `rayon` pool while the coins of
+/// later transactions are still being fetched. Without ancestors BIP30 and relative locks in seconds are not checked.
 ///
-/// Source: Bitcoin Core, `validation.cpp`, `ConnectBlock`, with its order: transaction by transaction, a script's failure reported last.
+/// # Errors
+/// The first rule that the block breaks, transaction by transaction, a failing script last; or the view failed. `view` is
+/// then changed in part and has to be thrown away.
+///
+/// Source: Bitcoin Core, `validation.cpp`, `ConnectBlock`, whose order this is.
 pub fn connect_block<V: CoinView>(
-    params: &ChainParams,
-    ancestry: &impl Ancestry,
+    params: &ConsensusParams,
+    context: BlockContext<'_>,
     block: &DecodedBlock,
     view: &mut V,
     options: ConnectOptions,
 ) -> Result<Connected, ConnectError<V::Error>> {
-    let height = ancestry.tip_height() + 1;
-    if is_bip30_checked(params, ancestry, block) {
+    if is_bip30_checked(params, context, block) {
         check_overwrites_no_coin(block, view)?;
     }
-    let locks = SequenceLocks { height, enforced: height >= params.deployments.csv, ancestry: Some(ancestry) };
-    connect_transactions(params, &locks, block, view, options)
-}
-
-/// The part of [`connect_block`] that follows BIP30.
-fn connect_transactions<V: CoinView>(
-    params: &ChainParams,
-    locks: &SequenceLocks<'_>,
-    block: &DecodedBlock,
-    view: &mut V,
-    options: ConnectOptions,
-) -> Result<Connected, ConnectError<V::Error>> {
-    let start = Instant::now();
-    let scripts = ScriptChecks::new(block, script_flags(params, locks.height, block.hash()));
+    let scripts = ScriptChecks::new(block, script_flags(params, context.height(), block.hash()));
     let spent: Vec<OnceLock<Vec<Coin>>> = block.transactions().iter().map(|_| OnceLock::new()).collect();
-    let (gathered, all_there) = rayon::in_place_scope(|scope| {
-        let gathered = connect_coins(params, locks, block, view, |tx, coins| {
+    let ((total, coins), scripts) = scripts.run_beside(|starter| {
+        let start = Instant::now();
+        let total = connect_coins(params, context, block, view, |tx, coins| {
             let coins = spent[tx].get_or_init(|| coins);
             if options.check_scripts {
-                scripts.start(scope, tx, coins);
+                starter.start(tx, coins);
             }
-        });
-        if gathered.is_err() {
-            scripts.stop();
-        }
-        (gathered, Instant::now())
-    });
-    let times = ConnectTimes { coins: all_there - start, scripts: all_there.elapsed() };
-    let total = gathered?;
-    scripts.check_scripts()?;
-    Ok(total.connected(spent.into_iter().filter_map(OnceLock::into_inner).collect(), times))
+        })?;
+        Ok::<_, ConnectError<V::Error>>((total, start.elapsed()))
+    })?;
+    let spent = spent.into_iter().filter_map(OnceLock::into_inner).collect();
+    Ok(total.connected(spent, ConnectTimes { coins, scripts }))
 }
 
-/// The outpoints that a block spends and does not make: what a view may want to find before it connects.
-pub(crate) fn spent_from_before(block: &DecodedBlock) -> impl Iterator<Item = OutPoint> {
-    let made: HashSet<Txid> = block.txids().iter().copied().collect();
-    block.spent().filter(move |outpoint| !made.contains(&outpoint.txid))
-}
-
-/// All of a block but its scripts. `start` is given the coins of each transaction but the coinbase, in their order.
+/// Everything of [`connect_block`] but BIP30 and scripts. `start` is given the coins of each transaction but the coinbase, in
+/// their order.
 pub(super) fn connect_coins<V: CoinView>(
-    params: &ChainParams,
-    locks: &SequenceLocks<'_>,
+    params: &ConsensusParams,
+    context: BlockContext<'_>,
     block: &DecodedBlock,
     view: &mut V,
     mut start: impl FnMut(usize, Vec<Coin>),
 ) -> Result<Totals, ConnectError<V::Error>> {
-    let height = locks.height;
+    let height = context.height();
     let flags = script_flags(params, height, block.hash());
     let mut total = Totals::default();
     for (tx, transaction) in block.transactions().iter().enumerate() {
         if transaction.is_coinbase() {
             total.add_sigops(transaction, &[], flags)?;
         } else {
-            let coins = spend_inputs(tx, transaction, view)?;
-            validate_spent(tx, &coins, height)?;
-            total.fees = check_total_fees(total.fees, check_fee(tx, transaction, &coins)?)?;
-            locks.check_sequence_locks(tx, transaction, &coins)?;
+            let coins = spend_inputs(tx, block, view)?;
+            let in_transaction = || RuleError::in_transaction(block, tx);
+            let fee = validate_inputs(transaction, &coins, height).map_err(in_transaction())?;
+            total.fees = check_total_fees(total.fees, fee)?;
+            check_sequence_locks(params, context, transaction, &coins).map_err(in_transaction())?;
             total.add_sigops(transaction, &coins, flags)?;
             total.inputs += coins.len();
             start(tx, coins);
@@ -208,30 +190,30 @@ impl Totals {
     }
 }
 
-/// Whether BIP30 is checked for the block after `ancestry`'s last.
+/// Whether BIP30 is checked for a block.
 ///
-/// It is, but for the two blocks that broke it, and but for blocks above BIP34's height on the one chain of which it is
-/// known that BIP34 makes it superfluous, until the height at which it stops being so.
+/// It is not for the two blocks that broke it, nor for blocks above BIP34's height on the one chain of which it is known
+/// that BIP34 makes it superfluous, up to the height at which that ends, nor where the ancestors are unknown.
 ///
-/// Where BIP34 holds from the first block on, it can never be broken. A transaction repeats only where it spends what its
-/// first instance spent, which must have been made again by a transaction that repeats as well, and so on down to a
+/// Where BIP34 holds from the first block on, BIP30 can never be broken. A transaction repeats only where it spends what
+/// its first instance spent, which must have been made again by a transaction that repeats as well, and so on down to a
 /// coinbase. But each coinbase begins with its height, in an encoding of which none begins another, and so all differ. The
 /// coinbase of genesis makes no coins. Core looks there too, and finds nothing.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `ConnectBlock` and `IsBIP30Repeat`.
-fn is_bip30_checked(params: &ChainParams, ancestry: &impl Ancestry, block: &DecodedBlock) -> bool {
-    let parent = ancestry.tip_height();
-    let height = parent + 1;
-    if params.deployments.bip34 <= 1 {
+fn is_bip30_checked(params: &ConsensusParams, context: BlockContext<'_>, block: &DecodedBlock) -> bool {
+    let Some(ancestry) = context.ancestry() else { return false };
+    let height = context.height();
+    let bip34 = params.deployments.bip34;
+    if bip34 <= 1 {
         return false;
     }
     if height >= BIP34_IMPLIES_BIP30_LIMIT {
         return true;
     }
     let is_repeat = params.bip30_repeats.contains(&(height, block.hash()));
-    let bip34 = params.deployments.bip34;
     let implied =
-        || params.bip34_hash.is_some_and(|hash| parent >= bip34 && ancestry.header_at(bip34).block_hash() == hash);
+        || params.bip34_hash.is_some_and(|hash| height > bip34 && ancestry.header_at(bip34).block_hash() == hash);
     !is_repeat && !implied()
 }
 
@@ -252,90 +234,39 @@ fn output_count(transaction: &Transaction) -> u32 {
     u32::try_from(transaction.output.len()).expect("a block of 4 MB has fewer outputs")
 }
 
-/// Takes away the coins that a transaction spends.
+/// Takes away the coins that transaction `tx` spends.
 fn spend_inputs<V: CoinView>(
     tx: usize,
-    transaction: &Transaction,
+    block: &DecodedBlock,
     view: &mut V,
 ) -> Result<Vec<Coin>, ConnectError<V::Error>> {
-    let inputs = transaction.input.iter().enumerate();
+    let inputs = block.transactions()[tx].input.iter().enumerate();
     inputs
         .map(|(input, txin)| {
             let outpoint = txin.previous_output;
             let coin = view.spend(&outpoint).map_err(ConnectError::View)?;
-            Ok(check_input_unspent(tx, input, outpoint, coin)?)
+            Ok(check_input_unspent(input, outpoint, coin).map_err(RuleError::in_transaction(block, tx))?)
         })
         .collect()
 }
 
-/// An input spends a coin that is there. `coin` is what was found, and not yet spent, at `outpoint`.
-///
-/// Source: Bitcoin Core, `consensus/tx_verify.cpp`, `CheckTxInputs`, as for the next four.
-fn check_input_unspent(tx: usize, input: usize, outpoint: OutPoint, coin: Option<Coin>) -> Result<Coin, RuleError> {
-    coin.ok_or(RuleError::MissingInput { tx, input, outpoint })
-}
-
-/// The rules about the coins that a transaction spends, one after the other.
-fn validate_spent(tx: usize, coins: &[Coin], height: u32) -> Result<(), RuleError> {
-    let mut total = 0;
-    for (input, coin) in coins.iter().enumerate() {
-        check_maturity(tx, input, coin, height)?;
-        total = check_input_value(tx, input, coin, total)?;
-    }
-    Ok(())
-}
-
-/// Coinbases are spent after a hundred blocks.
-fn check_maturity(tx: usize, input: usize, coin: &Coin, height: u32) -> Result<(), RuleError> {
-    let depth = height.saturating_sub(coin.height);
-    if coin.is_coinbase && depth < COINBASE_MATURITY {
-        return Err(RuleError::ImmatureCoinbase { tx, input, depth });
-    }
-    Ok(())
-}
-
-/// The value of a coin is in range, and so is the sum with those that came before it in `total`. Returns the sum.
-fn check_input_value(tx: usize, input: usize, coin: &Coin, total: i64) -> Result<i64, RuleError> {
-    let value = coin.output.value.to_sat().cast_signed();
-    let total = total.saturating_add(value);
-    if !(0..=MAX_MONEY).contains(&value) || !(0..=MAX_MONEY).contains(&total) {
-        return Err(RuleError::InputValueOutOfRange { tx, input, total });
-    }
-    Ok(total)
-}
-
-/// A transaction spends at least what it creates. The difference is its fee.
-fn check_fee(tx: usize, transaction: &Transaction, coins: &[Coin]) -> Result<i64, RuleError> {
-    let value_in: i64 = coins.iter().map(|coin| coin.output.value.to_sat().cast_signed()).sum();
-    let value_out = value_out(transaction);
-    if value_in < value_out {
-        return Err(RuleError::InputsBelowOutputs { tx, value_in, value_out });
-    }
-    check_fee_range(tx, value_in - value_out)
-}
-
-/// A fee is an amount.
-fn check_fee_range(tx: usize, fee: i64) -> Result<i64, RuleError> {
-    if (0..=MAX_MONEY).contains(&fee) { Ok(fee) } else { Err(RuleError::FeeOutOfRange { tx, fee }) }
-}
-
-/// The fees of a block are in range together, too. Returns those of a transaction added to those before it.
+/// The sum of a block's fees is in range. Returns the fee of a transaction added to those before it.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `ConnectBlock`.
-fn check_total_fees(before: i64, fee: i64) -> Result<i64, RuleError> {
-    let fees = before.saturating_add(fee);
+fn check_total_fees(before: i64, fee: Amount) -> Result<i64, RuleError> {
+    let fees = before.saturating_add(fee.to_sat().cast_signed());
     if (0..=MAX_MONEY).contains(&fees) { Ok(fees) } else { Err(RuleError::FeesOutOfRange { fees }) }
-}
-
-/// What a transaction creates. Its outputs have been found to be in range.
-fn value_out(transaction: &Transaction) -> i64 {
-    transaction.output.iter().fold(0, |sum, output| sum.saturating_add(output.value.to_sat().cast_signed()))
 }
 
 /// The coinbase creates at most the subsidy and the fees.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `ConnectBlock`.
-fn check_coinbase_amount(params: &ChainParams, height: u32, block: &DecodedBlock, fees: i64) -> Result<(), RuleError> {
+fn check_coinbase_amount(
+    params: &ConsensusParams,
+    height: u32,
+    block: &DecodedBlock,
+    fees: i64,
+) -> Result<(), RuleError> {
     let wanted = fees.saturating_add(params.subsidy.at(height).to_sat().cast_signed());
     let seen = block.transactions().first().map_or(0, value_out);
     if seen <= wanted { Ok(()) } else { Err(RuleError::CoinbaseAmount { seen, wanted }) }
@@ -357,7 +288,7 @@ fn create_outputs<V: CoinView>(
         if is_unspendable(&output.script_pubkey) {
             continue;
         }
-        let coin = Coin { output: output.clone(), height, is_coinbase };
+        let coin = CoinRef { output, height, is_coinbase };
         view.create(OutPoint { txid, vout }, coin).map_err(ConnectError::View)?;
     }
     Ok(())

@@ -3,36 +3,55 @@
 use bitcoin::CompactTarget;
 
 use super::asert::Schedule;
-use super::uint256::Uint256;
-use crate::chain::{ChainParams, Difficulty};
+use crate::consensus::uint256::Uint256;
+use crate::consensus::{ConsensusParams, Difficulty};
 use crate::headers::Ancestry;
 
 /// The compact target of the block after `ancestry`'s last, if its time is `time`.
 ///
 /// Miners ask it for their templates, the header rules for every header.
 #[must_use]
-pub fn next_work_required(params: &ChainParams, ancestry: &impl Ancestry, time: u32) -> CompactTarget {
+pub fn next_work_required(params: &ConsensusParams, ancestry: &dyn Ancestry, time: u32) -> CompactTarget {
     match params.difficulty {
-        Difficulty::Retarget { timespan, allow_min_difficulty, bip94, no_retargeting } => {
-            let interval = timespan / params.spacing;
+        Difficulty::Retarget {
+            pow_target_timespan,
+            pow_allow_min_difficulty_blocks,
+            enforce_bip94,
+            pow_no_retargeting,
+        } => {
+            let interval = pow_target_timespan / params.pow_target_spacing;
             if !(ancestry.tip_height() + 1).is_multiple_of(interval) {
-                between_retargets(params, ancestry, time, interval, allow_min_difficulty)
-            } else if no_retargeting {
+                between_retargets(params, ancestry, time, interval, pow_allow_min_difficulty_blocks)
+            } else if pow_no_retargeting {
                 ancestry.header_at(ancestry.tip_height()).bits
             } else {
-                retarget(params, ancestry, interval, timespan, bip94)
+                retarget(params, ancestry, interval, pow_target_timespan, enforce_bip94)
             }
         }
         Difficulty::Asert { half_life, anchor_height } => asert(params, ancestry, half_life, anchor_height),
     }
 }
 
+/// The last time from `time` on for which [`next_work_required`] gives what it gives for `time`: where testnet's rule of
+/// twenty minutes holds and the block is not late yet, the moment before it is; otherwise `u32::MAX`.
+#[must_use]
+pub fn same_work_required_until(params: &ConsensusParams, ancestry: &dyn Ancestry, time: u32) -> u32 {
+    let Difficulty::Retarget { pow_allow_min_difficulty_blocks: true, .. } = params.difficulty else { return u32::MAX };
+    let parent = ancestry.tip_height();
+    let begins_period = retarget_interval(params).is_some_and(|interval| (parent + 1).is_multiple_of(interval));
+    let late_after = u64::from(ancestry.header_at(parent).time) + 2 * u64::from(params.pow_target_spacing);
+    match u32::try_from(late_after) {
+        Ok(last) if !begins_period && time <= last => last,
+        _ => u32::MAX,
+    }
+}
+
 /// How far apart two blocks of one retarget period may be in number: the blocks of a period.
 ///
 /// Source: Bitcoin Core, `consensus/params.h`, `DifficultyAdjustmentInterval`. `None` where there are no periods.
-pub(super) fn retarget_interval(params: &ChainParams) -> Option<u32> {
+pub(super) fn retarget_interval(params: &ConsensusParams) -> Option<u32> {
     match params.difficulty {
-        Difficulty::Retarget { timespan, .. } => Some(timespan / params.spacing),
+        Difficulty::Retarget { pow_target_timespan, .. } => Some(pow_target_timespan / params.pow_target_spacing),
         Difficulty::Asert { .. } => None,
     }
 }
@@ -42,19 +61,19 @@ pub(super) fn retarget_interval(params: &ChainParams) -> Option<u32> {
 ///
 /// Source: Bitcoin Core, `pow.cpp`, `GetNextWorkRequired`.
 fn between_retargets(
-    params: &ChainParams,
-    ancestry: &impl Ancestry,
+    params: &ConsensusParams,
+    ancestry: &dyn Ancestry,
     time: u32,
     interval: u32,
-    allow_min_difficulty: bool,
+    pow_allow_min_difficulty_blocks: bool,
 ) -> CompactTarget {
     let mut height = ancestry.tip_height();
     let mut header = ancestry.header_at(height);
-    if !allow_min_difficulty {
+    if !pow_allow_min_difficulty_blocks {
         return header.bits;
     }
     let limit = params.pow_limit.to_compact_lossy();
-    if u64::from(time) > u64::from(header.time) + 2 * u64::from(params.spacing) {
+    if u64::from(time) > u64::from(header.time) + 2 * u64::from(params.pow_target_spacing) {
         return limit;
     }
     while height > 0 && !height.is_multiple_of(interval) && header.bits == limit {
@@ -72,27 +91,31 @@ fn between_retargets(
 /// know BIP94. Where the limit is so high that scaling overflows, Core would wrap; no chain of Core's has such a limit
 /// and retargets, and here the limit holds.
 fn retarget(
-    params: &ChainParams,
-    ancestry: &impl Ancestry,
+    params: &ConsensusParams,
+    ancestry: &dyn Ancestry,
     interval: u32,
-    timespan: u32,
-    bip94: bool,
+    pow_target_timespan: u32,
+    enforce_bip94: bool,
 ) -> CompactTarget {
     let last_height = ancestry.tip_height();
     let last = ancestry.header_at(last_height);
     let first = ancestry.header_at(last_height - (interval - 1));
     let actual = i64::from(last.time) - i64::from(first.time);
-    let actual = actual.clamp(i64::from(timespan / 4), i64::from(timespan) * 4).unsigned_abs();
+    let actual = actual.clamp(i64::from(pow_target_timespan / 4), i64::from(pow_target_timespan) * 4).unsigned_abs();
     // BIP94: the last target may be the twenty-minute rule's; the first of the period never is.
-    let from = if bip94 { first.bits } else { last.bits };
+    let from = if enforce_bip94 { first.bits } else { last.bits };
     let limit = params.pow_limit.into();
-    let target = Uint256::from_compact(from.to_consensus()).value.mul_div(actual, timespan).unwrap_or(limit).min(limit);
+    let target = Uint256::from_compact(from.to_consensus())
+        .value
+        .mul_div(actual, pow_target_timespan)
+        .unwrap_or(limit)
+        .min(limit);
     CompactTarget::from_consensus(target.to_compact())
 }
 
 /// aserti3-2d from the block at `anchor_height`, with one spacing before that block's time in the place of its parent's
 /// time; up to the anchor, the genesis block's target.
-fn asert(params: &ChainParams, ancestry: &impl Ancestry, half_life: u32, anchor_height: u32) -> CompactTarget {
+fn asert(params: &ConsensusParams, ancestry: &dyn Ancestry, half_life: u32, anchor_height: u32) -> CompactTarget {
     let tip_height = ancestry.tip_height();
     let Some(blocks_since_anchor) = tip_height.checked_sub(anchor_height) else {
         return ancestry.header_at(tip_height).bits;
@@ -100,8 +123,8 @@ fn asert(params: &ChainParams, ancestry: &impl Ancestry, half_life: u32, anchor_
     let anchor = ancestry.header_at(anchor_height);
     let schedule = Schedule {
         anchor_bits: anchor.bits,
-        anchor_parent_time: i64::from(anchor.time) - i64::from(params.spacing),
-        spacing: params.spacing,
+        anchor_parent_time: i64::from(anchor.time) - i64::from(params.pow_target_spacing),
+        pow_target_spacing: params.pow_target_spacing,
         half_life,
         limit: params.pow_limit,
     };
@@ -111,6 +134,7 @@ fn asert(params: &ChainParams, ancestry: &impl Ancestry, half_life: u32, anchor_
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::ChainParams;
     use crate::rules::testing::Chain;
 
     const HOUR: u32 = 3600;
@@ -137,7 +161,7 @@ mod tests {
             (1_263_163_443, 1_269_211_443, 0x1c38_7f6f, 0x1d00_e1fd),
         ] {
             let chain = period(&main, bits, first, last);
-            assert_eq!(next_work_required(&main, &chain, last).to_consensus(), wanted);
+            assert_eq!(next_work_required(&main.consensus, &chain, last).to_consensus(), wanted);
         }
     }
 
@@ -145,7 +169,7 @@ mod tests {
     fn a_period_that_ends_before_it_began_is_clamped_not_wrapped() {
         let main = ChainParams::main();
         let chain = period(&main, 0x1c05_a3f4, 1_279_297_671, 1_279_008_237);
-        assert_eq!(next_work_required(&main, &chain, 0).to_consensus(), 0x1c01_68fd);
+        assert_eq!(next_work_required(&main.consensus, &chain, 0).to_consensus(), 0x1c01_68fd);
     }
 
     #[test]
@@ -153,7 +177,7 @@ mod tests {
         let main = ChainParams::main();
         let mut chain = Chain::after_genesis(&main);
         chain.push(1_300_000_000, 0x1c05_a3f4);
-        assert_eq!(next_work_required(&main, &chain, u32::MAX).to_consensus(), 0x1c05_a3f4);
+        assert_eq!(next_work_required(&main.consensus, &chain, u32::MAX).to_consensus(), 0x1c05_a3f4);
     }
 
     #[test]
@@ -162,9 +186,12 @@ mod tests {
         let mut chain = Chain::after_genesis(&testnet);
         let start = 1_300_000_000;
         chain.push(start, 0x1c05_a3f4);
-        let next = |chain: &Chain, time| next_work_required(&testnet, chain, time).to_consensus();
+        let next = |chain: &Chain, time| next_work_required(&testnet.consensus, chain, time).to_consensus();
         assert_eq!(next(&chain, start + 1200), 0x1c05_a3f4, "not late at twenty minutes");
         assert_eq!(next(&chain, start + 1201), LIMIT, "late a second after");
+        let until = |time| same_work_required_until(&testnet.consensus, &chain, time);
+        assert_eq!((until(start), until(start + 1200), until(start + 1201)), (start + 1200, start + 1200, u32::MAX));
+        assert_eq!(same_work_required_until(&ChainParams::main().consensus, &chain, start), u32::MAX);
         chain.push(start + 1201, LIMIT);
         chain.push(start + 2 * HOUR, LIMIT);
         assert_eq!(next(&chain, start + 2 * HOUR), 0x1c05_a3f4, "goes back over the late blocks");
@@ -177,7 +204,7 @@ mod tests {
         chain.push(1_301_209_600, LIMIT);
         assert_eq!(chain.tip_height(), 2016);
         chain.push(1_301_209_601, LIMIT);
-        assert_eq!(next_work_required(&testnet, &chain, 1_301_209_602).to_consensus(), LIMIT);
+        assert_eq!(next_work_required(&testnet.consensus, &chain, 1_301_209_602).to_consensus(), LIMIT);
     }
 
     #[test]
@@ -185,8 +212,8 @@ mod tests {
         let (testnet3, testnet4) = (ChainParams::testnet3(), ChainParams::testnet4());
         let mut chain = period(&testnet4, 0x1c05_a3f4, 1_720_000_000, 1_720_000_000 + 2016 * 600);
         chain.set(2015, 1_720_000_000 + 2016 * 600, LIMIT);
-        assert_eq!(next_work_required(&testnet4, &chain, 0).to_consensus(), 0x1c05_a3f4);
-        assert_eq!(next_work_required(&testnet3, &chain, 0).to_consensus(), LIMIT);
+        assert_eq!(next_work_required(&testnet4.consensus, &chain, 0).to_consensus(), 0x1c05_a3f4);
+        assert_eq!(next_work_required(&testnet3.consensus, &chain, 0).to_consensus(), LIMIT);
     }
 
     #[test]
@@ -197,7 +224,27 @@ mod tests {
             chain.push(1_296_688_602 + n, 0x207f_ffff);
         }
         assert_eq!(chain.tip_height(), 143, "the next block ends a period");
-        assert_eq!(next_work_required(&regtest, &chain, 1_296_688_602 + 144).to_consensus(), 0x207f_ffff);
+        assert_eq!(next_work_required(&regtest.consensus, &chain, 1_296_688_602 + 144).to_consensus(), 0x207f_ffff);
+    }
+
+    /// What a chain file calls no difficulty rule: every block ends a period, and a period that ends changes nothing.
+    #[test]
+    fn without_a_rule_the_target_stays() {
+        let mut params = ChainParams::regtest();
+        params.consensus.pow_target_spacing = 10;
+        params.consensus.difficulty = Difficulty::Retarget {
+            pow_target_timespan: 10,
+            pow_allow_min_difficulty_blocks: false,
+            enforce_bip94: false,
+            pow_no_retargeting: true,
+        };
+        let mut chain = Chain::after_genesis(&params);
+        let bits = params.genesis.header.bits;
+        for step in [1, 1_000_000, 1, 1, 5] {
+            let time = chain.tip().time + step;
+            assert_eq!(next_work_required(&params.consensus, &chain, time), bits);
+            chain.push(time, bits.to_consensus());
+        }
     }
 
     #[test]
@@ -205,7 +252,7 @@ mod tests {
         let dev = ChainParams::dev();
         let limit = dev.genesis.header.bits;
         let mut chain = Chain::after_genesis(&dev);
-        let next = |chain: &Chain| next_work_required(&dev, chain, 0);
+        let next = |chain: &Chain| next_work_required(&dev.consensus, chain, 0);
         assert_eq!(next(&chain), limit, "block 1");
         let start = dev.genesis.header.time + 1000 * 24 * HOUR;
         chain.push(start, limit.to_consensus());

@@ -1,4 +1,4 @@
-//! The rule book as an enum: one variant a rule, with the value that was seen and the value that was wanted.
+//! The rules that a block can break.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,53 +6,24 @@ use std::fmt;
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, CompactTarget, OutPoint, ScriptBuf, Target, TxMerkleNode, Txid, WitnessCommitment};
 
-use super::{COINBASE_MATURITY, MAX_BLOCK_SIGOPS_COST, MAX_BLOCK_WEIGHT, MAX_MONEY};
-
-/// What makes a compact target mean nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TargetFault {
-    /// The sign bit is set.
-    Negative,
-    /// It is zero.
-    Zero,
-    /// It does not fit 256 bits.
-    Overflow,
-    /// It is easier than the chain allows.
-    AboveLimit,
-}
-
-impl fmt::Display for TargetFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TargetFault::Negative => "negative",
-            TargetFault::Zero => "zero",
-            TargetFault::Overflow => "above 256 bits",
-            TargetFault::AboveLimit => "above the limit",
-        })
-    }
-}
+use super::rule_errors::rule_errors;
+use super::transaction_error::TransactionError;
+use crate::block::DecodedBlock;
+use crate::consensus::{MAX_BLOCK_SIGOPS_COST, MAX_BLOCK_WEIGHT, MAX_MONEY, TargetFault};
 
 /// What is wrong with the signature of a signet block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignetFault {
     /// The coinbase has no witness commitment, where the signature would be.
+    #[error("no witness commitment")]
     NoCommitment,
     /// The signature section is not a script and a witness, or something follows them.
+    #[error("a malformed solution")]
     Malformed,
     /// The signature does not satisfy the challenge.
+    #[error("a solution that fails")]
     Unsatisfied,
-}
-
-impl fmt::Display for SignetFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SignetFault::NoCommitment => "no witness commitment",
-            SignetFault::Malformed => "a malformed solution",
-            SignetFault::Unsatisfied => "a solution that fails",
-        })
-    }
 }
 
 /// Bytes as hexadecimal digits, the first few of them.
@@ -65,42 +36,6 @@ impl fmt::Display for Prefix<'_> {
     }
 }
 
-/// Writes the enum and the three functions that must know every variant, so that a rule is added in one place.
-macro_rules! rule_book {
-    ($(
-        $(#[$doc:meta])*
-        $variant:ident { $( $(#[$field_doc:meta])* $field:ident: $type:ty, )* }
-        $reason:literal, seen $seen:expr, wanted $wanted:expr;
-    )*) => {
-        /// A broken rule of consensus.
-        ///
-        /// Transactions are counted from the coinbase, which is 0; inputs and outputs from 0; amounts are in satoshi.
-        #[derive(Clone, Debug, PartialEq, Eq)]
-        #[non_exhaustive]
-        pub enum RuleError {
-            $( $(#[$doc])* $variant { $( $(#[$field_doc])* $field: $type, )* }, )*
-        }
-
-        impl RuleError {
-            /// The value that was seen, for people.
-            #[must_use]
-            pub fn seen(&self) -> String {
-                match self { $( RuleError::$variant { $($field),* } => { $( let _ = $field; )* $seen.to_string() } )* }
-            }
-
-            /// The value, or the range of values, that was wanted, for people.
-            #[must_use]
-            pub fn wanted(&self) -> String {
-                match self { $( RuleError::$variant { $($field),* } => { $( let _ = $field; )* $wanted.to_string() } )* }
-            }
-
-            fn static_reason(&self) -> &'static str {
-                match self { $( RuleError::$variant { .. } => $reason, )* }
-            }
-        }
-    };
-}
-
 /// A previous block that is not known. None at all is how only a genesis block begins.
 fn unknown(previous: BlockHash) -> String {
     if previous == BlockHash::all_zeros() {
@@ -110,7 +45,17 @@ fn unknown(previous: BlockHash) -> String {
     }
 }
 
-rule_book! {
+rule_errors! {
+    /// A rule of consensus that a block breaks.
+    ///
+    /// Transactions are counted from the coinbase, which is 0; inputs and outputs from 0; amounts are in satoshi.
+    pub enum RuleError,
+    /// The name that Bitcoin Core 28 gives the rule: what a peer, a pool or a caller of `submitblock` is told.
+    ///
+    /// One name holds a value: `bad-version(0x…)`. For a failing script it is the name without Core's script error in
+    /// brackets, which the script engine does not give out.
+    reject_reason: Cow<'static, str>;
+
     // The header, in isolation.
 
     /// The compact target is not one. Bitcoin Core, `pow.cpp`, `DeriveTarget`.
@@ -194,7 +139,7 @@ rule_book! {
         /// The least version at its height.
         wanted: i32,
     }
-    "bad-version", seen format_args!("version {version}"), wanted format_args!("{wanted} or above");
+    format!("bad-version(0x{version:08x})"), seen format_args!("version {version}"), wanted format_args!("{wanted} or above");
 
     // The block, in isolation.
 
@@ -240,90 +185,19 @@ rule_book! {
     }
     "bad-cb-multiple", seen format_args!("transaction {tx} is a coinbase"), wanted "only the first";
 
-    // A transaction.
+    // A transaction of the block.
 
-    /// A transaction without inputs.
-    NoInputs {
-        /// Which.
+    /// A transaction breaks a rule.
+    Transaction {
+        /// Its place in the block, the coinbase's being 0.
         tx: usize,
+        /// Its id.
+        txid: Txid,
+        /// The rule.
+        error: TransactionError,
     }
-    "bad-txns-vin-empty", seen format_args!("transaction {tx} with no inputs"), wanted "1 or more";
-
-    /// A transaction without outputs.
-    NoOutputs {
-        /// Which.
-        tx: usize,
-    }
-    "bad-txns-vout-empty", seen format_args!("transaction {tx} with no outputs"), wanted "1 or more";
-
-    /// A transaction that no block can hold.
-    TransactionOversize {
-        /// Which.
-        tx: usize,
-        /// Its length in bytes, without witnesses.
-        stripped_size: usize,
-    }
-    "bad-txns-oversize",
-    seen format_args!("transaction {tx} of {stripped_size} bytes without witnesses"),
-    wanted format_args!("at most {}", MAX_BLOCK_WEIGHT / 4);
-
-    /// An output's value is below zero.
-    NegativeOutput {
-        /// Which transaction.
-        tx: usize,
-        /// Which output.
-        output: usize,
-        /// Its value.
-        value: i64,
-    }
-    "bad-txns-vout-negative", seen format_args!("transaction {tx}, output {output}: {value}"), wanted "0 or above";
-
-    /// An output's value is more than there can be.
-    OutputTooLarge {
-        /// Which transaction.
-        tx: usize,
-        /// Which output.
-        output: usize,
-        /// Its value.
-        value: i64,
-    }
-    "bad-txns-vout-toolarge",
-    seen format_args!("transaction {tx}, output {output}: {value}"), wanted format_args!("at most {MAX_MONEY}");
-
-    /// A transaction's outputs sum up to more than there can be (CVE-2010-5139).
-    OutputTotalTooLarge {
-        /// Which transaction.
-        tx: usize,
-        /// The sum, up to the output that passed the limit.
-        total: i64,
-    }
-    "bad-txns-txouttotal-toolarge",
-    seen format_args!("transaction {tx}: {total}"), wanted format_args!("at most {MAX_MONEY}");
-
-    /// A transaction spends an output twice (CVE-2018-17144).
-    DuplicateInput {
-        /// Which transaction.
-        tx: usize,
-        /// The output.
-        outpoint: OutPoint,
-    }
-    "bad-txns-inputs-duplicate", seen format_args!("transaction {tx} spends {outpoint} twice"), wanted "once";
-
-    /// The coinbase's script is too short or too long.
-    CoinbaseScriptLength {
-        /// Its length in bytes.
-        length: usize,
-    }
-    "bad-cb-length", seen format_args!("{length} bytes"), wanted "2 to 100";
-
-    /// A transaction that is no coinbase has an input of a coinbase.
-    NullPrevout {
-        /// Which transaction.
-        tx: usize,
-        /// Which input.
-        input: usize,
-    }
-    "bad-txns-prevout-null", seen format_args!("transaction {tx}, input {input} spends nothing"), wanted "an output";
+    error.reject_reason(),
+    seen format_args!("transaction {tx} ({txid}): {}", error.seen()), wanted error.wanted();
 
     /// The signature operations cost too much.
     SigopCost {
@@ -333,17 +207,6 @@ rule_book! {
     "bad-blk-sigops", seen cost, wanted format_args!("at most {MAX_BLOCK_SIGOPS_COST}");
 
     // The block, in context.
-
-    /// A transaction's lock time is not over.
-    NonFinal {
-        /// Which transaction.
-        tx: usize,
-        /// Its lock time: a height, or seconds since 1970.
-        lock_time: u32,
-        /// The block's height, or its ancestors' median time (BIP113), or its time.
-        now: u32,
-    }
-    "bad-txns-nonfinal", seen format_args!("transaction {tx}, locked until {lock_time}"), wanted format_args!("a lock below {now}");
 
     /// The coinbase does not begin with the height (BIP34).
     CoinbaseHeight {
@@ -399,101 +262,12 @@ rule_book! {
     }
     "bad-txns-BIP30", seen format_args!("overwrites {outpoint}"), wanted "outputs that are new or spent";
 
-    /// An input spends what is not there, or not any more.
-    MissingInput {
-        /// Which transaction.
-        tx: usize,
-        /// Which input.
-        input: usize,
-        /// The output.
-        outpoint: OutPoint,
-    }
-    "bad-txns-inputs-missingorspent",
-    seen format_args!("transaction {tx}, input {input} spends {outpoint}"), wanted "an unspent output";
-
-    /// An input spends a coinbase too soon.
-    ImmatureCoinbase {
-        /// Which transaction.
-        tx: usize,
-        /// Which input.
-        input: usize,
-        /// How many blocks after the coinbase.
-        depth: u32,
-    }
-    "bad-txns-premature-spend-of-coinbase",
-    seen format_args!("transaction {tx}, input {input} spends a coinbase after {depth} blocks"),
-    wanted format_args!("{COINBASE_MATURITY} or more");
-
-    /// The values that a transaction spends are more than there can be.
-    InputValueOutOfRange {
-        /// Which transaction.
-        tx: usize,
-        /// The input at which.
-        input: usize,
-        /// The sum up to it.
-        total: i64,
-    }
-    "bad-txns-inputvalues-outofrange",
-    seen format_args!("transaction {tx}: {total} up to input {input}"), wanted format_args!("0 to {MAX_MONEY}");
-
-    /// A transaction creates more than it spends.
-    InputsBelowOutputs {
-        /// Which transaction.
-        tx: usize,
-        /// What it spends.
-        value_in: i64,
-        /// What it creates.
-        value_out: i64,
-    }
-    "bad-txns-in-belowout",
-    seen format_args!("transaction {tx} spends {value_in}"), wanted format_args!("{value_out}, which it creates");
-
-    /// A transaction's fee is more than there can be. The rules before this one leave nothing for it to refuse.
-    FeeOutOfRange {
-        /// Which transaction.
-        tx: usize,
-        /// Its fee.
-        fee: i64,
-    }
-    "bad-txns-fee-outofrange",
-    seen format_args!("transaction {tx}: {fee}"), wanted format_args!("0 to {MAX_MONEY}");
-
     /// The block's fees sum up to more than there can be.
     FeesOutOfRange {
         /// The sum, up to the transaction that passed the limit.
         fees: i64,
     }
     "bad-txns-accumulated-fee-outofrange", seen fees, wanted format_args!("0 to {MAX_MONEY}");
-
-    /// An input spends a coin fewer blocks after it was made than it promised (BIP68).
-    HeightLock {
-        /// Which transaction.
-        tx: usize,
-        /// Which input.
-        input: usize,
-        /// The first height at which it may.
-        unlocked: u64,
-        /// The block's height.
-        height: u32,
-    }
-    "bad-txns-nonfinal",
-    seen format_args!("transaction {tx}, input {input} at height {height}"),
-    wanted format_args!("height {unlocked} or above");
-
-    /// An input spends a coin less time after it was made than it promised (BIP68).
-    TimeLock {
-        /// Which transaction.
-        tx: usize,
-        /// Which input.
-        input: usize,
-        /// The first median time past at which it may, in seconds since 1970.
-        unlocked: u64,
-        /// The ancestors' median time.
-        median: u32,
-    }
-    "bad-txns-nonfinal",
-    seen format_args!("transaction {tx}, input {input} at median time {median}"),
-    wanted format_args!("{unlocked} or later");
 
     /// The coinbase creates more than the subsidy and the fees.
     CoinbaseAmount {
@@ -503,39 +277,20 @@ rule_book! {
         wanted: i64,
     }
     "bad-cb-amount", seen seen, wanted format_args!("at most {wanted}");
-
-    /// A script fails.
-    Script {
-        /// Which transaction.
-        tx: usize,
-        /// Its id.
-        txid: Txid,
-        /// Which input.
-        input: usize,
-    }
-    "mandatory-script-verify-flag-failed",
-    seen format_args!("transaction {tx} ({txid}), input {input} fails"), wanted "scripts that succeed";
 }
 
 impl RuleError {
-    /// The name that Bitcoin Core 28 gives the rule: what a peer, a pool or `submitblock` is told.
-    ///
-    /// One name holds a value: `bad-version(0x…)`. A failing script has Core's name without the script error in brackets,
-    /// which the script engine does not give out.
-    #[must_use]
-    pub fn reject_reason(&self) -> Cow<'static, str> {
-        match self {
-            RuleError::ObsoleteVersion { version, .. } => Cow::Owned(format!("bad-version(0x{version:08x})")),
-            _ => Cow::Borrowed(self.static_reason()),
-        }
+    /// Wraps what transaction `tx` of `block` breaks.
+    pub(super) fn in_transaction(block: &DecodedBlock, tx: usize) -> impl FnOnce(TransactionError) -> Self {
+        move |error| RuleError::Transaction { tx, txid: block.txids()[tx], error }
     }
 
     /// Whether every block with this hash is invalid for ever, so that the hash may be remembered as bad.
     ///
-    /// Not so where other bytes can have the same hash (Core's `BLOCK_MUTATED`), where time mends it
-    /// (`BLOCK_TIME_FUTURE`), and where what was wrong is not the block (`BLOCK_MISSING_PREV`).
+    /// Not so where other bytes can have the same hash (Core's `BLOCK_MUTATED`), where the passing of time mends it
+    /// (`BLOCK_TIME_FUTURE`), and where the fault is not the block's (`BLOCK_MISSING_PREV`).
     #[must_use]
-    pub fn condemns_block(&self) -> bool {
+    pub fn is_permanent(&self) -> bool {
         !matches!(
             self,
             RuleError::TimeTooNew { .. }
@@ -548,14 +303,6 @@ impl RuleError {
         )
     }
 }
-
-impl fmt::Display for RuleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: seen {}; wanted {}", self.reject_reason(), self.seen(), self.wanted())
-    }
-}
-
-impl std::error::Error for RuleError {}
 
 #[cfg(test)]
 mod tests {
@@ -574,11 +321,11 @@ mod tests {
     }
 
     #[test]
-    fn only_rules_about_the_block_itself_condemn_it() {
-        assert!(RuleError::CoinbaseMissing {}.condemns_block());
-        assert!(RuleError::Weight { weight: 4_000_001 }.condemns_block());
-        assert!(!RuleError::DuplicateTransactions {}.condemns_block());
-        assert!(!RuleError::UnexpectedWitness { tx: 1 }.condemns_block());
-        assert!(!RuleError::TimeTooNew { time: 2, latest: 1 }.condemns_block());
+    fn only_what_the_hash_covers_is_permanent() {
+        assert!(RuleError::CoinbaseMissing {}.is_permanent());
+        assert!(RuleError::Weight { weight: 4_000_001 }.is_permanent());
+        assert!(!RuleError::DuplicateTransactions {}.is_permanent());
+        assert!(!RuleError::UnexpectedWitness { tx: 1 }.is_permanent());
+        assert!(!RuleError::TimeTooNew { time: 2, latest: 1 }.is_permanent());
     }
 }

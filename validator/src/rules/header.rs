@@ -1,12 +1,13 @@
-//! The rules of a header: in isolation, that its proof of work is one; in context, what its ancestors ask of it.
+//! The rules of a header: proof of work in isolation; target, time and version in context.
 
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
 
+use super::block_context::BlockContext;
 use super::difficulty::{next_work_required, retarget_interval};
 use super::error::RuleError;
 use super::pow::{check_proof_of_work, check_target};
-use crate::chain::{ChainParams, Difficulty};
+use crate::consensus::{ConsensusParams, Difficulty};
 use crate::headers::Ancestry;
 
 /// How far a block's time may be ahead of the network's, in seconds.
@@ -15,10 +16,17 @@ pub const MAX_FUTURE_BLOCK_TIME: u64 = 2 * 60 * 60;
 /// How much earlier than its parent the first block of a period may be under BIP94, in seconds.
 const MAX_TIMEWARP: u32 = 600;
 
-/// Checks everything about a header that it shows by itself. `hash` is its hash.
+/// Checks a header in isolation: that it claims a target which the chain allows and that its hash meets it.
 ///
-/// The hash is an argument because whoever reads many headers hashes them in bulk.
-pub fn validate_header_in_isolation(params: &ChainParams, header: &Header, hash: BlockHash) -> Result<(), RuleError> {
+/// `hash` is its hash, an argument because many headers are hashed in bulk.
+///
+/// # Errors
+/// [`RuleError::InvalidTarget`] or [`RuleError::HighHash`].
+pub fn validate_header_in_isolation(
+    params: &ConsensusParams,
+    header: &Header,
+    hash: BlockHash,
+) -> Result<(), RuleError> {
     let target = check_target(header.bits, params.pow_limit)?;
     check_proof_of_work(hash, target)
 }
@@ -35,57 +43,77 @@ pub(crate) fn check_previous_valid(header: &Header, is_failed: bool) -> Result<(
     if is_failed { Err(RuleError::PreviousInvalid { previous: header.prev_blockhash }) } else { Ok(()) }
 }
 
-/// Checks everything about a header that its ancestors and the time decide. `now` is the network's time in seconds
-/// since 1970; `ancestry` ends in the header's parent, which is found by hash before this is asked.
+/// Checks a header in context: everything that its ancestors and the time decide. `now` is the network's time in seconds
+/// since 1970. The header's parent has been found by its hash: `context` stands on it.
+///
+/// Without ancestors the target, the median time and BIP94's bound are not checked.
+///
+/// # Errors
+/// The first rule that the header breaks, in Bitcoin Core's order.
 pub fn validate_header_in_context(
-    params: &ChainParams,
-    ancestry: &impl Ancestry,
+    params: &ConsensusParams,
+    context: BlockContext<'_>,
     header: &Header,
     now: u64,
 ) -> Result<(), RuleError> {
-    check_difficulty_bits(params, ancestry, header)?;
-    check_time_after_median(ancestry, header)?;
-    check_timewarp(params, ancestry, header)?;
+    if let Some(ancestry) = context.ancestry() {
+        check_difficulty_bits(params, ancestry, header)?;
+        check_time_after_median(ancestry, header)?;
+        check_timewarp(params, ancestry, header)?;
+    }
     check_time_not_in_future(header, now)?;
-    check_version(params, ancestry.tip_height() + 1, header)
+    check_version(params, context.height(), header)
 }
 
 /// The header claims exactly the target that its ancestors lead to.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `ContextualCheckBlockHeader`, as for all of these.
-fn check_difficulty_bits(params: &ChainParams, ancestry: &impl Ancestry, header: &Header) -> Result<(), RuleError> {
+fn check_difficulty_bits(params: &ConsensusParams, ancestry: &dyn Ancestry, header: &Header) -> Result<(), RuleError> {
     let wanted = next_work_required(params, ancestry, header.time);
     if header.bits == wanted { Ok(()) } else { Err(RuleError::DifficultyBits { seen: header.bits, wanted }) }
 }
 
 /// A block is later than the median of the eleven blocks before it.
-fn check_time_after_median(ancestry: &impl Ancestry, header: &Header) -> Result<(), RuleError> {
+fn check_time_after_median(ancestry: &dyn Ancestry, header: &Header) -> Result<(), RuleError> {
     let median = ancestry.median_time_past_at(ancestry.tip_height());
     if header.time > median { Ok(()) } else { Err(RuleError::TimeTooOld { time: header.time, median }) }
 }
 
 /// Under BIP94 the first block of a period is at most ten minutes earlier than its parent.
-fn check_timewarp(params: &ChainParams, ancestry: &impl Ancestry, header: &Header) -> Result<(), RuleError> {
-    let (Difficulty::Retarget { bip94: true, .. }, Some(interval)) = (params.difficulty, retarget_interval(params))
-    else {
-        return Ok(());
-    };
-    let parent_height = ancestry.tip_height();
-    if !(parent_height + 1).is_multiple_of(interval) {
-        return Ok(());
+fn check_timewarp(params: &ConsensusParams, ancestry: &dyn Ancestry, header: &Header) -> Result<(), RuleError> {
+    match timewarp_bound(params, ancestry) {
+        Some(earliest) if header.time < earliest => Err(RuleError::Timewarp { time: header.time, earliest }),
+        _ => Ok(()),
     }
-    let earliest = ancestry.header_at(parent_height).time.saturating_sub(MAX_TIMEWARP);
-    if header.time >= earliest { Ok(()) } else { Err(RuleError::Timewarp { time: header.time, earliest }) }
 }
 
-/// A block is at most two hours ahead of the network's time. The one rule whose answer changes as time goes by.
-pub(super) fn check_time_not_in_future(header: &Header, now: u64) -> Result<(), RuleError> {
+/// The earliest time of the block after `ancestry`'s last under BIP94. `None`: there is no such bound, because the chain does
+/// not enforce BIP94 or the block does not begin a period.
+fn timewarp_bound(params: &ConsensusParams, ancestry: &dyn Ancestry) -> Option<u32> {
+    let Difficulty::Retarget { enforce_bip94: true, .. } = params.difficulty else { return None };
+    let parent = ancestry.tip_height();
+    let begins_period = (parent + 1).is_multiple_of(retarget_interval(params)?);
+    begins_period.then(|| ancestry.header_at(parent).time.saturating_sub(MAX_TIMEWARP))
+}
+
+/// The least time that the block after `ancestry`'s last may have, in seconds since 1970: a second after the median of the
+/// eleven blocks before it, and no earlier than BIP94 allows where the chain enforces it.
+///
+/// Source: Bitcoin Core, `node/miner.cpp`, `GetMinimumTime`, which keeps BIP94's bound on chains that do not enforce it, too.
+#[must_use]
+pub fn minimum_time(params: &ConsensusParams, ancestry: &dyn Ancestry) -> u32 {
+    let after_median = ancestry.median_time_past_at(ancestry.tip_height()).saturating_add(1);
+    timewarp_bound(params, ancestry).map_or(after_median, |earliest| earliest.max(after_median))
+}
+
+/// A block is at most two hours ahead of the network's time. This is the only rule whose answer changes with time.
+fn check_time_not_in_future(header: &Header, now: u64) -> Result<(), RuleError> {
     let latest = now.saturating_add(MAX_FUTURE_BLOCK_TIME);
     if u64::from(header.time) <= latest { Ok(()) } else { Err(RuleError::TimeTooNew { time: header.time, latest }) }
 }
 
 /// Versions 1, 2 and 3 ended with BIP34, BIP66 and BIP65.
-pub(super) fn check_version(params: &ChainParams, height: u32, header: &Header) -> Result<(), RuleError> {
+fn check_version(params: &ConsensusParams, height: u32, header: &Header) -> Result<(), RuleError> {
     let version = header.version.to_consensus();
     let forks = &params.deployments;
     for (wanted, from) in [(2, forks.bip34), (3, forks.bip66), (4, forks.bip65)] {
@@ -102,6 +130,7 @@ mod tests {
     use bitcoin::consensus;
 
     use super::*;
+    use crate::chain::ChainParams;
     use crate::rules::testing::{Chain, vectors};
 
     const NOW: u64 = 1_795_392_000;
@@ -110,8 +139,8 @@ mod tests {
     fn first_refused(params: &ChainParams, headers: &[Header]) -> Option<(u32, RuleError)> {
         let mut chain = Chain::after_genesis(params);
         for header in headers {
-            let verdict = validate_header_in_isolation(params, header, header.block_hash())
-                .and_then(|()| validate_header_in_context(params, &chain, header, NOW));
+            let verdict = validate_header_in_isolation(&params.consensus, header, header.block_hash())
+                .and_then(|()| validate_header_in_context(&params.consensus, BlockContext::after(&chain), header, NOW));
             if let Err(error) = verdict {
                 return Some((chain.tip_height() + 1, error));
             }
@@ -172,7 +201,7 @@ mod tests {
                 let mut damaged = bytes.clone();
                 damaged[at] ^= 1 << (at % 8);
                 let damaged: Header = consensus::deserialize(&damaged).unwrap();
-                let error = validate_header_in_isolation(&main, &damaged, damaged.block_hash()).unwrap_err();
+                let error = validate_header_in_isolation(&main.consensus, &damaged, damaged.block_hash()).unwrap_err();
                 assert_eq!(error.reject_reason(), "high-hash", "byte {at} of {}", header.block_hash());
             }
         }
@@ -182,9 +211,9 @@ mod tests {
     fn proof_of_work_is_checked_against_the_claimed_target() {
         let params = ChainParams::main();
         let mut header = params.genesis.header;
-        assert_eq!(validate_header_in_isolation(&params, &header, header.block_hash()), Ok(()));
+        assert_eq!(validate_header_in_isolation(&params.consensus, &header, header.block_hash()), Ok(()));
         header.nonce += 1;
-        let error = validate_header_in_isolation(&params, &header, header.block_hash()).unwrap_err();
+        let error = validate_header_in_isolation(&params.consensus, &header, header.block_hash()).unwrap_err();
         assert_eq!(error.reject_reason(), "high-hash");
     }
 
@@ -193,9 +222,9 @@ mod tests {
         let params = ChainParams::main();
         let chain = Chain::after_genesis(&params);
         let mut header = chain.child(NOW as u32, 0x1d00_ffff);
-        assert_eq!(check_difficulty_bits(&params, &chain, &header), Ok(()));
+        assert_eq!(check_difficulty_bits(&params.consensus, &chain, &header), Ok(()));
         header.bits = bitcoin::CompactTarget::from_consensus(0x1d00_fffe);
-        let error = check_difficulty_bits(&params, &chain, &header).unwrap_err();
+        let error = check_difficulty_bits(&params.consensus, &chain, &header).unwrap_err();
         assert_eq!(
             (error.reject_reason().as_ref(), error.seen(), error.wanted()),
             ("bad-diffbits", "0x1d00fffe".to_owned(), "0x1d00ffff".to_owned())
@@ -224,12 +253,44 @@ mod tests {
             chain.push(1_720_000_000 + n, 0x1d00_ffff);
         }
         let parent = 1_720_002_015;
-        assert_eq!(check_timewarp(&params, &chain, &chain.child(parent - 600, 0)), Ok(()));
-        let error = check_timewarp(&params, &chain, &chain.child(parent - 601, 0)).unwrap_err();
+        assert_eq!(check_timewarp(&params.consensus, &chain, &chain.child(parent - 600, 0)), Ok(()));
+        let error = check_timewarp(&params.consensus, &chain, &chain.child(parent - 601, 0)).unwrap_err();
         assert_eq!(error.reject_reason(), "time-timewarp-attack");
-        assert_eq!(check_timewarp(&ChainParams::testnet3(), &chain, &chain.child(parent - 601, 0)), Ok(()));
+        assert_eq!(check_timewarp(&ChainParams::testnet3().consensus, &chain, &chain.child(parent - 601, 0)), Ok(()));
         chain.push(parent, 0x1d00_ffff);
-        assert_eq!(check_timewarp(&params, &chain, &chain.child(1, 0)), Ok(()), "only at a period's start");
+        assert_eq!(check_timewarp(&params.consensus, &chain, &chain.child(1, 0)), Ok(()), "only at a period's start");
+    }
+
+    /// The least time passes every rule, and a second less breaks one: BIP94's at the start of a period that begins with a
+    /// parent far ahead, the median's everywhere else.
+    #[test]
+    fn the_minimum_time_is_the_first_that_the_rules_allow() {
+        let params = ChainParams::testnet4();
+        let start = 1_720_000_000;
+        let mut chain = Chain::after_genesis(&params);
+        for n in 1..2015 {
+            chain.push(start + n, 0x1d00_ffff);
+        }
+        // The median of heights 2004 to 2014, and of 2005 to 2015, of which the last is two hours ahead.
+        let at_end = minimum_time(&params.consensus, &chain);
+        assert_eq!(at_end, start + 2009 + 1);
+        chain.push(start + 7200, 0x1d00_ffff);
+        let at_start = minimum_time(&params.consensus, &chain);
+        assert_eq!(at_start, start + 7200 - 600);
+        let verdict = |params: &ConsensusParams, time| {
+            let bits = next_work_required(params, &chain, time);
+            let header = chain.child(time, bits.to_consensus());
+            validate_header_in_context(params, BlockContext::after(&chain), &header, NOW)
+        };
+        assert_eq!(verdict(&params.consensus, at_start), Ok(()));
+        let error = RuleError::Timewarp { time: at_start - 1, earliest: at_start };
+        assert_eq!(verdict(&params.consensus, at_start - 1), Err(error));
+
+        let testnet3 = ChainParams::testnet3().consensus;
+        let after_median = minimum_time(&testnet3, &chain);
+        assert_eq!(after_median, start + 2010 + 1);
+        assert_eq!(check_time_after_median(&chain, &chain.child(after_median, 0)), Ok(()));
+        assert!(check_time_after_median(&chain, &chain.child(after_median - 1, 0)).is_err());
     }
 
     #[test]
@@ -239,7 +300,7 @@ mod tests {
         assert_eq!(check_time_not_in_future(&header, 1_300_000_000), Ok(()));
         let error = check_time_not_in_future(&header, 1_299_999_999).unwrap_err();
         assert_eq!(error, RuleError::TimeTooNew { time: 1_300_007_200, latest: 1_300_007_199 });
-        assert!(!error.condemns_block(), "it may be right in a while");
+        assert!(!error.is_permanent(), "it may be right in a while");
     }
 
     #[test]
@@ -248,7 +309,7 @@ mod tests {
         let at = |version, height| {
             let mut header = params.genesis.header;
             header.version = Version::from_consensus(version);
-            check_version(&params, height, &header)
+            check_version(&params.consensus, height, &header)
         };
         for (version, last) in [(1, 227_930), (2, 363_724), (3, 388_380)] {
             assert_eq!(at(version, last), Ok(()));

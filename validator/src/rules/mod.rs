@@ -1,10 +1,12 @@
-//! The rule book: every rule that a block must obey, each a pure function that answers with a [`RuleError`].
+//! The rule book: every rule that a block or a transaction must obey, each a pure function.
 //!
-//! A block is judged in the three steps in which it can be: *in isolation*, by itself; *in context*, by the headers before
-//! it; and when it *connects*, by the coins that it spends. The drivers, [`validate_header_in_isolation`] and its kin,
-//! read as lists, in Bitcoin Core's order, so that of several broken rules the one reported is Core's. Nothing here
-//! stores or logs: ancestors come through [`Ancestry`], coins through [`CoinView`], the time as a number. A clock is looked at
-//! only to say how long connecting took.
+//! A block is judged in three steps: *in isolation*, by itself; *in context*, by its height and the headers before it; and
+//! when it *connects*, by the coins that it spends. The drivers, [`validate_header_in_isolation`] and its kin, read as lists,
+//! in Bitcoin Core's order, so that of several broken rules the one reported is Core's. A transaction without a block has the
+//! same rules as functions of its own, which a mempool calls and the drivers call.
+//!
+//! Nothing here stores or logs: ancestors come through [`Ancestry`], coins through [`CoinView`], the time as a number. A clock
+//! is read only to report how long connecting took.
 //!
 //! [`Ancestry`]: crate::headers::Ancestry
 //! [`CoinView`]: crate::coins::CoinView
@@ -12,6 +14,8 @@
 pub(crate) mod alone;
 mod asert;
 mod block;
+mod block_context;
+mod candidate;
 mod connect;
 mod context;
 #[cfg(test)]
@@ -21,9 +25,15 @@ mod differential;
 mod difficulty;
 mod error;
 mod header;
+mod inputs;
+mod lock_time;
+mod merkle;
 mod pow;
 #[cfg(test)]
 mod recorded;
+#[cfg(test)]
+mod replay;
+mod rule_errors;
 mod script_flags;
 mod script_ops;
 mod scripts;
@@ -33,34 +43,27 @@ mod sigops;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transaction;
-mod uint256;
+mod transaction_error;
+mod witness;
 
 pub use block::validate_block_in_isolation;
-pub(crate) use connect::spent_from_before;
+pub use block_context::BlockContext;
+pub use candidate::check_candidate;
 pub use connect::{ConnectError, ConnectOptions, ConnectTimes, Connected, connect_block};
-pub(crate) use context::check_witness_commitment;
 pub use context::validate_block_in_context;
-pub use difficulty::next_work_required;
-pub use error::{RuleError, SignetFault, TargetFault};
-pub use header::{MAX_FUTURE_BLOCK_TIME, validate_header_in_context, validate_header_in_isolation};
+pub use difficulty::{next_work_required, same_work_required_until};
+pub use error::{RuleError, SignetFault};
+pub use header::{MAX_FUTURE_BLOCK_TIME, minimum_time, validate_header_in_context, validate_header_in_isolation};
 pub(crate) use header::{check_previous_found, check_previous_valid};
+pub use inputs::{check_input_unspent, validate_inputs};
+pub use lock_time::{check_final, lock_time_cutoff};
 pub use pow::check_target;
 pub(crate) use pow::takes_longer;
-pub use script_flags::{ScriptFlags, script_flags};
+pub use script_flags::script_flags;
+pub use scripts::check_input_scripts;
+pub use sequence_locks::check_sequence_locks;
 pub use signet::{SignetTransactions, signet_transactions};
+pub use sigops::{legacy_sigops, p2sh_sigops, sigop_cost, witness_sigops};
 pub use transaction::validate_transaction_in_isolation;
-
-/// The largest weight of a block (BIP141), and the largest number of bytes that can encode one.
-pub const MAX_BLOCK_WEIGHT: usize = 4_000_000;
-
-/// The largest cost of a block's signature operations (BIP141).
-pub const MAX_BLOCK_SIGOPS_COST: u64 = 80_000;
-
-/// How much more a byte, or a signature operation, outside witnesses weighs than one inside (BIP141).
-pub const WITNESS_SCALE_FACTOR: usize = 4;
-
-/// After how many blocks a coinbase's outputs can be spent.
-pub const COINBASE_MATURITY: u32 = 100;
-
-/// The largest amount that a value or a sum of values may reach, in satoshi.
-pub const MAX_MONEY: i64 = 21_000_000 * 100_000_000;
+pub use transaction_error::TransactionError;
+pub(crate) use witness::check_witness_commitment;

@@ -2,27 +2,18 @@
 
 use bitcoin::{BlockHash, CompactTarget, Target, Work};
 
-use super::error::{RuleError, TargetFault};
-use super::uint256::Uint256;
+use super::error::RuleError;
+use crate::consensus::derive_target;
+use crate::consensus::uint256::Uint256;
 
-/// `bits` encode a target, and one that the chain allows: this.
+/// A header claims a target that the chain allows. Returns the target.
 ///
-/// Source: Bitcoin Core, `pow.cpp`, `DeriveTarget`. `bitcoin`'s own conversion reads a negative target as zero and
-/// wraps one that overflows, which is why it is not used.
+/// # Errors
+/// [`RuleError::InvalidTarget`]: `bits` encode no target from 1 to `limit`.
+///
+/// Source: Bitcoin Core, `pow.cpp`, `CheckProofOfWorkImpl`.
 pub fn check_target(bits: CompactTarget, limit: Target) -> Result<Target, RuleError> {
-    let compact = Uint256::from_compact(bits.to_consensus());
-    let fault = if compact.negative {
-        TargetFault::Negative
-    } else if compact.value.is_zero() && !compact.overflow {
-        TargetFault::Zero
-    } else if compact.overflow {
-        TargetFault::Overflow
-    } else if compact.value > limit.into() {
-        TargetFault::AboveLimit
-    } else {
-        return Ok(compact.value.into());
-    };
-    Err(RuleError::InvalidTarget { bits, fault, limit })
+    derive_target(bits, limit).map_err(|fault| RuleError::InvalidTarget { bits, fault, limit })
 }
 
 /// A block's hash, read as a little-endian number, is at most the target.
@@ -49,40 +40,21 @@ mod tests {
 
     use super::*;
     use crate::chain::ChainParams;
-
-    fn fault(bits: u32, limit: Target) -> Option<TargetFault> {
-        match check_target(CompactTarget::from_consensus(bits), limit) {
-            Ok(_) => None,
-            Err(RuleError::InvalidTarget { fault, .. }) => Some(fault),
-            Err(other) => panic!("{other}"),
-        }
-    }
+    use crate::consensus::TargetFault;
 
     #[test]
-    fn targets_in_range_are_accepted() {
-        let main = ChainParams::main();
-        assert_eq!(fault(0x1d00_ffff, main.pow_limit), None);
-        assert_eq!(fault(0x0101_0000, main.pow_limit), None, "a target of one");
-        assert_eq!(fault(0x207f_ffff, ChainParams::regtest().pow_limit), None);
-        let target = check_target(CompactTarget::from_consensus(0x1b04_04cb), main.pow_limit).unwrap();
-        assert_eq!(format!("{target:x}"), "00000000000404cb000000000000000000000000000000000000000000000000");
-    }
-
-    #[test]
-    fn targets_out_of_range_are_refused() {
-        let limit = ChainParams::main().pow_limit;
-        assert_eq!(fault(0x1d80_ffff, limit), Some(TargetFault::Negative));
-        assert_eq!(fault(0x1d00_0000, limit), Some(TargetFault::Zero));
-        assert_eq!(fault(0x1d80_0000, limit), Some(TargetFault::Zero), "minus zero");
-        assert_eq!(fault(0x0000_ffff, limit), Some(TargetFault::Zero), "shifted out");
-        assert_eq!(fault(0xff00_ffff, limit), Some(TargetFault::Overflow));
-        assert_eq!(fault(0x2100_ffff, limit), Some(TargetFault::AboveLimit));
-        assert_eq!(fault(0x1d01_0000, limit), Some(TargetFault::AboveLimit));
+    fn a_target_is_within_the_limit_of_its_chain() {
+        let bits = CompactTarget::from_consensus(0x207f_ffff);
+        assert!(check_target(bits, ChainParams::regtest().consensus.pow_limit).is_ok());
+        let limit = ChainParams::main().consensus.pow_limit;
+        let error = check_target(bits, limit).unwrap_err();
+        assert_eq!(error, RuleError::InvalidTarget { bits, fault: TargetFault::AboveLimit, limit });
+        assert_eq!(error.reject_reason(), "high-hash");
     }
 
     #[test]
     fn the_hash_may_equal_the_target_and_not_exceed_it() {
-        let target = ChainParams::regtest().pow_limit;
+        let target = ChainParams::regtest().consensus.pow_limit;
         let mut bytes = target.to_le_bytes();
         assert_eq!(check_proof_of_work(BlockHash::from_byte_array(bytes), target), Ok(()));
         bytes[31] = 0x80;

@@ -1,7 +1,8 @@
 //! Tests of all rules together, on blocks that the public chains accepted and on damaged copies of them.
 
-use super::testing::{Alike, Replay, Vectors, vectors};
-use super::{validate_block_in_context, validate_block_in_isolation};
+use super::replay::Replay;
+use super::testing::{Alike, Vectors, vectors};
+use super::{BlockContext, validate_block_in_context, validate_block_in_isolation};
 use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
 use crate::import::BlockFile;
@@ -59,7 +60,7 @@ fn every_flipped_bit_of_block_170_is_found() {
     let Some(vectors) = vectors() else { return };
     let file = vectors.read("mainnet/blocks-1-255.dat");
     let block = BlockFile::new(&file[..], ChainParams::main().magic).nth(169).unwrap().unwrap();
-    let main = ChainParams::main();
+    let main = ChainParams::main().consensus;
     let mut reasons = std::collections::BTreeSet::new();
     for at in 0..block.bytes.len() * 8 {
         let mut damaged = block.bytes.clone();
@@ -79,12 +80,12 @@ fn recorded(vectors: &Vectors, height: u32) -> DecodedBlock {
 #[test]
 fn blocks_around_activations_obey_the_rules_before_connecting() {
     let Some(vectors) = vectors() else { return };
-    let main = ChainParams::main();
+    let main = ChainParams::main().consensus;
     for height in [91_722, 91_812, 91_842, 91_880, 367_891, 481_823, 481_824, 709_632, 866_342] {
         let block = recorded(&vectors, height);
         assert_eq!(validate_block_in_isolation(&main, &block), Ok(()), "{height}");
         let ancestry = Alike::new(height - 1, block.header().time - 600);
-        assert_eq!(validate_block_in_context(&main, &ancestry, &block), Ok(()), "{height}");
+        assert_eq!(validate_block_in_context(&main, BlockContext::after(&ancestry), &block), Ok(()), "{height}");
     }
 }
 
@@ -92,7 +93,7 @@ fn blocks_around_activations_obey_the_rules_before_connecting() {
 #[test]
 fn segwit_starts_at_its_height() {
     let Some(vectors) = vectors() else { return };
-    let main = ChainParams::main();
+    let main = ChainParams::main().consensus;
     let block = recorded(&vectors, 481_824);
     let mut stripped = block.block().clone();
     for input in stripped.txdata.iter_mut().flat_map(|transaction| &mut transaction.input) {
@@ -101,6 +102,7 @@ fn segwit_starts_at_its_height() {
     let stripped = DecodedBlock::decode(bitcoin::consensus::serialize(&stripped)).unwrap();
     assert_eq!(stripped.hash(), block.hash());
     assert_eq!(validate_block_in_isolation(&main, &stripped), Ok(()));
-    let error = validate_block_in_context(&main, &Alike::new(481_823, block.header().time - 600), &stripped);
+    let ancestry = Alike::new(481_823, block.header().time - 600);
+    let error = validate_block_in_context(&main, BlockContext::after(&ancestry), &stripped);
     assert_eq!(error.unwrap_err().reject_reason(), "bad-witness-nonce-size");
 }

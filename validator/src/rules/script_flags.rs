@@ -1,72 +1,18 @@
-//! Which of the script engine's rules hold for a block: they came by soft forks, and three old blocks break them.
-
-use std::ops::BitOr;
+//! The script flags of a block: which soft forks of the script language hold for it.
 
 use bitcoin::BlockHash;
 
-use crate::chain::ChainParams;
-
-/// A set of the script engine's rules, in the bits that `bitcoinkernel` takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ScriptFlags(bitcoinkernel::ScriptVerificationFlags);
-
-impl ScriptFlags {
-    /// Only what held from the first block.
-    pub const NONE: ScriptFlags = ScriptFlags(bitcoinkernel::VERIFY_NONE);
-    /// Pay to script hash (BIP16).
-    pub const P2SH: ScriptFlags = ScriptFlags(bitcoinkernel::VERIFY_P2SH);
-    /// Strict DER signatures (BIP66).
-    pub const DERSIG: ScriptFlags = ScriptFlags(bitcoinkernel::VERIFY_DERSIG);
-    /// OP_CHECKLOCKTIMEVERIFY (BIP65).
-    pub const CHECKLOCKTIMEVERIFY: ScriptFlags = ScriptFlags(bitcoinkernel::VERIFY_CHECKLOCKTIMEVERIFY);
-    /// OP_CHECKSEQUENCEVERIFY (BIP112).
-    pub const CHECKSEQUENCEVERIFY: ScriptFlags = ScriptFlags(bitcoinkernel::VERIFY_CHECKSEQUENCEVERIFY);
-    /// The element that OP_CHECKMULTISIG drops is empty (BIP147).
-    pub const NULLDUMMY: ScriptFlags = ScriptFlags(bitcoinkernel::VERIFY_NULLDUMMY);
-    /// Witness programs (BIP141).
-    pub const WITNESS: ScriptFlags = ScriptFlags(bitcoinkernel::VERIFY_WITNESS);
-    /// Taproot and tapscript (BIP341, BIP342).
-    pub const TAPROOT: ScriptFlags = ScriptFlags(bitcoinkernel::VERIFY_TAPROOT);
-
-    /// Whether every flag of `other` is set.
-    #[must_use]
-    pub const fn contains(self, other: ScriptFlags) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// These flags but for those of `other`.
-    #[must_use]
-    pub const fn without(self, other: ScriptFlags) -> ScriptFlags {
-        ScriptFlags(self.0 & !other.0)
-    }
-
-    /// The flags as a number, in Bitcoin Core's bits.
-    #[must_use]
-    pub const fn bits(self) -> u32 {
-        self.0
-    }
-
-    /// The flags as `bitcoinkernel` takes them.
-    pub(super) const fn to_kernel(self) -> bitcoinkernel::ScriptVerificationFlags {
-        self.0
-    }
-}
-
-impl BitOr for ScriptFlags {
-    type Output = ScriptFlags;
-
-    fn bitor(self, other: ScriptFlags) -> ScriptFlags {
-        ScriptFlags(self.0 | other.0)
-    }
-}
+use crate::consensus::{ConsensusParams, ScriptFlags};
 
 /// The flags for the scripts of the block `hash` at `height`.
 ///
-/// Source: Bitcoin Core, `validation.cpp`, `GetBlockScriptFlags`. P2SH, WITNESS and TAPROOT hold for every block but the
-/// listed exceptions: no other block on the public chains breaks them, so the heights of their activation need no code.
-/// Taproot's height is 0 there; a chain file may give one.
+/// P2SH, WITNESS and TAPROOT hold for every block except those in
+/// [`script_flag_exceptions`](ConsensusParams::script_flag_exceptions): no other block on the public chains breaks them, so
+/// their activation heights are not needed. Taproot's height is 0 on the public chains; a chain file may set another one.
+///
+/// Source: Bitcoin Core, `validation.cpp`, `GetBlockScriptFlags`.
 #[must_use]
-pub fn script_flags(params: &ChainParams, height: u32, hash: BlockHash) -> ScriptFlags {
+pub fn script_flags(params: &ConsensusParams, height: u32, hash: BlockHash) -> ScriptFlags {
     let exception = params.script_flag_exceptions.iter().find(|(block, _)| *block == hash);
     let mut flags = match exception {
         Some(&(_, flags)) => flags,
@@ -91,10 +37,11 @@ mod tests {
     use bitcoin::hashes::Hash;
 
     use super::*;
+    use crate::chain::ChainParams;
 
     #[test]
     fn flags_follow_the_height() {
-        let main = ChainParams::main();
+        let main = ChainParams::main().consensus;
         let hash = BlockHash::all_zeros();
         let base = ScriptFlags::P2SH | ScriptFlags::WITNESS | ScriptFlags::TAPROOT;
         let der = base | ScriptFlags::DERSIG;
@@ -118,7 +65,7 @@ mod tests {
 
     #[test]
     fn taproot_begins_where_a_chain_says() {
-        let mut params = ChainParams::regtest();
+        let mut params = ChainParams::regtest().consensus;
         params.deployments.taproot = 10;
         let has = |height| script_flags(&params, height, BlockHash::all_zeros()).contains(ScriptFlags::TAPROOT);
         assert_eq!((has(9), has(10)), (false, true));
@@ -126,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_exceptions_lose_their_base_flags_only() {
-        let main = ChainParams::main();
+        let main = ChainParams::main().consensus;
         let [(bip16, _), (taproot, _)] = main.script_flag_exceptions[..] else { panic!("two exceptions") };
         assert_eq!(script_flags(&main, 170_060, bip16), ScriptFlags::NONE);
         let flags = script_flags(&main, 692_261, taproot);

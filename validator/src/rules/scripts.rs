@@ -1,34 +1,78 @@
-//! The scripts of a block's inputs, run by Bitcoin Core's own engine on every core.
+//! Scripts: every input's script and witness satisfy the script of the coin that it spends.
 //!
-//! A transaction is parsed and its signature hashes are prepared once, by the thread that gets to it; its inputs are then
-//! spread over all threads, so that a block of one huge transaction keeps as many busy as one of many small ones.
+//! Bitcoin Core's own engine runs them, on every core. A transaction is parsed and its signature hashes are prepared once,
+//! by the thread that takes it; its inputs are then spread over all threads, so that a block of one huge transaction keeps
+//! as many busy as one of many small ones.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use bitcoin::TxOut;
+use bitcoinkernel::prelude::*;
 use bitcoinkernel::{KernelError, PrecomputedTransactionData, ScriptPubkey, verify};
 use rayon::Scope;
 use rayon::prelude::*;
 
-use super::RuleError;
-use super::script_flags::ScriptFlags;
+use super::error::RuleError;
+use super::transaction_error::TransactionError;
 use crate::block::DecodedBlock;
 use crate::coins::Coin;
+use crate::consensus::ScriptFlags;
 
-/// The scripts of a block: every input's script and witness satisfy the script of the coin that it spends.
+/// The scripts of one transaction succeed. `raw` are its bytes, witnesses included, and `coins` those that its inputs
+/// spend, in order.
 ///
-/// They need the coins of their own transaction only, so each starts as soon as these are there. Of several inputs that
-/// fail the first is reported, whichever thread is the quicker.
+/// Runs on the current `rayon` pool. Of several inputs that fail the first is reported.
+///
+/// # Errors
+/// [`TransactionError::Script`]. Bytes that the engine cannot read and a number of coins that is not that of the inputs
+/// count as failing.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `CheckInputScripts`.
+pub fn check_input_scripts(raw: &[u8], coins: &[Coin], flags: ScriptFlags) -> Result<(), TransactionError> {
+    check_input_scripts_unless(raw, coins, flags, || false)
+}
+
+/// The same; once `is_moot`, inputs count as good unseen.
+fn check_input_scripts_unless(
+    raw: &[u8],
+    coins: &[Coin],
+    flags: ScriptFlags,
+    is_moot: impl Fn() -> bool + Sync,
+) -> Result<(), TransactionError> {
+    let outputs: Vec<&TxOut> = coins.iter().map(|coin| &coin.output).collect();
+    match first_failing_input_unless(raw, &outputs, flags, is_moot) {
+        Some(input) => Err(TransactionError::Script { input }),
+        None => Ok(()),
+    }
+}
+
+/// The scripts of a block, which run beside its other rules.
+///
+/// They need the coins of their own transaction only, so each starts as soon as these are known. Of several inputs that
+/// fail the first is reported, whichever thread is the quicker.
 pub(super) struct ScriptChecks<'a> {
     block: &'a DecodedBlock,
     flags: ScriptFlags,
-    /// The first input known to fail, as transaction and input.
-    failing: Mutex<Option<(usize, usize)>>,
-    /// Transactions from this one on need not be looked at any more: one before them fails.
+    /// The first transaction known to fail, and how.
+    failing: Mutex<Option<(usize, TransactionError)>>,
+    /// Transactions from this one on need not be looked at: one before them fails.
     limit: AtomicUsize,
+}
+
+/// Starts the scripts of a block's transactions on the threads of a scope.
+pub(super) struct ScriptStarter<'a, 'scope> {
+    checks: &'scope ScriptChecks<'scope>,
+    scope: &'a Scope<'scope>,
+}
+
+impl<'scope> ScriptStarter<'_, 'scope> {
+    /// Runs the scripts of transaction `tx`, which spends `coins`, on another thread.
+    pub(super) fn start(&self, tx: usize, coins: &'scope [Coin]) {
+        let checks = self.checks;
+        self.scope.spawn(move |_| checks.run(tx, coins));
+    }
 }
 
 impl<'a> ScriptChecks<'a> {
@@ -36,9 +80,23 @@ impl<'a> ScriptChecks<'a> {
         Self { block, flags, failing: Mutex::new(None), limit: AtomicUsize::new(usize::MAX) }
     }
 
-    /// Runs the scripts of transaction `tx`, which spends `coins`, on another thread.
-    pub(super) fn start<'scope>(&'scope self, scope: &Scope<'scope>, tx: usize, coins: &'scope [Coin]) {
-        scope.spawn(move |_| self.run(tx, coins));
+    /// Checks `rules`, and beside them the scripts that they start. A script that fails is reported only if nothing else is
+    /// wrong. Returns what `rules` returned, and how long scripts took after them.
+    pub(super) fn run_beside<'scope, T, E: From<RuleError>>(
+        &'scope self,
+        rules: impl FnOnce(&ScriptStarter<'_, 'scope>) -> Result<T, E>,
+    ) -> Result<(T, Duration), E> {
+        let (outcome, end) = rayon::in_place_scope(|scope| {
+            let outcome = rules(&ScriptStarter { checks: self, scope });
+            if outcome.is_err() {
+                self.stop();
+            }
+            (outcome, Instant::now())
+        });
+        let waited = end.elapsed();
+        let outcome = outcome?;
+        self.check_scripts()?;
+        Ok((outcome, waited))
     }
 
     fn run(&self, tx: usize, coins: &[Coin]) {
@@ -46,27 +104,31 @@ impl<'a> ScriptChecks<'a> {
         if is_moot() {
             return;
         }
-        let outputs: Vec<&TxOut> = coins.iter().map(|coin| &coin.output).collect();
         let raw = self.block.raw_transaction(tx);
-        if let Some(input) = first_failing_input_unless(raw, &outputs, self.flags, is_moot) {
-            let mut failing = self.failing.lock().expect("nothing that holds the first failure panics");
-            let first = failing.map_or((tx, input), |first| first.min((tx, input)));
-            *failing = Some(first);
-            self.limit.fetch_min(first.0, Ordering::Relaxed);
+        if let Err(error) = check_input_scripts_unless(raw, coins, self.flags, is_moot) {
+            let mut failing = self.failing();
+            if failing.as_ref().is_none_or(|(first, _)| tx < *first) {
+                *failing = Some((tx, error));
+            }
+            self.limit.fetch_min(tx, Ordering::Relaxed);
         }
     }
 
-    /// Nobody wants to know any more.
-    pub(super) fn stop(&self) {
+    /// Scripts that have not started need not run.
+    fn stop(&self) {
         self.limit.store(0, Ordering::Relaxed);
     }
 
-    /// The rule itself, once all that was started has ended: no input's script fails.
-    pub(super) fn check_scripts(self) -> Result<(), RuleError> {
-        match self.failing.into_inner().expect("nothing that holds the first failure panics") {
-            Some((tx, input)) => Err(RuleError::Script { tx, txid: self.block.txids()[tx], input }),
+    /// The rule itself, once all that was started has ended: no script fails.
+    fn check_scripts(&self) -> Result<(), RuleError> {
+        match self.failing().take() {
+            Some((tx, error)) => Err(RuleError::in_transaction(self.block, tx)(error)),
             None => Ok(()),
         }
+    }
+
+    fn failing(&self) -> MutexGuard<'_, Option<(usize, TransactionError)>> {
+        self.failing.lock().expect("nothing that holds the first failure panics")
     }
 }
 
@@ -105,7 +167,7 @@ struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     fn new(raw: &[u8], spent: &'a [&'a TxOut], flags: ScriptFlags) -> Option<Self> {
-        let transaction = bitcoinkernel::Transaction::new(raw).ok()?;
+        let transaction = bitcoinkernel::Transaction::new(raw).ok().filter(|tx| tx.input_count() == spent.len())?;
         let data = PrecomputedTransactionData::new(&transaction, &[] as &[bitcoinkernel::TxOut]).ok()?;
         let taproot = if spent.iter().any(|output| is_taproot(output, flags)) {
             let outputs = spent.iter().map(|output| Ok(bitcoinkernel::TxOut::new(&script(output)?, value(output))));
@@ -177,12 +239,13 @@ mod tests {
         }
         let block = block_of(block);
         let checks = ScriptChecks::new(&block, ScriptFlags::P2SH | ScriptFlags::WITNESS | ScriptFlags::TAPROOT);
-        rayon::in_place_scope(|scope| {
+        let started = checks.run_beside(|starter| {
             for (tx, coins) in (1..).zip(&spent) {
-                checks.start(scope, tx, coins);
+                starter.start(tx, coins);
             }
+            Ok::<(), RuleError>(())
         });
-        checks.check_scripts()
+        started.map(|_| ())
     }
 
     #[test]
@@ -195,8 +258,8 @@ mod tests {
     fn the_first_input_that_fails_is_reported() {
         for _ in 0..50 {
             let error = verdict(&[&[SUCCEEDS], &[SUCCEEDS, FAILS, FAILS], &[FAILS; 100]]).unwrap_err();
-            let RuleError::Script { tx, input, .. } = error else { panic!("{error}") };
-            assert_eq!((tx, input), (2, 1));
+            let RuleError::Transaction { tx, ref error, .. } = error else { panic!("{error}") };
+            assert_eq!((tx, error), (2, &TransactionError::Script { input: 1 }));
             assert_eq!(error.reject_reason(), "mandatory-script-verify-flag-failed");
         }
     }
@@ -212,8 +275,22 @@ mod tests {
         let block = block_of(vec![coinbase(1, 50), spend(&[outpoint(1)], &[1])]);
         let checks = ScriptChecks::new(&block, ScriptFlags::P2SH);
         checks.stop();
-        rayon::in_place_scope(|scope| checks.start(scope, 1, std::slice::from_ref(&coin)));
+        checks.run(1, std::slice::from_ref(&coin));
         assert_eq!(checks.check_scripts(), Ok(()));
+    }
+
+    #[test]
+    fn a_transaction_is_checked_without_a_block() {
+        let raw = bitcoin::consensus::serialize(&spend(&[outpoint(1), outpoint(2)], &[1]));
+        let good = coin(1, 1);
+        let mut bad = good.clone();
+        bad.output.script_pubkey = ScriptBuf::from_bytes(vec![FAILS]);
+        let verdict = |coins: &[Coin]| check_input_scripts(&raw, coins, ScriptFlags::P2SH);
+        assert_eq!(verdict(&[good.clone(), good.clone()]), Ok(()));
+        let failing = |input| Err(TransactionError::Script { input });
+        assert_eq!(verdict(&[good.clone(), bad]), failing(1));
+        assert_eq!(verdict(std::slice::from_ref(&good)), failing(0), "a coin for each input");
+        assert_eq!(check_input_scripts(&raw[1..], &[good.clone(), good], ScriptFlags::P2SH), failing(0));
     }
 
     /// A coin that needs a rule which only some flags bring: OP_CHECKSEQUENCEVERIFY is an OP_NOP3 without its flag.

@@ -1,65 +1,68 @@
-//! Relative lock times (BIP68): how much younger than its coin an input must be.
+//! Relative lock times (BIP68): how long after its coin an input may spend it.
 
 use bitcoin::{Sequence, Transaction};
 
-use super::RuleError;
+use super::block_context::BlockContext;
+use super::transaction_error::TransactionError;
 use crate::coins::Coin;
-use crate::headers::Ancestry;
+use crate::consensus::ConsensusParams;
 
-/// What relative lock times are measured against (BIP68).
-pub(super) struct SequenceLocks<'a> {
-    /// The block's height.
-    pub(super) height: u32,
-    /// Whether BIP68 holds at that height.
-    pub(super) enforced: bool,
-    /// The block's ancestors; `None`: locks in seconds count as open.
-    pub(super) ancestry: Option<&'a dyn Ancestry>,
+/// Every input is as much younger than its coin as its sequence number says, in a block that stands at `context` (BIP68).
+/// `coins` are those that the inputs spend, in order.
+///
+/// Without ancestors locks in seconds are taken to be open.
+///
+/// # Errors
+/// [`TransactionError::HeightLock`] or [`TransactionError::TimeLock`].
+///
+/// # Panics
+/// If there are fewer coins than inputs.
+///
+/// Source: Bitcoin Core, `consensus/tx_verify.cpp`, `SequenceLocks`. Core keeps the last height and time at which the
+/// transaction is locked; here it is the first at which it is not.
+pub fn check_sequence_locks(
+    params: &ConsensusParams,
+    context: BlockContext<'_>,
+    transaction: &Transaction,
+    coins: &[Coin],
+) -> Result<(), TransactionError> {
+    let height = context.height();
+    if height < params.deployments.csv {
+        return Ok(());
+    }
+    for (input, lock) in relative_locks(transaction) {
+        let made = coins[input].height;
+        match (lock, context.ancestry()) {
+            (RelativeLock::Blocks(blocks), _) => {
+                let unlocked = u64::from(made) + u64::from(blocks);
+                if unlocked > u64::from(height) {
+                    return Err(TransactionError::HeightLock { input, unlocked, height });
+                }
+            }
+            (RelativeLock::Seconds(seconds), Some(ancestry)) => {
+                // Time counts from the least time that the coin's block could have had.
+                let before = made.saturating_sub(1).min(ancestry.tip_height());
+                let from = ancestry.median_time_past_at(before);
+                let unlocked = u64::from(from) + u64::from(seconds);
+                let median = ancestry.median_time_past_at(ancestry.tip_height());
+                if unlocked > u64::from(median) {
+                    return Err(TransactionError::TimeLock { input, unlocked, median });
+                }
+            }
+            (RelativeLock::Seconds(_), None) => {}
+        }
+    }
+    Ok(())
 }
 
-impl SequenceLocks<'_> {
-    /// Every input is as much younger than its coin as its sequence number says (BIP68). `coins` are those that the inputs
-    /// spend, in order.
-    ///
-    /// Source: Bitcoin Core, `consensus/tx_verify.cpp`, `CalculateSequenceLocks` and `EvaluateSequenceLocks`. There the
-    /// last height and time at which the transaction is locked are kept; here, the first at which it is not.
-    pub(super) fn check_sequence_locks(
-        &self,
-        tx: usize,
-        transaction: &Transaction,
-        coins: &[Coin],
-    ) -> Result<(), RuleError> {
-        if !self.enforced {
-            return Ok(());
-        }
-        for (input, lock) in relative_locks(transaction) {
-            let made = coins[input].height;
-            match (lock, self.ancestry) {
-                (RelativeLock::Blocks(blocks), _) => {
-                    let unlocked = u64::from(made) + u64::from(blocks);
-                    if unlocked > u64::from(self.height) {
-                        return Err(RuleError::HeightLock { tx, input, unlocked, height: self.height });
-                    }
-                }
-                (RelativeLock::Seconds(seconds), Some(ancestry)) => {
-                    // Time counts from the least time that the coin's block could have had.
-                    let before = made.saturating_sub(1).min(ancestry.tip_height());
-                    let from = ancestry.median_time_past_at(before);
-                    let unlocked = u64::from(from) + u64::from(seconds);
-                    let median = ancestry.median_time_past_at(ancestry.tip_height());
-                    if unlocked > u64::from(median) {
-                        return Err(RuleError::TimeLock { tx, input, unlocked, median });
-                    }
-                }
-                (RelativeLock::Seconds(_), None) => {}
-            }
-        }
-        Ok(())
-    }
+/// Whether a transaction has a relative lock in seconds.
+pub(super) fn has_sequence_lock_in_seconds(transaction: &Transaction) -> bool {
+    relative_locks(transaction).any(|(_, lock)| matches!(lock, RelativeLock::Seconds(_)))
 }
 
 /// How long after a coin was made an input may spend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RelativeLock {
+enum RelativeLock {
     /// In blocks.
     Blocks(u32),
     /// In seconds of median time past.
@@ -69,7 +72,7 @@ pub(super) enum RelativeLock {
 /// The relative locks of a transaction's inputs, with the inputs' places.
 ///
 /// Source: BIP68. Transactions have them from version 2 on, versions being unsigned.
-pub(super) fn relative_locks(transaction: &Transaction) -> impl Iterator<Item = (usize, RelativeLock)> {
+fn relative_locks(transaction: &Transaction) -> impl Iterator<Item = (usize, RelativeLock)> {
     let inputs = if transaction.version.0.cast_unsigned() >= 2 { &transaction.input[..] } else { &[] };
     inputs.iter().enumerate().filter_map(|(at, input)| relative_lock(input.sequence).map(|lock| (at, lock)))
 }
@@ -93,27 +96,27 @@ mod tests {
 
     use super::*;
     use crate::chain::ChainParams;
+    use crate::headers::Ancestry;
     use crate::rules::testing::{Alike, Chain, coin, outpoint, spend};
 
     const TIME: u32 = 1_600_000_000;
 
-    /// A transaction of `version` with one input of this sequence number, and the verdict of BIP68 on it.
+    /// The verdict of BIP68 on a transaction of `version` with one input of this sequence number.
     fn lock_verdict(
         version: i32,
         sequence: u32,
         made: u32,
         ancestry: &dyn Ancestry,
         enforced: bool,
-    ) -> Result<(), RuleError> {
+    ) -> Result<(), TransactionError> {
         let mut transaction = spend(&[outpoint(1)], &[1]);
         transaction.version = transaction::Version(version);
         transaction.input[0].sequence = Sequence::from_consensus(sequence);
-        let height = ancestry.tip_height() + 1;
-        SequenceLocks { height, enforced, ancestry: Some(ancestry) }.check_sequence_locks(
-            1,
-            &transaction,
-            &[coin(1, made)],
-        )
+        let mut params = ChainParams::regtest().consensus;
+        if !enforced {
+            params.deployments.csv = ancestry.tip_height() + 2;
+        }
+        check_sequence_locks(&params, BlockContext::after(ancestry), &transaction, &[coin(1, made)])
     }
 
     #[test]
@@ -121,7 +124,7 @@ mod tests {
         let ancestry = Alike::new(109, TIME);
         let verdict = |version, sequence, enforced| lock_verdict(version, sequence, 100, &ancestry, enforced);
         assert_eq!(verdict(2, 10, true), Ok(()));
-        let error = RuleError::HeightLock { tx: 1, input: 0, unlocked: 111, height: 110 };
+        let error = TransactionError::HeightLock { input: 0, unlocked: 111, height: 110 };
         assert_eq!(error.reject_reason(), "bad-txns-nonfinal");
         assert_eq!(verdict(2, 11, true), Err(error.clone()));
         assert_eq!(verdict(-1, 11, true), Err(error.clone()), "versions are unsigned");
@@ -143,10 +146,16 @@ mod tests {
         // The coin of height 21 counts from the median at height 20, the time at height 15: 12,000 seconds ago.
         let verdict = |units: u32| lock_verdict(2, 1 << 22 | units, 21, &chain, true);
         assert_eq!(verdict(23), Ok(()), "11,776 seconds");
-        let error = RuleError::TimeLock { tx: 1, input: 0, unlocked: u64::from(median) - 12_000 + 24 * 512, median };
+        let error = TransactionError::TimeLock { input: 0, unlocked: u64::from(median) - 12_000 + 24 * 512, median };
         assert_eq!(error.reject_reason(), "bad-txns-nonfinal");
         assert_eq!(verdict(24), Err(error), "12,288 seconds");
         assert_eq!(lock_verdict(2, 1 << 22, 41, &chain, true), Ok(()), "a coin of the same block");
         assert!(lock_verdict(2, 1 << 22 | 1, 41, &chain, true).is_err());
+
+        let mut transaction = spend(&[outpoint(1)], &[1]);
+        transaction.input[0].sequence = Sequence::from_consensus(1 << 22 | 24);
+        assert!(has_sequence_lock_in_seconds(&transaction));
+        let (regtest, alone) = (ChainParams::regtest().consensus, BlockContext::at_height(41));
+        assert_eq!(check_sequence_locks(&regtest, alone, &transaction, &[coin(1, 21)]), Ok(()), "no ancestors");
     }
 }

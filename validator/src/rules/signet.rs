@@ -14,20 +14,19 @@ use bitcoin::{
     Amount, OutPoint, Script, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, absolute, transaction,
 };
 
-use super::block::merkle_root;
-use super::context::witness_commitment;
 use super::error::{RuleError, SignetFault};
-use super::script_flags::ScriptFlags;
+use super::merkle::merkle_root;
 use super::script_ops::ops;
 use super::scripts::first_failing_input;
+use super::witness::witness_commitment;
 use crate::block::DecodedBlock;
-use crate::chain::ChainParams;
+use crate::consensus::{ConsensusParams, ScriptFlags};
 
 /// How the push that holds the signature begins.
 const SIGNET_HEADER: [u8; 4] = [0xec, 0xc7, 0xda, 0xa2];
 
 /// On a signet, the block's signature satisfies the challenge. The genesis block needs none.
-pub(super) fn check_signet_solution(params: &ChainParams, block: &DecodedBlock) -> Result<(), RuleError> {
+pub(super) fn check_signet_solution(params: &ConsensusParams, block: &DecodedBlock) -> Result<(), RuleError> {
     let Some(challenge) = &params.signet_challenge else { return Ok(()) };
     if block.hash() == params.genesis_hash {
         return Ok(());
@@ -140,8 +139,8 @@ mod tests {
     use bitcoin::{Block, EcdsaSighashType, PublicKey};
 
     use super::*;
+    use crate::chain::ChainParams;
     use crate::rules::testing::{anyone_can_spend, block_of, coin, coinbase, mine};
-    use crate::rules::validate_block_in_isolation;
 
     /// Block 1 of the public signet.
     const BLOCK_1: &str = "00000020f61eee3b63a380a477a063af32b2bbc97c9ff9f01f2c4225e973988108000000f575c83235984e7dc4afc\
@@ -157,24 +156,24 @@ mod tests {
 
     #[test]
     fn a_recorded_block_satisfies_the_public_challenge() {
-        let signet = ChainParams::signet();
-        assert_eq!(validate_block_in_isolation(&signet, &block_1()), Ok(()));
+        let signet = ChainParams::signet().consensus;
+        assert_eq!(check_signet_solution(&signet, &block_1()), Ok(()));
     }
 
     #[test]
     fn it_does_not_satisfy_the_challenge_to_have_both_signatures() {
-        let mut signet = ChainParams::signet();
+        let mut signet = ChainParams::signet().consensus;
         let mut challenge = signet.signet_challenge.take().unwrap().into_bytes();
         challenge[0] = 0x52;
         signet.signet_challenge = Some(ScriptBuf::from_bytes(challenge));
-        let error = validate_block_in_isolation(&signet, &block_1()).unwrap_err();
+        let error = check_signet_solution(&signet, &block_1()).unwrap_err();
         assert_eq!(error, RuleError::SignetSolution { fault: SignetFault::Unsatisfied });
         assert_eq!(error.reject_reason(), "bad-signet-blksig");
     }
 
     #[test]
     fn the_signature_covers_the_header_and_the_transactions() {
-        let signet = ChainParams::signet();
+        let signet = ChainParams::signet().consensus;
         type Damage = fn(&mut Block);
         let damages: [Damage; 4] = [
             |block| block.header.time += 1,
@@ -194,13 +193,13 @@ mod tests {
     #[test]
     fn the_genesis_block_and_other_chains_need_no_signature() {
         let genesis = DecodedBlock::decode(serialize(&ChainParams::signet().genesis)).unwrap();
-        assert_eq!(check_signet_solution(&ChainParams::signet(), &genesis), Ok(()));
-        assert_eq!(check_signet_solution(&ChainParams::regtest(), &block_of(vec![coinbase(1, 50)])), Ok(()));
+        assert_eq!(check_signet_solution(&ChainParams::signet().consensus, &genesis), Ok(()));
+        assert_eq!(check_signet_solution(&ChainParams::regtest().consensus, &block_of(vec![coinbase(1, 50)])), Ok(()));
     }
 
     /// Regtest with a challenge.
-    fn challenged(challenge: ScriptBuf) -> ChainParams {
-        let mut params = ChainParams::regtest();
+    fn challenged(challenge: ScriptBuf) -> ConsensusParams {
+        let mut params = ChainParams::regtest().consensus;
         params.signet_challenge = Some(challenge);
         params
     }

@@ -1,20 +1,20 @@
-//! How many signature operations scripts hold, by the counts that limit a block.
+//! How many signature operations a transaction has, by the counts that limit a block.
 //!
-//! The counts are old and odd: they read scripts without running them, know a multisignature's keys only in some places,
-//! and count on after a script has become senseless. They are rules all the same. `bitcoin`'s accurate count is not used: it
-//! takes a multisignature's number of keys from a number that other operations separate from it, which Core does not.
+//! The counts read scripts without running them, look at a multisignature's number of keys in some places only, and go on
+//! after an operation that would fail. Consensus depends on all of it. `bitcoin`'s accurate count is not used: it takes a
+//! multisignature's number of keys from a number that other operations separate from it, which Core does not.
 
 use bitcoin::opcodes::all::{
     OP_CHECKMULTISIG, OP_CHECKMULTISIGVERIFY, OP_CHECKSIG, OP_CHECKSIGVERIFY, OP_PUSHNUM_1, OP_PUSHNUM_16,
 };
 use bitcoin::{Script, Transaction, TxIn};
 
-use super::script_flags::ScriptFlags;
-use super::script_ops::ops;
-use super::{MAX_BLOCK_SIGOPS_COST, RuleError, WITNESS_SCALE_FACTOR};
+use super::error::RuleError;
+use super::script_ops::{Op, ops};
 use crate::coins::Coin;
+use crate::consensus::{MAX_BLOCK_SIGOPS_COST, ScriptFlags, WITNESS_SCALE_FACTOR};
 
-/// What a multisignature counts where its number of keys is not looked at.
+/// The count of a multisignature where its number of keys is not looked at.
 const MAX_PUBKEYS_PER_MULTISIG: u64 = 20;
 
 /// A block's signature operations cost at most 80,000.
@@ -24,10 +24,11 @@ pub(super) fn check_sigop_cost(cost: u64) -> Result<(), RuleError> {
     if cost <= MAX_BLOCK_SIGOPS_COST { Ok(()) } else { Err(RuleError::SigopCost { cost }) }
 }
 
-/// The operations in a transaction's own scripts, each multisignature counted as twenty.
+/// The signature operations in a transaction's own scripts, each multisignature counted as twenty.
 ///
 /// Source: Bitcoin Core, `consensus/tx_verify.cpp`, `GetLegacySigOpCount`.
-pub(super) fn legacy_sigops(transaction: &Transaction) -> u64 {
+#[must_use]
+pub fn legacy_sigops(transaction: &Transaction) -> u64 {
     let inputs = transaction.input.iter().map(|input| sigops(&input.script_sig, false));
     let outputs = transaction.output.iter().map(|output| sigops(&output.script_pubkey, false));
     inputs.chain(outputs).sum()
@@ -37,19 +38,51 @@ pub(super) fn legacy_sigops(transaction: &Transaction) -> u64 {
 /// inputs, in order; none for a coinbase.
 ///
 /// Source: Bitcoin Core, `consensus/tx_verify.cpp`, `GetTransactionSigOpCost`.
-pub(super) fn sigop_cost(transaction: &Transaction, spent: &[Coin], flags: ScriptFlags) -> u64 {
+#[must_use]
+pub fn sigop_cost(transaction: &Transaction, spent: &[Coin], flags: ScriptFlags) -> u64 {
     let scale = WITNESS_SCALE_FACTOR as u64;
     let mut cost = legacy_sigops(transaction) * scale;
-    for (input, coin) in transaction.input.iter().zip(spent) {
-        let script = &coin.output.script_pubkey;
-        if flags.contains(ScriptFlags::P2SH) && script.is_p2sh() {
-            cost += p2sh_sigops(&input.script_sig) * scale;
-        }
-        if flags.contains(ScriptFlags::WITNESS) {
-            cost += witness_sigops(input, script);
-        }
+    if flags.contains(ScriptFlags::P2SH) {
+        cost += p2sh_sigops(transaction, spent) * scale;
+    }
+    if flags.contains(ScriptFlags::WITNESS) {
+        cost += transaction.input.iter().zip(spent).map(|(input, coin)| witness_sigops(input, coin)).sum::<u64>();
     }
     cost
+}
+
+/// The operations in the scripts that a transaction's P2SH inputs reveal. `spent` are the coins of its inputs, in order.
+///
+/// Source: Bitcoin Core, `consensus/tx_verify.cpp`, `GetP2SHSigOpCount`.
+#[must_use]
+pub fn p2sh_sigops(transaction: &Transaction, spent: &[Coin]) -> u64 {
+    let inputs = transaction.input.iter().zip(spent).filter(|(_, coin)| coin.output.script_pubkey.is_p2sh());
+    inputs.map(|(input, _)| redeem_script_sigops(&input.script_sig)).sum()
+}
+
+/// The operations that the witness program of an input brings, in the script of its coin or in the one that P2SH reveals.
+///
+/// Source: Bitcoin Core, `script/interpreter.cpp`, `CountWitnessSigOps` and `WitnessSigOps`.
+#[must_use]
+pub fn witness_sigops(input: &TxIn, coin: &Coin) -> u64 {
+    let script = &coin.output.script_pubkey;
+    let program: &Script = if script.is_witness_program() {
+        script
+    } else if script.is_p2sh() {
+        match last_push(&input.script_sig).map(Script::from_bytes) {
+            Some(redeem_script) if redeem_script.is_witness_program() => redeem_script,
+            _ => return 0,
+        }
+    } else {
+        return 0;
+    };
+    if program.is_p2wpkh() {
+        1
+    } else if program.is_p2wsh() {
+        input.witness.last().map_or(0, |witness_script| sigops(Script::from_bytes(witness_script), true))
+    } else {
+        0
+    }
 }
 
 /// The operations in `script`. With `accurate`, a multisignature after OP_1 to OP_16 counts as many.
@@ -77,38 +110,15 @@ fn sigops(script: &Script, accurate: bool) -> u64 {
 /// The operations in the script that a P2SH input reveals: the last thing that it pushes.
 ///
 /// Source: Bitcoin Core, `script/script.cpp`, `CScript::GetSigOpCount(const CScript&)`.
-fn p2sh_sigops(script_sig: &Script) -> u64 {
+fn redeem_script_sigops(script_sig: &Script) -> u64 {
     last_push(script_sig).map_or(0, |redeem_script| sigops(Script::from_bytes(redeem_script), true))
 }
 
-/// The operations that the witness program of an input brings, in a coin's script or in the script that P2SH reveals.
-///
-/// Source: Bitcoin Core, `script/interpreter.cpp`, `CountWitnessSigOps` and `WitnessSigOps`.
-fn witness_sigops(input: &TxIn, script: &Script) -> u64 {
-    let program = if script.is_witness_program() {
-        script
-    } else if script.is_p2sh() {
-        match last_push(&input.script_sig).map(Script::from_bytes) {
-            Some(redeem_script) if redeem_script.is_witness_program() => redeem_script,
-            _ => return 0,
-        }
-    } else {
-        return 0;
-    };
-    if program.is_p2wpkh() {
-        1
-    } else if program.is_p2wsh() {
-        input.witness.last().map_or(0, |witness_script| sigops(Script::from_bytes(witness_script), true))
-    } else {
-        0
-    }
-}
-
-/// What the last operation of a script pushes, if the script only pushes. OP_1 and its like push nothing that is a script.
+/// What the last operation of a script pushes, if the script only pushes. OP_1 to OP_16 push no script: nothing.
 fn last_push(script: &Script) -> Option<&[u8]> {
     let mut last: &[u8] = &[];
     for op in ops(script.as_bytes()) {
-        last = op.ok().filter(super::script_ops::Op::is_push)?.data;
+        last = op.ok().filter(Op::is_push)?.data;
     }
     Some(last)
 }

@@ -1,6 +1,5 @@
 //! What the tests of the rules stand on: headers in memory, blocks made on the spot, and recorded ones of public chains.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use bitcoin::block::{Header, Version};
@@ -15,10 +14,6 @@ use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
 use crate::coins::Coin;
 use crate::headers::Ancestry;
-use crate::rules::{
-    ConnectOptions, RuleError, connect_block, validate_block_in_context, validate_block_in_isolation,
-    validate_header_in_context, validate_header_in_isolation,
-};
 
 /// Headers from genesis on. Their proofs of work need not be any.
 pub(crate) struct Chain(Vec<Header>);
@@ -71,40 +66,6 @@ impl Ancestry for Chain {
 
     fn header_at(&self, height: u32) -> Header {
         self.0[height as usize]
-    }
-}
-
-/// A chain that grows from its genesis block by the rules, as a validator's does.
-pub(crate) struct Replay {
-    pub(crate) params: ChainParams,
-    pub(crate) chain: Chain,
-    pub(crate) coins: HashMap<OutPoint, Coin>,
-    pub(crate) inputs: usize,
-    now: u64,
-}
-
-impl Replay {
-    /// The genesis block, when the time is `now`.
-    pub(crate) fn new(params: ChainParams, now: u64) -> Self {
-        Self { chain: Chain::after_genesis(&params), params, coins: HashMap::new(), inputs: 0, now }
-    }
-
-    /// Adds a block, or says which rule it breaks and stays as it was.
-    pub(crate) fn add(&mut self, block: &DecodedBlock) -> Result<(), RuleError> {
-        let (params, chain) = (&self.params, &self.chain);
-        if !chain.ends_in(block.header().prev_blockhash) {
-            return Err(RuleError::PreviousNotFound { previous: block.header().prev_blockhash });
-        }
-        validate_header_in_isolation(params, block.header(), block.hash())?;
-        validate_header_in_context(params, chain, block.header(), self.now)?;
-        validate_block_in_isolation(params, block)?;
-        validate_block_in_context(params, chain, block)?;
-        let mut coins = self.coins.clone();
-        let connected = connect_block(params, chain, block, &mut coins, ConnectOptions::default());
-        self.inputs += connected.map_err(|error| error.rule().expect("memory does not fail"))?.inputs;
-        self.coins = coins;
-        self.chain.push_header(*block.header());
-        Ok(())
     }
 }
 

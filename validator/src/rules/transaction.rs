@@ -1,69 +1,72 @@
-//! The rules of a transaction by itself.
+//! The rules of a transaction in isolation: what it shows without coins or a chain.
 //!
-//! Source of all: Bitcoin Core, `consensus/tx_check.cpp`, `CheckTransaction`. `tx` is the transaction's place in its block.
+//! Source of all: Bitcoin Core, `consensus/tx_check.cpp`, `CheckTransaction`.
 
 use bitcoin::Transaction;
 
-use super::{MAX_BLOCK_WEIGHT, MAX_MONEY, RuleError, WITNESS_SCALE_FACTOR};
+use super::transaction_error::TransactionError;
+use crate::consensus::{MAX_BLOCK_WEIGHT, MAX_MONEY, WITNESS_SCALE_FACTOR};
 
-/// Checks everything about a transaction that it shows by itself. `stripped_size` is its length without witnesses.
+/// Checks a transaction in isolation. `stripped_size` is its length in bytes without witnesses.
+///
+/// # Errors
+/// The first rule that the transaction breaks, in Bitcoin Core's order.
 pub fn validate_transaction_in_isolation(
-    tx: usize,
     transaction: &Transaction,
     stripped_size: usize,
-) -> Result<(), RuleError> {
-    check_inputs_exist(tx, transaction)?;
-    check_outputs_exist(tx, transaction)?;
-    check_size(tx, stripped_size)?;
-    check_output_values(tx, transaction)?;
-    check_inputs_differ(tx, transaction)?;
+) -> Result<(), TransactionError> {
+    check_inputs_exist(transaction)?;
+    check_outputs_exist(transaction)?;
+    check_size(stripped_size)?;
+    check_output_values(transaction)?;
+    check_inputs_differ(transaction)?;
     if transaction.is_coinbase() {
         check_coinbase_script_length(transaction)
     } else {
-        check_prevouts_not_null(tx, transaction)
+        check_prevouts_not_null(transaction)
     }
 }
 
 /// A transaction has inputs.
-fn check_inputs_exist(tx: usize, transaction: &Transaction) -> Result<(), RuleError> {
-    if transaction.input.is_empty() { Err(RuleError::NoInputs { tx }) } else { Ok(()) }
+fn check_inputs_exist(transaction: &Transaction) -> Result<(), TransactionError> {
+    if transaction.input.is_empty() { Err(TransactionError::NoInputs {}) } else { Ok(()) }
 }
 
 /// A transaction has outputs.
-fn check_outputs_exist(tx: usize, transaction: &Transaction) -> Result<(), RuleError> {
-    if transaction.output.is_empty() { Err(RuleError::NoOutputs { tx }) } else { Ok(()) }
+fn check_outputs_exist(transaction: &Transaction) -> Result<(), TransactionError> {
+    if transaction.output.is_empty() { Err(TransactionError::NoOutputs {}) } else { Ok(()) }
 }
 
 /// A transaction fits a block, its witnesses left out.
-fn check_size(tx: usize, stripped_size: usize) -> Result<(), RuleError> {
+fn check_size(stripped_size: usize) -> Result<(), TransactionError> {
     if stripped_size * WITNESS_SCALE_FACTOR > MAX_BLOCK_WEIGHT {
-        return Err(RuleError::TransactionOversize { tx, stripped_size });
+        return Err(TransactionError::Oversize { stripped_size });
     }
     Ok(())
 }
 
 /// No output's value, and no sum of them, is negative or above all money there can be (CVE-2010-5139).
-fn check_output_values(tx: usize, transaction: &Transaction) -> Result<(), RuleError> {
+fn check_output_values(transaction: &Transaction) -> Result<(), TransactionError> {
     let mut total = 0;
     for (output, txout) in transaction.output.iter().enumerate() {
         // The 64 bits that `bitcoin` reads as an unsigned amount are a signed one to consensus.
         let value = txout.value.to_sat().cast_signed();
         if value < 0 {
-            return Err(RuleError::NegativeOutput { tx, output, value });
+            return Err(TransactionError::NegativeOutput { output, value });
         }
         if value > MAX_MONEY {
-            return Err(RuleError::OutputTooLarge { tx, output, value });
+            return Err(TransactionError::OutputTooLarge { output, value });
         }
         total += value;
         if total > MAX_MONEY {
-            return Err(RuleError::OutputTotalTooLarge { tx, total });
+            return Err(TransactionError::OutputTotalTooLarge { total });
         }
     }
     Ok(())
 }
 
 /// No two inputs spend the same output (CVE-2018-17144).
-fn check_inputs_differ(tx: usize, transaction: &Transaction) -> Result<(), RuleError> {
+fn check_inputs_differ(transaction: &Transaction) -> Result<(), TransactionError> {
     if transaction.input.len() < 2 {
         return Ok(());
     }
@@ -71,23 +74,23 @@ fn check_inputs_differ(tx: usize, transaction: &Transaction) -> Result<(), RuleE
     let mut outpoints: Vec<_> = transaction.input.iter().map(|input| input.previous_output).collect();
     outpoints.sort_unstable();
     match outpoints.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(RuleError::DuplicateInput { tx, outpoint: pair[0] }),
+        Some(pair) => Err(TransactionError::DuplicateInput { outpoint: pair[0] }),
         None => Ok(()),
     }
 }
 
 /// A coinbase's script has 2 to 100 bytes.
-fn check_coinbase_script_length(coinbase: &Transaction) -> Result<(), RuleError> {
+fn check_coinbase_script_length(coinbase: &Transaction) -> Result<(), TransactionError> {
     match coinbase.input[0].script_sig.len() {
         2..=100 => Ok(()),
-        length => Err(RuleError::CoinbaseScriptLength { length }),
+        length => Err(TransactionError::CoinbaseScriptLength { length }),
     }
 }
 
 /// Only a coinbase has the input that spends nothing.
-fn check_prevouts_not_null(tx: usize, transaction: &Transaction) -> Result<(), RuleError> {
+fn check_prevouts_not_null(transaction: &Transaction) -> Result<(), TransactionError> {
     match transaction.input.iter().position(|input| input.previous_output.is_null()) {
-        Some(input) => Err(RuleError::NullPrevout { tx, input }),
+        Some(input) => Err(TransactionError::NullPrevout { input }),
         None => Ok(()),
     }
 }
@@ -113,33 +116,33 @@ mod tests {
         }
     }
 
-    fn verdict(transaction: &Transaction) -> Result<(), RuleError> {
-        validate_transaction_in_isolation(3, transaction, transaction.base_size())
+    fn verdict(transaction: &Transaction) -> Result<(), TransactionError> {
+        validate_transaction_in_isolation(transaction, transaction.base_size())
     }
 
     #[test]
     fn inputs_and_outputs_exist() {
         assert_eq!(verdict(&transaction(1, &[0])), Ok(()));
-        assert_eq!(verdict(&transaction(0, &[0])), Err(RuleError::NoInputs { tx: 3 }));
-        assert_eq!(verdict(&transaction(1, &[])), Err(RuleError::NoOutputs { tx: 3 }));
+        assert_eq!(verdict(&transaction(0, &[0])), Err(TransactionError::NoInputs {}));
+        assert_eq!(verdict(&transaction(1, &[])), Err(TransactionError::NoOutputs {}));
     }
 
     #[test]
     fn the_stripped_size_is_bounded() {
-        assert_eq!(check_size(1, 1_000_000), Ok(()));
+        assert_eq!(check_size(1_000_000), Ok(()));
         let stripped_size = 1_000_001;
-        assert_eq!(check_size(1, stripped_size), Err(RuleError::TransactionOversize { tx: 1, stripped_size }));
+        assert_eq!(check_size(stripped_size), Err(TransactionError::Oversize { stripped_size }));
     }
 
     #[test]
     fn values_and_their_sum_are_in_range() {
         assert_eq!(verdict(&transaction(1, &[MAX_MONEY])), Ok(()));
         assert_eq!(verdict(&transaction(1, &[MAX_MONEY - 1, 1])), Ok(()));
-        let error = RuleError::NegativeOutput { tx: 3, output: 1, value: -1 };
+        let error = TransactionError::NegativeOutput { output: 1, value: -1 };
         assert_eq!(verdict(&transaction(1, &[0, -1])), Err(error));
-        let error = RuleError::OutputTooLarge { tx: 3, output: 0, value: MAX_MONEY + 1 };
+        let error = TransactionError::OutputTooLarge { output: 0, value: MAX_MONEY + 1 };
         assert_eq!(verdict(&transaction(1, &[MAX_MONEY + 1])), Err(error));
-        let error = RuleError::OutputTotalTooLarge { tx: 3, total: MAX_MONEY + 1 };
+        let error = TransactionError::OutputTotalTooLarge { total: MAX_MONEY + 1 };
         assert_eq!(verdict(&transaction(1, &[MAX_MONEY, 1, MAX_MONEY])), Err(error));
     }
 
@@ -149,7 +152,7 @@ mod tests {
         assert_eq!(verdict(&transaction), Ok(()));
         transaction.input[5].previous_output.vout = 33;
         let outpoint = transaction.input[5].previous_output;
-        assert_eq!(verdict(&transaction), Err(RuleError::DuplicateInput { tx: 3, outpoint }));
+        assert_eq!(verdict(&transaction), Err(TransactionError::DuplicateInput { outpoint }));
     }
 
     #[test]
@@ -158,7 +161,7 @@ mod tests {
         coinbase.input[0].previous_output = OutPoint::null();
         for (length, good) in [(0, false), (1, false), (2, true), (100, true), (101, false)] {
             coinbase.input[0].script_sig = ScriptBuf::from_bytes(vec![0; length]);
-            let wanted = if good { Ok(()) } else { Err(RuleError::CoinbaseScriptLength { length }) };
+            let wanted = if good { Ok(()) } else { Err(TransactionError::CoinbaseScriptLength { length }) };
             assert_eq!(verdict(&coinbase), wanted);
         }
     }
@@ -167,7 +170,7 @@ mod tests {
     fn only_a_coinbase_spends_nothing() {
         let mut transaction = transaction(3, &[0]);
         transaction.input[2].previous_output = OutPoint::null();
-        assert_eq!(verdict(&transaction), Err(RuleError::NullPrevout { tx: 3, input: 2 }));
+        assert_eq!(verdict(&transaction), Err(TransactionError::NullPrevout { input: 2 }));
         transaction.input[2].previous_output.vout = 0;
         assert_eq!(verdict(&transaction), Ok(()), "an id of zeros alone is an id");
     }

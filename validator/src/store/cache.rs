@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use super::StoreError;
 use super::cells::{CHUNK_BYTES, Cells, Handle};
 use crate::coins::encoding::{decode_coin, decode_outpoint, encode_coin, encode_outpoint, split_key};
-use crate::coins::{Coin, CoinView};
+use crate::coins::{Coin, CoinRef, CoinView};
 
 /// Where coins are found that the cache does not hold.
 pub trait CoinSource {
@@ -432,7 +432,7 @@ impl CoinCache {
     }
 
     /// Puts a coin in the place of whatever is there.
-    fn put(&mut self, outpoint: &OutPoint, coin: &Coin, marks: impl FnOnce(Option<&Record<'_>>) -> u8) {
+    fn put(&mut self, outpoint: &OutPoint, coin: CoinRef<'_>, marks: impl FnOnce(Option<&Record<'_>>) -> u8) {
         let key = encode_outpoint(outpoint);
         let before = self.find(&key);
         let marks = marks(before.map(|handle| self.record(handle)).as_ref());
@@ -503,10 +503,10 @@ impl CachedCoins<'_> {
     /// Puts back a coin that a disconnected block had spent.
     pub fn restore(&mut self, outpoint: OutPoint, coin: &Coin) {
         // Not fresh even if the cache knows nothing of it: it may be that the store was never told of the spend.
-        self.put(&outpoint, coin, false);
+        self.put(&outpoint, coin.into(), false);
     }
 
-    fn put(&mut self, outpoint: &OutPoint, coin: &Coin, absent_from_store: bool) {
+    fn put(&mut self, outpoint: &OutPoint, coin: CoinRef<'_>, absent_from_store: bool) {
         self.cache.put(outpoint, coin, |before| {
             let fresh = before.map_or(absent_from_store, |before| before.is(FRESH));
             DIRTY | if fresh { FRESH } else { 0 }
@@ -530,11 +530,11 @@ impl CoinView for CachedCoins<'_> {
         Ok(coin)
     }
 
-    fn create(&mut self, outpoint: OutPoint, coin: Coin) -> Result<(), StoreError> {
+    fn create(&mut self, outpoint: OutPoint, coin: CoinRef<'_>) -> Result<(), StoreError> {
         // Only a coinbase can repeat an earlier transaction that still has coins (BIP30's two exceptions), so only
         // there may the store hold a coin that the cache does not know.
         let absent_from_store = !coin.is_coinbase;
-        self.put(&outpoint, &coin, absent_from_store);
+        self.put(&outpoint, coin, absent_from_store);
         Ok(())
     }
 

@@ -34,7 +34,7 @@ impl Identity {
     /// The chain with these parameters.
     #[must_use]
     pub fn of(params: &ChainParams) -> Self {
-        Self { chain: params.name.clone(), genesis: params.genesis_hash, magic: params.magic }
+        Self { chain: params.name.clone(), genesis: params.consensus.genesis_hash, magic: params.magic }
     }
 }
 

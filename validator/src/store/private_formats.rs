@@ -24,7 +24,7 @@ fn commit(database: &StateDatabase, folder: &Path, number: u64, coins: std::ops:
         let output = TxOut { value: Amount::from_sat(1_000), script_pubkey: ScriptBuf::from_bytes(vec![0x51; 40]) };
         let coin = Coin { output, height: 1, is_coinbase: false };
         let outpoint = OutPoint { txid: Txid::from_byte_array([7; 32]), vout };
-        cache.view(&NoCoins).create(outpoint, coin).unwrap();
+        cache.view(&NoCoins).create(outpoint, (&coin).into()).unwrap();
     }
     let files = BlockFiles::as_they_are(Box::new(Folder::new(folder.to_owned())), [0; 4], Default::default());
     let mut commit = Commit { coins: &cache, index: Vec::new(), tip: BlockHash::all_zeros() };

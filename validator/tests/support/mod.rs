@@ -138,7 +138,7 @@ impl Branch {
                 transactions.push(split);
             }
         }
-        let reward = self.params.subsidy.at(height) + Amount::from_sat(excess);
+        let reward = self.params.consensus.subsidy.at(height) + Amount::from_sat(excess);
         let mut first = coinbase(height, salt, reward);
         if self.padding > 0 {
             first.output[1].script_pubkey = ScriptBuf::from_bytes([vec![0x6a], vec![0; self.padding]].concat());

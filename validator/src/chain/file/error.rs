@@ -2,7 +2,7 @@
 
 use toml::de::DeTable;
 
-use super::{FORMAT, MAX_CHAIN_FILE_SIZE};
+use super::limits::{FORMAT, MAX_CHAIN_FILE_SIZE};
 
 /// The longest explanation that is taken from the TOML reader, in characters: it may quote what stands in the file.
 const MAX_MESSAGE: usize = 400;

@@ -8,10 +8,11 @@ use bitcoin::{Amount, BlockHash, CompactTarget, ScriptBuf, Target, Work};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected};
 
-use super::{MAX_MESSAGE_LEN, MAX_NAME_LEN, MAX_SEEDS};
-use crate::chain::{ChainParams, PeerAddress};
+use super::limits::{MAX_MESSAGE_LEN, MAX_NAME_LEN, MAX_SEEDS};
+use crate::chain::params::ChainParams;
+use crate::chain::peer::PeerAddress;
 use crate::coins::MAX_SCRIPT_SIZE;
-use crate::rules::MAX_MONEY;
+use crate::consensus::MAX_MONEY;
 
 /// How much of a text that is not what it should be is shown.
 const MAX_SHOWN: usize = 80;
@@ -33,7 +34,7 @@ fn text<'de, D: Deserializer<'de>, T>(
 }
 
 /// A whole number from `LOW` to `HIGH`.
-pub(in crate::chain) fn number<'de, D, T, const LOW: u64, const HIGH: u64>(deserializer: D) -> Result<T, D::Error>
+pub(super) fn number<'de, D, T, const LOW: u64, const HIGH: u64>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<u64>,
@@ -47,7 +48,7 @@ where
 }
 
 /// `N` bytes in hexadecimal, in the order in which they are sent.
-pub(in crate::chain) fn hex<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[u8; N], D::Error> {
+pub(super) fn hex<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[u8; N], D::Error> {
     text(deserializer, &format!("{} hexadecimal digits", 2 * N), bytes)
 }
 
@@ -88,7 +89,7 @@ pub(super) fn is_reserved_magic(magic: [u8; 4]) -> bool {
 }
 
 /// What segwit addresses begin with. Thirty characters leave room for a taproot output in the 90 of an address.
-pub(in crate::chain) fn bech32_hrp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(super) fn bech32_hrp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     text(deserializer, "1 to 30 of a-z and 0-9", |hrp| {
         let is_plain = hrp.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
         (is_plain && (1..=30).contains(&hrp.len())).then(|| hrp.to_owned())

@@ -5,35 +5,26 @@
 //! block commits to its rules, so a file whose rules were edited no longer has a genesis block and is refused.
 
 mod error;
-pub(super) mod fields;
+mod fields;
+mod limits;
+mod tables;
 mod write;
 
-use bitcoin::block::Version;
+use bitcoin::block::{Header, Version};
 use bitcoin::hashes::{Hash, HashEngine, sha256};
-use bitcoin::{Amount, BlockHash, CompactTarget, ScriptBuf, Target, Work};
+use bitcoin::{Amount, Block, BlockHash, CompactTarget, ScriptBuf, Target, TxMerkleNode, TxOut, Work};
 use serde::Deserialize;
 
 pub use error::ChainFileError;
+pub use limits::{FORMAT, MAX_CHAIN_FILE_SIZE, MAX_MESSAGE_LEN, MAX_NAME_LEN, MAX_SEEDS};
 
-use super::{AddressPrefixes, ChainParams, Deployments, Difficulty, PeerAddress, Subsidy, genesis};
-use crate::rules::check_target;
+use super::addresses::AddressPrefixes;
+use super::genesis;
+use super::params::ChainParams;
+use super::peer::PeerAddress;
+use crate::consensus::{ConsensusParams, Deployments, Difficulty, Subsidy, derive_target};
 use error::Misfit;
-
-/// The format that this version reads and writes.
-pub const FORMAT: u32 = 1;
-
-/// The longest chain file, in bytes. The longest challenge takes a third of it.
-pub const MAX_CHAIN_FILE_SIZE: usize = 64 << 10;
-
-/// The longest name, in bytes.
-pub const MAX_NAME_LEN: usize = 32;
-
-/// The longest text of a genesis block, in bytes: with the two numbers before it and the rules' hash after it a coinbase
-/// script has room for no more.
-pub const MAX_MESSAGE_LEN: usize = 59;
-
-/// The most seed peers.
-pub const MAX_SEEDS: usize = 64;
+use tables::{AddressTable, DeploymentTable};
 
 /// The longest time that a retarget period ought to take, in seconds: four of them still count in 32 bits.
 const MAX_TIMESPAN: u32 = 1 << 30;
@@ -54,6 +45,7 @@ pub struct ChainFile {
     /// Where its nodes are, and what is known of it. Not part of the chain's identity.
     pub network: Network,
     /// What its addresses begin with. Not part of the chain's identity.
+    #[serde(deserialize_with = "AddressTable::deserialize")]
     pub addresses: AddressPrefixes,
     /// Its first block.
     pub genesis: Genesis,
@@ -134,6 +126,7 @@ pub struct Rules {
     /// How the target follows the hashrate.
     pub difficulty: DifficultyRule,
     /// From which heights the soft forks hold.
+    #[serde(deserialize_with = "DeploymentTable::deserialize")]
     pub deployments: Deployments,
 }
 
@@ -208,32 +201,43 @@ impl ChainFile {
     /// The parameters of the chain.
     #[must_use]
     pub fn params(&self) -> ChainParams {
-        let unknown = genesis::committed(&self.genesis, [0; 32]);
+        let Self { network, rules, .. } = self;
+        let genesis = self.genesis_block([0; 32]);
         let mut params = ChainParams {
             name: self.name.clone(),
             magic: self.magic,
-            p2p_port: self.network.p2p_port,
-            rpc_port: self.network.rpc_port,
+            p2p_port: network.p2p_port,
+            rpc_port: network.rpc_port,
             addresses: self.addresses.clone(),
-            seeds: self.network.seeds.clone(),
-            genesis_hash: unknown.block_hash(),
-            genesis: unknown,
-            pow_limit: self.rules.pow_limit,
-            spacing: self.rules.spacing,
-            difficulty: self.rules.difficulty.with_spacing(self.rules.spacing),
-            subsidy: Subsidy { initial: self.rules.subsidy, halving_interval: self.rules.halving_interval },
-            deployments: self.rules.deployments,
-            bip34_hash: None,
-            bip30_repeats: Vec::new(),
-            script_flag_exceptions: Vec::new(),
-            signet_challenge: self.rules.challenge.clone(),
-            minimum_chain_work: self.network.minimum_chain_work,
-            assume_valid: self.network.assume_valid,
+            seeds: network.seeds.clone(),
+            consensus: ConsensusParams {
+                subsidy: Subsidy { initial: rules.subsidy, halving_interval: rules.halving_interval },
+                deployments: rules.deployments,
+                signet_challenge: rules.challenge.clone(),
+                minimum_chain_work: network.minimum_chain_work,
+                default_assume_valid: network.assume_valid,
+                ..ConsensusParams::new(
+                    genesis.block_hash(),
+                    rules.pow_limit,
+                    rules.spacing,
+                    rules.difficulty.with_spacing(rules.spacing),
+                )
+            },
+            genesis,
         };
-        // The genesis block is not among the rules that it commits to.
-        params.genesis = genesis::committed(&self.genesis, params.rules_hash().to_byte_array());
-        params.genesis_hash = params.genesis.block_hash();
+        // The genesis block commits to the rules, and is none of them itself.
+        params.genesis = self.genesis_block(params.rules_hash().to_byte_array());
+        params.consensus.genesis_hash = params.genesis.block_hash();
         params
+    }
+
+    /// The genesis block, which commits to `rules`.
+    fn genesis_block(&self, rules: [u8; 32]) -> Block {
+        let Genesis { time, bits, nonce, version, .. } = self.genesis;
+        let (prev_blockhash, merkle_root) = (BlockHash::all_zeros(), TxMerkleNode::all_zeros());
+        let header = Header { version, prev_blockhash, merkle_root, time, bits, nonce };
+        let output = TxOut { value: self.genesis.value, script_pubkey: self.genesis.script.clone() };
+        genesis::committed(header, &self.genesis.message, output, rules)
     }
 
     /// A magic that follows from everything else that makes the chain, genesis time included, for a chain that does not
@@ -281,7 +285,7 @@ impl ChainFile {
             }
             _ => Ok(()),
         }?;
-        check_target(self.genesis.bits, rules.pow_limit).map_err(|_| {
+        derive_target(self.genesis.bits, rules.pow_limit).map_err(|_| {
             let seen = format!("{:08x}", self.genesis.bits.to_consensus());
             let wanted = format!("a target from 1 to rules.pow_limit, {:064x}", rules.pow_limit);
             Misfit::new("genesis.bits", seen, wanted)
@@ -291,7 +295,7 @@ impl ChainFile {
 
     /// The genesis block is the one that is stated, and is mined.
     fn check_genesis(&self) -> Result<(), Misfit> {
-        let hash = self.params().genesis_hash;
+        let hash = self.params().consensus.genesis_hash;
         let edited = "a chain's name, magic, genesis and rules cannot be changed: `adit chain new` makes another chain";
         if let Some(stated) = self.genesis.hash.filter(|stated| *stated != hash) {
             let wanted = format!("{hash}, which follows from the file ({edited})");
@@ -313,16 +317,16 @@ impl DifficultyRule {
         match self {
             // Every block ends a period, and a period that ends changes nothing.
             Self::None => Difficulty::Retarget {
-                timespan: spacing,
-                allow_min_difficulty: false,
-                bip94: false,
-                no_retargeting: true,
+                pow_target_timespan: spacing,
+                pow_allow_min_difficulty_blocks: false,
+                enforce_bip94: false,
+                pow_no_retargeting: true,
             },
             Self::Retarget { interval, allow_min_difficulty, bip94 } => Difficulty::Retarget {
-                timespan: interval.saturating_mul(spacing),
-                allow_min_difficulty,
-                bip94,
-                no_retargeting: false,
+                pow_target_timespan: interval.saturating_mul(spacing),
+                pow_allow_min_difficulty_blocks: allow_min_difficulty,
+                enforce_bip94: bip94,
+                pow_no_retargeting: false,
             },
             Self::Asert { half_life, anchor_height } => Difficulty::Asert { half_life, anchor_height },
         }

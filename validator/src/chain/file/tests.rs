@@ -28,7 +28,7 @@ fn unsolved() -> ChainFile {
             hash: None,
         },
         rules: Rules {
-            pow_limit: ChainParams::regtest().pow_limit,
+            pow_limit: ChainParams::regtest().consensus.pow_limit,
             spacing: 10,
             subsidy: Amount::from_int_btc(50),
             halving_interval: 210_000,
@@ -44,10 +44,10 @@ fn mined(mut file: ChainFile) -> ChainFile {
     file.genesis.hash = None;
     let target = Target::from_compact(file.genesis.bits);
     file.genesis.nonce = 0;
-    while !target.is_met_by(file.params().genesis_hash) {
+    while !target.is_met_by(file.params().consensus.genesis_hash) {
         file.genesis.nonce += 1;
     }
-    file.genesis.hash = Some(file.params().genesis_hash);
+    file.genesis.hash = Some(file.params().consensus.genesis_hash);
     file
 }
 
@@ -126,7 +126,7 @@ fn whatever_makes_the_chain_makes_its_genesis_block() {
         // The same nonce in all: what differs is not the work.
         let params = file.params();
         for (other, known) in &seen {
-            assert_ne!(params.genesis_hash, known.genesis_hash, "{what} and {other}");
+            assert_ne!(params.consensus.genesis_hash, known.consensus.genesis_hash, "{what} and {other}");
         }
         seen.push((what, params));
     }
@@ -147,11 +147,14 @@ fn whatever_does_not_make_the_chain_may_be_edited() {
         rpc_port: 2,
         seeds: Vec::new(),
         minimum_chain_work: Work::from_be_bytes([1; 32]),
-        assume_valid: Some(params.genesis_hash),
+        assume_valid: Some(params.consensus.genesis_hash),
     };
     edited.addresses = AddressPrefixes::main();
     let edited = ChainFile::parse(&edited.to_toml()).unwrap().params();
-    assert_eq!((edited.genesis_hash, edited.rules_text()), (params.genesis_hash, params.rules_text()));
+    assert_eq!(
+        (edited.consensus.genesis_hash, edited.rules_text()),
+        (params.consensus.genesis_hash, params.rules_text())
+    );
 }
 
 #[test]
@@ -316,24 +319,25 @@ fn difficulty_rules_become_the_validators() {
         file.params()
     };
     let asert = of(DifficultyRule::Asert { half_life: 600, anchor_height: 1 });
-    assert_eq!(asert.difficulty, ChainParams::dev().difficulty);
+    assert_eq!(asert.consensus.difficulty, ChainParams::dev().consensus.difficulty);
     let retarget = of(DifficultyRule::Retarget { interval: 2016, allow_min_difficulty: true, bip94: true });
-    let wanted =
-        Difficulty::Retarget { timespan: 20_160, allow_min_difficulty: true, bip94: true, no_retargeting: false };
-    assert_eq!(retarget.difficulty, wanted);
+    let wanted = Difficulty::Retarget {
+        pow_target_timespan: 20_160,
+        pow_allow_min_difficulty_blocks: true,
+        enforce_bip94: true,
+        pow_no_retargeting: false,
+    };
+    assert_eq!(retarget.consensus.difficulty, wanted);
 
-    // No rule: the target stays, whatever the times.
+    // Every block ends a period, and a period that ends changes nothing.
     let none = of(DifficultyRule::None);
-    let mut tree = crate::headers::tree::HeaderTree::new(none.genesis.header);
-    let mut tip = none.genesis.header;
-    for step in [1, 1_000_000, 1, 1, 5] {
-        let id = tree.lookup(&tip.block_hash()).unwrap();
-        let bits = crate::rules::next_work_required(&none, &tree.chain(id), tip.time + step);
-        assert_eq!(bits, none.genesis.header.bits);
-        tip.prev_blockhash = tip.block_hash();
-        tip.time += step;
-        tree.insert(tip).unwrap();
-    }
+    let wanted = Difficulty::Retarget {
+        pow_target_timespan: 10,
+        pow_allow_min_difficulty_blocks: false,
+        enforce_bip94: false,
+        pow_no_retargeting: true,
+    };
+    assert_eq!(none.consensus.difficulty, wanted);
 }
 
 /// What decides how many random and mutated files are read; a longer campaign sets the variable.
@@ -369,10 +373,10 @@ proptest! {
             }
         }
         if let Ok(read) = ChainFile::parse(&String::from_utf8_lossy(&bytes)) {
-            let hash = read.params().genesis_hash;
+            let hash = read.params().consensus.genesis_hash;
             prop_assert!(Target::from_compact(read.genesis.bits).is_met_by(hash));
             // Only where the stated hash itself was cut away can an easy chain become another one.
-            prop_assert!(hash == file.params().genesis_hash || read.genesis.hash.is_none());
+            prop_assert!(hash == file.params().consensus.genesis_hash || read.genesis.hash.is_none());
         }
     }
 }

@@ -13,7 +13,7 @@ mod transactions;
 
 use serde_json::Value;
 
-use super::script_flags::ScriptFlags;
+use crate::consensus::ScriptFlags;
 use crate::rules::testing::Vectors;
 
 /// The consensus flags by the names that the vectors give them.

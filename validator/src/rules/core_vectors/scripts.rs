@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::script_text::assemble;
 use super::{CaseFlags, cases, flag_sets, text};
-use crate::rules::script_flags::ScriptFlags;
+use crate::consensus::ScriptFlags;
 use crate::rules::scripts::first_failing_input;
 use crate::rules::testing::vectors;
 

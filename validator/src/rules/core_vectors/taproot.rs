@@ -9,7 +9,7 @@ use bitcoin::{Amount, ScriptBuf, Transaction, TxOut, Witness};
 use serde_json::Value;
 
 use super::{all_but, text};
-use crate::rules::script_flags::ScriptFlags;
+use crate::consensus::ScriptFlags;
 use crate::rules::scripts::first_failing_input;
 use crate::rules::testing::{outpoint, spend, vectors};
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::script_text::assemble;
 use super::{CaseFlags, FLAGS, all_but, cases, flag_sets, text, without};
 use crate::block::DecodedBlock;
-use crate::rules::script_flags::ScriptFlags;
+use crate::consensus::ScriptFlags;
 use crate::rules::scripts::first_failing_input;
 use crate::rules::testing::vectors;
 use crate::rules::validate_transaction_in_isolation;
@@ -41,7 +41,7 @@ impl Case {
 
     fn is_sound(&self) -> bool {
         let size = self.block.stripped_transaction_size(0);
-        validate_transaction_in_isolation(0, &self.block.transactions()[0], size).is_ok()
+        validate_transaction_in_isolation(&self.block.transactions()[0], size).is_ok()
     }
 
     fn holds(&self, flags: ScriptFlags) -> bool {

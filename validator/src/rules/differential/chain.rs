@@ -20,7 +20,8 @@ use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
 use crate::coins::Coin;
 use crate::headers::Ancestry;
-use crate::rules::testing::{Replay, coinbase, mine, outpoint, spend};
+use crate::rules::replay::Replay;
+use crate::rules::testing::{coinbase, mine, outpoint, spend};
 
 const BITS: u32 = 0x207f_ffff;
 
@@ -112,7 +113,7 @@ fn next_block(choice: &mut Choice, replay: &Replay, step: u32) -> DecodedBlock {
         fees += fee;
         transactions.push(transaction);
     }
-    let reward = replay.params.subsidy.at(height).to_sat().cast_signed() + fees;
+    let reward = replay.params.consensus.subsidy.at(height).to_sat().cast_signed() + fees;
     let mut first = coinbase(choice.mostly(height, 40, &[height - 1, height + 1]), 0);
     first.output[0].value = Amount::from_sat((reward + choice.mostly(0, 20, &[-1, 1])).cast_unsigned());
     first.lock_time = absolute::LockTime::from_consensus(step);

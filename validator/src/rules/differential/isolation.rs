@@ -11,13 +11,14 @@ use proptest::sample::Index;
 
 use crate::block::{DecodeError, DecodedBlock};
 use crate::chain::ChainParams;
-use crate::rules::block::merkle_root;
+use crate::consensus::MAX_MONEY;
+use crate::rules::merkle::merkle_root;
 use crate::rules::testing::{block_of, coinbase, mine, outpoint, spend};
-use crate::rules::{MAX_MONEY, RuleError, validate_block_in_isolation};
+use crate::rules::{RuleError, TransactionError, validate_block_in_isolation};
 
-/// The kinds of verdict that Core's interface tells apart.
+/// The results of a check that Core's interface tells apart.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum CheckResult {
     Unreadable,
     Valid,
     BadHeader,
@@ -25,33 +26,33 @@ enum Verdict {
     Invalid,
 }
 
-fn cores_verdict(raw: &[u8]) -> Verdict {
+fn cores_verdict(raw: &[u8]) -> CheckResult {
     static REGTEST: LazyLock<bitcoinkernel::ChainParams> =
         LazyLock::new(|| bitcoinkernel::ChainParams::new(ChainType::Regtest));
-    let Ok(block) = bitcoinkernel::Block::new(raw) else { return Verdict::Unreadable };
+    let Ok(block) = bitcoinkernel::Block::new(raw) else { return CheckResult::Unreadable };
     match block.check(&REGTEST, BLOCK_CHECK_ALL) {
-        BlockCheckResult::Valid => Verdict::Valid,
+        BlockCheckResult::Valid => CheckResult::Valid,
         BlockCheckResult::Invalid(state) => match state.result() {
-            BlockValidationResult::InvalidHeader => Verdict::BadHeader,
-            BlockValidationResult::Mutated => Verdict::Mutated,
-            BlockValidationResult::Consensus => Verdict::Invalid,
+            BlockValidationResult::InvalidHeader => CheckResult::BadHeader,
+            BlockValidationResult::Mutated => CheckResult::Mutated,
+            BlockValidationResult::Consensus => CheckResult::Invalid,
             other => panic!("{other:?} from a check without context"),
         },
     }
 }
 
-fn our_verdict(raw: &[u8]) -> Verdict {
+fn our_verdict(raw: &[u8]) -> CheckResult {
     let block = match DecodedBlock::decode(raw) {
         Ok(block) => block,
         // Core's interface ignores what follows a block; its files and messages have no room for it.
         Err(DecodeError::TrailingBytes { offset, .. }) => return our_verdict(&raw[..offset]),
-        Err(_) => return Verdict::Unreadable,
+        Err(_) => return CheckResult::Unreadable,
     };
-    match validate_block_in_isolation(&ChainParams::regtest(), &block) {
-        Ok(()) => Verdict::Valid,
-        Err(error) if error.reject_reason() == "high-hash" => Verdict::BadHeader,
-        Err(error) if !error.condemns_block() => Verdict::Mutated,
-        Err(_) => Verdict::Invalid,
+    match validate_block_in_isolation(&ChainParams::regtest().consensus, &block) {
+        Ok(()) => CheckResult::Valid,
+        Err(error) if error.reject_reason() == "high-hash" => CheckResult::BadHeader,
+        Err(error) if !error.is_permanent() => CheckResult::Mutated,
+        Err(_) => CheckResult::Invalid,
     }
 }
 
@@ -182,9 +183,10 @@ fn an_empty_transaction_is_refused_by_rule() {
     raw.extend(good.raw_transaction(0));
     raw.extend([2, 0, 0, 0, 0, 0, 7, 0, 0, 0]);
     let raw = mine_bytes(raw);
-    assert_eq!(cores_verdict(&raw), Verdict::Invalid);
-    let verdict = validate_block_in_isolation(&ChainParams::regtest(), &DecodedBlock::decode(raw).unwrap());
-    assert_eq!(verdict, Err(RuleError::NoInputs { tx: 1 }));
+    assert_eq!(cores_verdict(&raw), CheckResult::Invalid);
+    let block = DecodedBlock::decode(raw).unwrap();
+    let error = RuleError::Transaction { tx: 1, txid: block.txids()[1], error: TransactionError::NoInputs {} };
+    assert_eq!(validate_block_in_isolation(&ChainParams::regtest().consensus, &block), Err(error));
 }
 
 /// Gives the block the Merkle root of its transactions and a nonce, without writing the transactions anew.
@@ -194,7 +196,7 @@ fn mine_bytes(mut raw: Vec<u8>) -> Vec<u8> {
     raw[36..68].copy_from_slice(&root);
     for nonce in 0_u32.. {
         raw[76..80].copy_from_slice(&nonce.to_le_bytes());
-        if our_verdict(&raw) != Verdict::BadHeader {
+        if our_verdict(&raw) != CheckResult::BadHeader {
             break;
         }
     }

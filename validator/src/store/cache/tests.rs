@@ -52,7 +52,7 @@ fn coin(value: u64, is_coinbase: bool) -> Coin {
 fn a_coin_made_and_spent_between_commits_never_reaches_the_store() {
     let (mut cache, set) = (CoinCache::default(), Set::default());
     let mut view = cache.view(&set);
-    view.create(outpoint(1), coin(5, false)).unwrap();
+    view.create(outpoint(1), (&coin(5, false)).into()).unwrap();
     assert_eq!(view.spend(&outpoint(1)).unwrap(), Some(coin(5, false)));
     assert_eq!(view.spend(&outpoint(1)).unwrap(), None);
     assert_eq!((cache.changes().count(), cache.dirty()), (0, 0));
@@ -62,7 +62,7 @@ fn a_coin_made_and_spent_between_commits_never_reaches_the_store() {
 fn a_repeated_coinbase_replaces_the_coin_in_the_store() {
     let (mut cache, mut set) = (CoinCache::default(), Set(BTreeMap::from([(outpoint(1), coin(5, true))])));
     let mut view = cache.view(&set);
-    view.create(outpoint(1), coin(6, true)).unwrap();
+    view.create(outpoint(1), (&coin(6, true)).into()).unwrap();
     view.spend(&outpoint(1)).unwrap();
     set.commit(&mut cache);
     assert_eq!(set, Set::default());
@@ -76,7 +76,7 @@ fn what_the_store_has_is_dropped_at_the_limit_and_none_of_it_lost() {
     let (mut cache, mut set) = (CoinCache::with_limit(limit), Set::default());
     let mut commits = 0;
     for number in 0..20_000 {
-        cache.view(&set).create(many(number), coin(number)).unwrap();
+        cache.view(&set).create(many(number), (&coin(number)).into()).unwrap();
         if cache.is_full() {
             set.commit(&mut cache);
             commits += 1;
@@ -101,7 +101,7 @@ fn the_longest_coin_is_kept_whole() {
     let script_pubkey = ScriptBuf::from_bytes(vec![0x51; crate::coins::MAX_SCRIPT_SIZE]);
     let output = TxOut { value: Amount::MAX_MONEY, script_pubkey };
     let coin = Coin { output, height: u32::MAX, is_coinbase: true };
-    cache.view(&set).create(at, coin.clone()).unwrap();
+    cache.view(&set).create(at, (&coin).into()).unwrap();
     assert_eq!(cache.get(&at), Some(Some(coin.clone())));
     assert_eq!(cache.view(&set).spend(&at).unwrap(), Some(coin));
 }
@@ -129,7 +129,7 @@ fn coins_that_came_and_went_leave_no_trace() {
     for round in 0..200 {
         cache.begin_block();
         for number in 0..100 {
-            cache.view(&set).create(outpoint(number), coin(round, false)).unwrap();
+            cache.view(&set).create(outpoint(number), (&coin(round, false)).into()).unwrap();
             cache.view(&set).spend(&outpoint(number)).unwrap();
         }
         cache.commit_block();
@@ -177,7 +177,7 @@ fn compare(steps: Vec<Step>, limit: usize) -> Result<(), TestCaseError> {
             }
             Step::Create(at, value, coinbase) => {
                 if coinbase || !now.0.contains_key(&numbered(at)) {
-                    cache.view(&set).create(numbered(at), coin(value, coinbase)).unwrap();
+                    cache.view(&set).create(numbered(at), (&coin(value, coinbase)).into()).unwrap();
                     now.0.insert(numbered(at), coin(value, coinbase));
                 }
             }

@@ -47,7 +47,7 @@ fn new_block(bytes: &[u8]) -> NewBlock<'_> {
 /// Appends a block and commits it with the coin `number` as made by it.
 fn commit(store: &mut FolderStore, record: &mut IndexRecord, number: u8, script: usize) {
     let mut cache = CoinCache::default();
-    cache.view(store).create(outpoint(number), coin(script)).unwrap();
+    cache.view(store).create(outpoint(number), (&coin(script)).into()).unwrap();
     record.location = Some(store.append_block(&new_block(&[number; 100])).unwrap());
     let undo = store.append_undo(&record.stored().unwrap(), &BlockUndo::default()).unwrap();
     record.location.as_mut().unwrap().undo = Some(undo);

@@ -7,30 +7,30 @@ use bitcoin::{Target, Work};
 
 /// A 256-bit unsigned integer; limbs of 64 bits, least significant first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(super) struct Uint256([u64; 4]);
+pub(crate) struct Uint256([u64; 4]);
 
 /// What a compact encoding says, with the two things that make it mean nothing.
 ///
 /// Source: Bitcoin Core, `arith_uint256::SetCompact`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Compact {
+pub(crate) struct Compact {
     /// The magnitude, modulo 2^256.
-    pub(super) value: Uint256,
+    pub(crate) value: Uint256,
     /// The sign bit is set on a number that is not zero.
-    pub(super) negative: bool,
+    pub(crate) negative: bool,
     /// The magnitude does not fit 256 bits.
-    pub(super) overflow: bool,
+    pub(crate) overflow: bool,
 }
 
 impl Uint256 {
-    pub(super) const ONE: Uint256 = Uint256([1, 0, 0, 0]);
+    pub(crate) const ONE: Uint256 = Uint256([1, 0, 0, 0]);
 
-    pub(super) fn is_zero(self) -> bool {
+    pub(crate) fn is_zero(self) -> bool {
         self.0 == [0; 4]
     }
 
     /// Reads a compact encoding: a byte that counts bytes, then 23 bits of mantissa below a sign bit.
-    pub(super) fn from_compact(bits: u32) -> Compact {
+    pub(crate) fn from_compact(bits: u32) -> Compact {
         let size = bits >> 24;
         let mantissa = u64::from(bits & 0x007f_ffff);
         let (mantissa, value) = if size <= 3 {
@@ -50,7 +50,7 @@ impl Uint256 {
     /// Writes the compact encoding, rounded down to the bits that fit it.
     ///
     /// Source: Bitcoin Core, `arith_uint256::GetCompact`.
-    pub(super) fn to_compact(self) -> u32 {
+    pub(crate) fn to_compact(self) -> u32 {
         let mut size = self.bit_length().div_ceil(8);
         let mut mantissa = if size <= 3 { self.0[0] << (8 * (3 - size)) } else { self.shr(8 * (size - 3)).0[0] };
         // The mantissa's top bit is the sign: a number that would set it moves down by a byte.
@@ -63,7 +63,7 @@ impl Uint256 {
     }
 
     /// `self * factor`: the low 256 bits, and the word above them.
-    pub(super) fn mul_wide(self, factor: u64) -> (Uint256, u64) {
+    pub(crate) fn mul_wide(self, factor: u64) -> (Uint256, u64) {
         let mut out = [0; 4];
         let mut carry = 0_u64;
         for (to, from) in out.iter_mut().zip(self.0) {
@@ -75,7 +75,7 @@ impl Uint256 {
     }
 
     /// `self * numerator / denominator` rounded down, or `None` where that does not fit. The denominator is not zero.
-    pub(super) fn mul_div(self, numerator: u64, denominator: u32) -> Option<Uint256> {
+    pub(crate) fn mul_div(self, numerator: u64, denominator: u32) -> Option<Uint256> {
         let (product, carry) = self.mul_wide(numerator);
         let denominator = u128::from(denominator);
         let mut remainder = u128::from(carry);
@@ -92,7 +92,7 @@ impl Uint256 {
     }
 
     /// `self << count`, or `None` where bits would be lost.
-    pub(super) fn shl(self, count: u32) -> Option<Uint256> {
+    pub(crate) fn shl(self, count: u32) -> Option<Uint256> {
         (self.is_zero() || self.bit_length() + count <= 256).then(|| self.shl_lossy(count))
     }
 
@@ -107,7 +107,7 @@ impl Uint256 {
     }
 
     /// `self >> count`.
-    pub(super) fn shr(self, count: u32) -> Uint256 {
+    pub(crate) fn shr(self, count: u32) -> Uint256 {
         let (limbs, bits) = ((count / 64) as usize, count % 64);
         let limb = |i: usize| self.0.get(i).map_or(0, |&limb| u128::from(limb));
         Uint256(std::array::from_fn(|i| {
@@ -117,7 +117,7 @@ impl Uint256 {
     }
 
     /// The sum, or `None` where it does not fit.
-    pub(super) fn checked_add(self, other: Uint256) -> Option<Uint256> {
+    pub(crate) fn checked_add(self, other: Uint256) -> Option<Uint256> {
         let mut out = [0; 4];
         let mut carry = false;
         for (i, to) in out.iter_mut().enumerate() {
