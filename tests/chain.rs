@@ -295,7 +295,7 @@ fn an_assumed_valid_block_is_a_hash_or_none() {
         assert_eq!(checked.json()["tip"]["hash"], tip);
         assert_eq!(checked.json()["minimum_chain_work_reached"], true);
     }
-    // Said aloud, and everything is checked.
+    // A warning, and everything is checked.
     let unknown = validate(&"11".repeat(32));
     assert_eq!(unknown.code(), 0);
     assert!(unknown.stderr().contains("in none of the files"), "{}", unknown.stderr());

@@ -1,8 +1,8 @@
-//! A block, decoded from its bytes once: the transactions, and everything about them that several rules ask.
+//! A block, decoded from its bytes once, with everything about its transactions that several rules need.
 //!
 //! The bytes are kept. Ids and sizes come from them and not from encoding the block again, scripts are checked on them,
-//! and they are what is stored and sent on. `bitcoin` decodes; the two places where it differs from Bitcoin Core are
-//! mended here, so that a block is refused as bytes exactly where Core refuses it as bytes.
+//! and they are what is stored and sent on. `bitcoin` decodes; its two differences from Bitcoin Core are
+//! corrected here, so that bytes are refused exactly where Core refuses them.
 
 mod layout;
 mod memory;
@@ -24,7 +24,7 @@ use layout::Layout;
 /// Source: Bitcoin Core, `consensus/consensus.h`, `MAX_BLOCK_SERIALIZED_SIZE`. A longer one would also weigh too much.
 pub const MAX_BLOCK_SERIALIZED_SIZE: usize = 4_000_000;
 
-/// How many transactions are worth a thread: decoding or hashing fewer takes less time than waking one.
+/// The least number of transactions for another thread: decoding or hashing fewer takes less time than waking one.
 const TRANSACTIONS_A_THREAD: usize = 128;
 
 /// A block and what follows from its bytes.
@@ -36,15 +36,15 @@ pub struct DecodedBlock {
     layout: Vec<Layout>,
     txids: Vec<Txid>,
     wtxids: Vec<Wtxid>,
-    /// The place of each transaction by its id, once somebody has asked.
+    /// The place of each transaction by its id, made when first asked for.
     places: OnceLock<HashMap<Txid, usize, RandomState>>,
 }
 
-/// Why bytes are no block.
+/// Why bytes do not decode to a block.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// There are more bytes than any block has.
+    /// There are more bytes than a block can have.
     #[error("{length} bytes; a block has at most {MAX_BLOCK_SERIALIZED_SIZE}")]
     Oversize {
         /// How many.
@@ -55,15 +55,15 @@ pub enum DecodeError {
     Truncated {
         /// Where they end.
         offset: usize,
-        /// What they end in.
+        /// The part of the block in which they end.
         part: Part,
     },
-    /// The bytes mean nothing.
+    /// The bytes cannot be decoded.
     #[error("byte {offset}: {part}: {source}")]
     Malformed {
-        /// How far they meant something.
+        /// Up to where they could be.
         offset: usize,
-        /// What they should have meant.
+        /// The part of the block that they should be.
         part: Part,
         /// What is wrong.
         source: encode::Error,
@@ -103,9 +103,9 @@ impl std::fmt::Display for Part {
 impl DecodedBlock {
     /// Decodes a block and hashes its transactions.
     ///
-    /// Memory is bounded by a multiple of the length of `raw` and some 20 MB, whatever lengths the bytes claim: `bitcoin`
-    /// allocates at most that for a claim before it has seen the bytes, and ends at the first claim that fails. Runs on the
-    /// current `rayon` pool.
+    /// Memory is bounded by a multiple of the length of `raw` and some 20 MB, whatever lengths the bytes claim:
+    /// `bitcoin` allocates at most that for a claim before it has seen the bytes, and ends at the first claim that
+    /// fails. Runs on the current `rayon` pool.
     pub fn decode(raw: impl Into<Vec<u8>>) -> Result<Self, DecodeError> {
         let raw = raw.into();
         if raw.len() > MAX_BLOCK_SERIALIZED_SIZE {
@@ -117,7 +117,7 @@ impl DecodedBlock {
         let places = Layout::of_transactions(&raw, cursor.offset(), count.0);
         let (txdata, layout, ids) = match places.and_then(|layout| decode_in_parallel(&raw, layout)) {
             Some(decoded) => decoded,
-            // What is wrong, and where, the cursor says as it goes through the bytes.
+            // The cursor reads the bytes again in order, to report what is wrong and where.
             None => cursor.read_transactions(count.0)?,
         };
         let (txids, wtxids) = ids;
@@ -137,7 +137,7 @@ impl DecodedBlock {
         self.hash
     }
 
-    /// The transactions, coinbase first if the block is a good one.
+    /// The transactions. The first one of a valid block is the coinbase.
     #[must_use]
     pub fn transactions(&self) -> &[Transaction] {
         &self.block.txdata
@@ -148,12 +148,12 @@ impl DecodedBlock {
         self.transactions().iter().enumerate().filter(|(_, transaction)| !transaction.is_coinbase())
     }
 
-    /// What they spend, in order.
+    /// The outpoints that [`Self::spenders`] spend, in order.
     pub(crate) fn spent(&self) -> impl Iterator<Item = OutPoint> + Clone {
         self.spenders().flat_map(|(_, transaction)| &transaction.input).map(|input| input.previous_output)
     }
 
-    /// What they spend of outputs that the block does not make itself, in order.
+    /// Those of [`Self::spent`] that the block does not create itself, in order.
     pub(crate) fn spent_from_before(&self) -> impl Iterator<Item = OutPoint> {
         self.spent().filter(|outpoint| self.position(&outpoint.txid).is_none())
     }
@@ -224,7 +224,7 @@ impl DecodedBlock {
 
 type Ids = (Vec<Txid>, Vec<Wtxid>);
 
-/// Decodes and hashes the transactions in these places on all threads. `None`: they are not all transactions.
+/// Decodes and hashes the transactions in these places on all threads. `None`: one of them is no transaction.
 fn decode_in_parallel(raw: &[u8], layout: Vec<Layout>) -> Option<(Vec<Transaction>, Vec<Layout>, Ids)> {
     let decode = |(tx, place): (usize, &Layout)| {
         let Layout { bytes, .. } = place;

@@ -1,4 +1,4 @@
-//! One block by itself, with a list of the outputs that it spends: all that can be checked without its ancestors.
+//! Checks one block without its ancestors, with a list of the outputs that it spends.
 //!
 //! The list stands for the coins. That its outputs exist and are unspent is taken from it, not checked, like everything
 //! that only ancestors know; the report says which rules that leaves open. Everything else is checked as for a block that
@@ -22,23 +22,23 @@ pub use list::{MAX_JSON_LEN, Prevouts};
 pub struct Unchecked {
     /// Bitcoin Core's name of the rule.
     pub rule: &'static str,
-    /// What it would have taken.
+    /// What would be needed to check it.
     pub lacking: &'static str,
 }
 
-/// A block that obeys every rule that could be checked.
+/// A block that breaks none of the rules that could be checked.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CheckedBlock {
     /// Its height, by the list and, from BIP34 on, by its coinbase.
     pub height: u32,
-    /// What connecting it to the listed coins came to.
+    /// The result of connecting it to the listed coins.
     pub connected: Connected,
     /// The rules that could not be checked.
     pub unchecked: Vec<Unchecked>,
 }
 
-/// Why a block is not found to be good.
+/// Why a block was not accepted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
@@ -64,7 +64,8 @@ pub fn check_block_with_prevouts(
 ) -> Result<CheckedBlock, CheckError> {
     let height = prevouts.height();
     if let Err(misfit) = prevouts.check_fits(block) {
-        // What the block breaks by itself is told first. All else depends on the list, if only for its height.
+        // A rule that the block breaks in isolation is reported first. All others depend on the list, if only for its
+        // height.
         validate_block_in_isolation(params, block)?;
         return Err(misfit.into());
     }

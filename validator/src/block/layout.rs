@@ -1,7 +1,7 @@
-//! Where the transactions of a block stand in its bytes, found by their lengths alone.
+//! The byte ranges of a block's transactions, found by reading lengths only.
 //!
-//! Once the places are known all threads can decode and hash. What is found here is not yet believed: whoever decodes a
-//! transaction sees whether it is one and ends where it should.
+//! Once the ranges are known all threads can decode and hash. They are not validated here: decoding a transaction shows
+//! whether it ends where it should.
 
 use std::ops::Range;
 
@@ -20,7 +20,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Where `count` transactions stand that begin at byte `at` and end with `raw`. `None`: nowhere.
+    /// Where `count` transactions stand that begin at byte `at` and end with `raw`. `None`: the bytes do not have that
+    /// layout.
     pub(super) fn of_transactions(raw: &[u8], at: usize, count: u64) -> Option<Vec<Self>> {
         let mut lengths = Lengths { raw, at };
         let mut places = Vec::new();
@@ -50,7 +51,7 @@ impl Layout {
     }
 }
 
-/// A walk over bytes that reads nothing but lengths. What it returns lies within the bytes.
+/// A cursor that reads lengths only. The ranges that it returns lie within the bytes.
 struct Lengths<'a> {
     raw: &'a [u8],
     at: usize,

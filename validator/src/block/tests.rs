@@ -118,7 +118,7 @@ fn transactions_that_core_does_not_read_are_refused() {
     }
 }
 
-/// All threads at once find what one finds that goes through the bytes, and only where it finds a block.
+/// Parallel decoding has the result of decoding in order, and succeeds for the same bytes.
 #[test]
 fn both_ways_of_decoding_agree_on_damaged_blocks() {
     let both = |raw: &[u8]| {
@@ -161,7 +161,7 @@ fn transactions_are_found_by_their_ids() {
     assert_eq!(block.spent_from_before().collect::<Vec<_>>(), [outpoint(1), outpoint(2)]);
 }
 
-/// Whatever the bytes, a block that decodes is, encoded again, the same bytes: no second encoding passes.
+/// A block that decodes encodes to the same bytes: no block has two encodings.
 #[test]
 fn decoding_is_the_inverse_of_encoding_on_damaged_blocks() {
     let Some(vectors) = vectors() else { return };

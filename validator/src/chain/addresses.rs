@@ -1,7 +1,6 @@
-//! What addresses and keys of a chain begin with when they are written down.
+//! The prefixes of a chain's addresses and keys in text form.
 //!
-//! No rule asks about them. They are here so that whoever prints an address, and whoever reads one, need not know chains by
-//! name.
+//! No rule uses them. They are parameters so that code that prints or parses addresses does not depend on chain names.
 
 /// The prefixes of a chain's addresses and keys.
 #[derive(Clone, Debug, PartialEq, Eq)]

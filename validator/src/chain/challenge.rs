@@ -1,8 +1,8 @@
-//! Block-signing challenges (BIP325): the script that every block of a signet, or of a private chain run by authority, must
+//! Block-signing challenges (BIP325): the script that every block of a signet, or of a private chain with signers, must
 //! satisfy.
 //!
-//! Any script can be one. The usual one is k of n signers, as bare OP_CHECKMULTISIG: the script is its own documentation,
-//! and every signer's tool knows it.
+//! Any script can be one. The usual one is k of n signers as bare OP_CHECKMULTISIG, which shows its keys and which every
+//! signing tool supports.
 
 use bitcoin::hashes::{Hash, sha256d};
 use bitcoin::opcodes::all::OP_CHECKMULTISIG;
@@ -29,14 +29,14 @@ pub fn signet_magic(challenge: &Script) -> [u8; 4] {
     [digest[0], digest[1], digest[2], digest[3]]
 }
 
-/// So many of these signers must sign.
+/// A challenge that k of n signers satisfy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Multisig {
     needed: usize,
     keys: Vec<CompressedPublicKey>,
 }
 
-/// Signers that make no challenge.
+/// Why signers make no challenge.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChallengeError {
@@ -66,7 +66,7 @@ impl Multisig {
     /// `needed` signatures of `keys`, which must sign in this order.
     ///
     /// # Errors
-    /// The numbers do not fit together, or a key is given twice.
+    /// There are too many keys or none, more signatures than keys or none, or a key is given twice.
     pub fn new(needed: usize, keys: Vec<CompressedPublicKey>) -> Result<Self, ChallengeError> {
         if !(1..=MAX_SIGNERS).contains(&keys.len()) {
             return Err(ChallengeError::KeyCount { seen: keys.len() });
@@ -80,7 +80,7 @@ impl Multisig {
         Ok(Self { needed, keys })
     }
 
-    /// What `challenge` asks for, if it is such a script, as [`Self::to_script`] writes it.
+    /// The signers of `challenge`, if it is a script that [`Self::to_script`] writes.
     #[must_use]
     pub fn of(challenge: &Script) -> Option<Self> {
         let instructions = challenge.instructions().collect::<Result<Vec<_>, _>>().ok()?;

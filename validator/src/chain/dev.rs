@@ -1,9 +1,10 @@
-//! Adit's own private chain, the default of `adit up`: a block each ten seconds from whatever machine mines it.
+//! Adit's own private chain, the default of `adit up`: a block every ten seconds on any hardware.
 //!
 //! Difficulty follows the hashrate by ASERT, block by block, because a chain that starts on one laptop and moves to a
 //! rack of GPUs cannot wait 2,016 blocks. The schedule's anchor is block 1 and not the genesis block: the genesis block
 //! has a fixed time, so a schedule that started there would be months or years behind when somebody first mines, and
-//! would keep the target at its limit until it had caught up. docs/adr/0001-dev-chain-asert-anchor.md has the choice.
+//! would keep the target at its limit until it had caught up. docs/adr/0001-dev-chain-asert-anchor.md explains the
+//! choice.
 
 use bitcoin::Work;
 use bitcoin::opcodes::all::OP_RETURN;

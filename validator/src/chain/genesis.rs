@@ -1,4 +1,4 @@
-//! The blocks at height 0, built from the few values in which they differ.
+//! Genesis blocks, built from the values in which they differ.
 
 use bitcoin::block::{Header, Version};
 use bitcoin::hashes::Hash;
@@ -9,7 +9,7 @@ use bitcoin::{
     Witness, absolute, transaction,
 };
 
-/// The first words of the block chain, in the coinbase of most genesis blocks.
+/// The text in the coinbase of Bitcoin's genesis block and of most others.
 const THE_TIMES: &str = "The Times 03/Jan/2009 Chancellor on brink of second bailout for banks";
 
 /// The public key that most genesis blocks pay. Its coins cannot be spent.
@@ -56,8 +56,8 @@ pub(super) fn block(inscription: Inscription, time: u32, nonce: u32, bits: u32) 
     assemble(header, inscribed(inscription.text).into_script(), output)
 }
 
-/// The genesis block of a chain file: `header` with its Merkle root filled in, and a coinbase that says `message` and then
-/// pushes `rules`, so that the block's hash depends on every rule of its chain. `rules` is
+/// The genesis block of a chain file: `header` with its Merkle root filled in, and a coinbase that says `message` and
+/// then pushes `rules`, so that the block's hash depends on every rule of its chain. `rules` is
 /// [`ChainParams::rules_hash`](super::ChainParams::rules_hash).
 pub(super) fn committed(header: Header, message: &str, output: TxOut, rules: [u8; 32]) -> Block {
     assemble(header, inscribed(message).push_slice(rules).into_script(), output)

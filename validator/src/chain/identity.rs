@@ -1,8 +1,8 @@
-//! What a chain is, in words that can be hashed: its name, its magic and every rule that blocks are judged by.
+//! The text of a chain's rules, and its hash: name, magic and every consensus parameter.
 //!
-//! A private chain's genesis block holds this hash, so that two chains with different rules have different blocks from the
-//! first one on and never take each other's. The words are text and the hash is plain SHA-256, so that anybody can
-//! recompute it with `sha256sum`; docs/chain-file.md gives the text line by line.
+//! A private chain's genesis block commits to this hash, so that chains with different rules have different genesis
+//! blocks and never accept each other's blocks. It is SHA-256 of a text, so that anybody can recompute it with
+//! `sha256sum`; docs/chain-file.md gives the text line by line.
 
 use std::fmt::Write;
 

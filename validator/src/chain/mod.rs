@@ -1,8 +1,8 @@
 //! The chains: one file each for the built-in ones, and the reader of chain files that operators write.
 //!
-//! A chain is a list of facts. Those of the public chains are Bitcoin Core's (`kernel/chainparams.cpp`); `dev` is Adit's
-//! own; [`ChainFile`] reads those of private chains. Nothing here decides whether a block is valid: the rules do, with these
-//! parameters.
+//! A chain is a list of facts. Those of the public chains are Bitcoin Core's (`kernel/chainparams.cpp`); `dev` is
+//! Adit's own; [`ChainFile`] reads those of private chains. Nothing here decides whether a block is valid: the rules
+//! do, with these parameters.
 
 mod addresses;
 mod builtin;

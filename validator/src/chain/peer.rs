@@ -1,4 +1,4 @@
-//! The address of a peer as it is written: host and port.
+//! The address of a peer in text form: host and port.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};

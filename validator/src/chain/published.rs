@@ -1,8 +1,8 @@
-//! Holds the built-in public chains against Bitcoin Core's own source, which comes with the script engine.
+//! Compares the built-in public chains with Bitcoin Core's own source, which comes with the script engine.
 //!
-//! What Core says of a chain is a list of assignments. The test writes ours down as Core would and looks for each in Core's
-//! text, so that no value here was copied by hand twice. Source: `libbitcoinkernel-sys`, `bitcoin/src/kernel/chainparams.cpp`,
-//! `bitcoin/src/chainparamsbase.cpp` and `bitcoin/src/validation.cpp`.
+//! Core defines a chain by a list of assignments. The test writes ours as Core does and looks for each in Core's text.
+//! Source: `libbitcoinkernel-sys`, `bitcoin/src/kernel/chainparams.cpp`, `bitcoin/src/chainparamsbase.cpp` and
+//! `bitcoin/src/validation.cpp`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -35,7 +35,7 @@ fn source() -> Option<PathBuf> {
     source
 }
 
-/// The text without white space and comments, so that only what is said counts.
+/// The text without white space and comments.
 fn squeezed(text: &str) -> String {
     let code = text.lines().map(|line| line.split(" //").next().unwrap_or_default());
     code.flat_map(str::chars).filter(|c| !c.is_whitespace()).collect()
@@ -55,7 +55,7 @@ fn uint256(value: Option<String>) -> Vec<String> {
     }
 }
 
-/// What Core's class must say; of each line one spelling.
+/// The statements that Core's class must have, each in one of the given spellings.
 fn statements(chain: &ChainParams) -> Vec<Vec<String>> {
     let forks = chain.consensus.deployments;
     let genesis = &chain.genesis.header;

@@ -1,7 +1,7 @@
 //! The parameters of a chain that its rules ask about.
 //!
-//! The fields have the names of Bitcoin Core's `Consensus::Params` (`consensus/params.h`) where it has one. What only peers,
-//! wallets and people ask about is in [`ChainParams`](crate::chain::ChainParams), as in Core's `CChainParams`.
+//! The fields have the names of Bitcoin Core's `Consensus::Params` (`consensus/params.h`) where it has one. What only
+//! peers, wallets and people ask about is in [`ChainParams`](crate::chain::ChainParams), as in Core's `CChainParams`.
 
 use bitcoin::{Amount, BlockHash, ScriptBuf, Target, Work};
 
@@ -17,8 +17,8 @@ pub struct ConsensusParams {
     pub subsidy: Subsidy,
     /// The heights from which the soft forks hold.
     pub deployments: Deployments,
-    /// The hash of the block at BIP34's height on a chain where coinbases before that height are known not to collide with
-    /// later ones: above it, BIP30 need not be checked. `None`: it is always checked.
+    /// The hash of the block at BIP34's height on a chain where coinbases before that height are known not to collide
+    /// with later ones: above it, BIP30 need not be checked. `None`: it is always checked.
     pub bip34_hash: Option<BlockHash>,
     /// The blocks that are allowed to overwrite coins (BIP30), by height and hash.
     pub bip30_repeats: Vec<(u32, BlockHash)>,
@@ -37,13 +37,14 @@ pub struct ConsensusParams {
     ///
     /// [`Options::for_chain`]: crate::chainstate::Options::for_chain
     pub minimum_chain_work: Work,
-    /// A block whose ancestors' scripts are known to be valid, so that a node may skip them. No rule asks about it, and the
-    /// chain state skips scripts only if its options name a block. `None`: no such block is known.
+    /// A block whose ancestors' scripts are known to be valid, so that a node may skip them. No rule asks about it, and
+    /// the chain state skips scripts only if its options name a block. `None`: no such block is known.
     pub default_assume_valid: Option<BlockHash>,
 }
 
 impl ConsensusParams {
-    /// Parameters that have no historical exceptions and no signet challenge, with every soft fork active from block 1 on.
+    /// Parameters that have no historical exceptions and no signet challenge, with every soft fork active from block 1
+    /// on.
     #[must_use]
     pub fn new(genesis_hash: BlockHash, pow_limit: Target, pow_target_spacing: u32, difficulty: Difficulty) -> Self {
         Self {
@@ -125,9 +126,9 @@ impl Subsidy {
 
 /// The first height at which each soft fork's rules hold.
 ///
-/// P2SH and WITNESS have no height as script flags, and on public chains neither has TAPROOT: as in Bitcoin Core, the rules
-/// apply them to every block but those in [`ConsensusParams::script_flag_exceptions`], because only those blocks break
-/// them. A chain file may let taproot begin later.
+/// P2SH and WITNESS have no height as script flags, and on public chains neither has TAPROOT: as in Bitcoin Core, the
+/// rules apply them to every block but those in [`ConsensusParams::script_flag_exceptions`], because only those blocks
+/// break them. A chain file may let taproot begin later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deployments {
     /// The height in the coinbase, block version 2.

@@ -1,7 +1,7 @@
 //! What a block spends, read from the JSON that Bitcoin Core's `getblock HASH 3` prints of it.
 //!
-//! Only the fields that a list of prevouts needs are read: `height`, and of each input `txid`, `vout` and `prevout`. Values are
-//! decimals in bitcoin. They are read digit by digit, because a binary fraction cannot hold most of them.
+//! Only the fields that a list of prevouts needs are read: `height`, and of each input `txid`, `vout` and `prevout`.
+//! Values are decimals in bitcoin. They are read digit by digit, because a binary fraction cannot hold most of them.
 //!
 //! Source: Bitcoin Core, `rpc/blockchain.cpp`, `getblock`, and `core_write.cpp`, `TxToUniv`.
 

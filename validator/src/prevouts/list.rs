@@ -10,8 +10,8 @@ use super::error::PrevoutsError;
 use crate::block::DecodedBlock;
 use crate::coins::Coin;
 
-/// The longest list that is read, in bytes. Adit's list of the ordinary outputs that a block of four million bytes can spend
-/// takes a tenth of it, Bitcoin Core's JSON of such a block a third.
+/// The longest list that is read, in bytes. Adit's list of the ordinary outputs that a block of four million bytes can
+/// spend takes a tenth of it, Bitcoin Core's JSON of such a block a third.
 pub const MAX_JSON_LEN: u64 = 256 << 20;
 
 /// What the columns of the list are called, in their order.
@@ -37,8 +37,8 @@ struct File {
 }
 
 impl Prevouts {
-    /// Reads a list: one of Adit's own, or the block as Bitcoin Core's `getblock HASH 3` prints it. Memory is bounded by a
-    /// multiple of its length, and that by [`MAX_JSON_LEN`].
+    /// Reads a list: one of Adit's own, or the block as Bitcoin Core's `getblock HASH 3` prints it. Memory is bounded
+    /// by a multiple of its length, and that by [`MAX_JSON_LEN`].
     ///
     /// # Errors
     /// It cannot be read, is too long, or is neither.

@@ -25,8 +25,8 @@ use crate::consensus::ConsensusParams;
 /// Checks a block at `height` in every step that needs no ancestors: in isolation, in context, and as it connects to
 /// `spent`, the coins of all inputs but the coinbase's in their order, those among them that it makes itself.
 ///
-/// All coins are known from the start, so that scripts run beside all other rules; what fails in them is reported last. They
-/// start after the proof of work, so that nobody has them run for nothing.
+/// All coins are known from the start, so that scripts run beside all other rules; what fails in them is reported last.
+/// They start after the proof of work, so that nobody has them run for nothing.
 ///
 /// # Panics
 /// If `spent` has not one coin for each input.
@@ -92,8 +92,8 @@ mod tests {
     const SUBSIDY: i64 = 50_0000_0000;
     const NOW: u64 = 1_600_000_000;
 
-    /// Connects a block of these transactions after a coinbase that pays `reward`; what they spend is worth 100 and 5 blocks
-    /// old where the block does not make it itself.
+    /// Connects a block of these transactions after a coinbase that pays `reward`; what they spend is worth 100 and 5
+    /// blocks old where the block does not make it itself.
     fn verdict(reward: i64, transactions: &[Transaction]) -> Result<Connected, RuleError> {
         let block = block_of([&[coinbase(HEIGHT, reward)], transactions].concat());
         let spent: Vec<Coin> = block

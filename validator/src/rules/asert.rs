@@ -1,4 +1,4 @@
-//! aserti3-2d, the difficulty rule of private chains: the target as an exponential of the distance to a schedule.
+//! aserti3-2d, the difficulty rule of private chains: the target is an exponential of the lag behind a schedule.
 //!
 //! Source: the specification of the Bitcoin Cash upgrade of 15 November 2020, "ASERT Difficulty Adjustment Algorithm
 //! (aserti3-2d)", with its integer arithmetic bit for bit: truncation towards zero in the exponent, and 2^x between 0 and
@@ -13,7 +13,7 @@ use crate::consensus::uint256::Uint256;
 pub(super) struct Schedule {
     /// The anchor block's target.
     pub(super) anchor_bits: CompactTarget,
-    /// The time of the anchor's parent, or what stands for it, in seconds.
+    /// The time of the anchor's parent, or the time that is used instead, in seconds since 1970.
     pub(super) anchor_parent_time: i64,
     /// The wanted time between blocks, in seconds.
     pub(super) pow_target_spacing: u32,
@@ -39,11 +39,11 @@ impl Schedule {
 
     /// The exponent of two, in 65,536ths: its whole part, rounded down, and the rest, 0 to 65,535.
     fn exponent(&self, blocks_since_anchor: u32, time: u32) -> (i64, u64) {
-        // 128 bits: a foreign height and spacing of 32 bits each, times 65,536, would overflow 64.
+        // 128 bits, because a height and a spacing of 32 bits each, times 65,536, overflow 64.
         let elapsed = i128::from(time) - i128::from(self.anchor_parent_time);
         let scheduled = i128::from(self.pow_target_spacing) * (i128::from(blocks_since_anchor) + 1);
         let exponent = (elapsed - scheduled) * 65536 / i128::from(self.half_life);
-        // A thousand doublings or halvings leave a 256-bit number nothing to say: more of them mean the same.
+        // A thousand doublings or halvings take every 256-bit number out of range; more change nothing.
         ((exponent >> 16).clamp(-1000, 1000) as i64, (exponent & 0xffff) as u64)
     }
 }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::chain::ChainParams;
 
-    /// An independent twin: schoolbook numbers of any length, base 2^8, straight from the specification's text.
+    /// A second implementation, from the specification's text, with numbers of any length in base 2^8.
     mod twin {
         /// Little-endian bytes without an upper limit.
         #[derive(Clone, PartialEq, Eq, Debug)]

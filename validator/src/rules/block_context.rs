@@ -1,7 +1,7 @@
 //! Where a block stands: its height, and its ancestors where they are known.
 //!
-//! A block that comes with a list of what it spends and no chain is checked by the same drivers as every other block. They
-//! leave out what only ancestors decide.
+//! A block that comes with a list of what it spends and no chain is checked by the same drivers as every other block.
+//! They leave out what only ancestors decide.
 
 use crate::headers::Ancestry;
 

@@ -1,7 +1,7 @@
 //! Block proposals: a block without proof of work, checked as if it had some.
 //!
-//! A miner's template and a proposal of `getblocktemplate` (BIP23) are checked before anybody works on them. The coins are
-//! only read: what the block would change goes into a scratch view, which is dropped.
+//! A miner's template and a proposal of `getblocktemplate` (BIP23) are checked before anybody works on them. The coins
+//! are only read: what the block would change goes into a scratch view, which is dropped.
 
 use std::collections::HashMap;
 
@@ -24,8 +24,8 @@ use crate::headers::Ancestry;
 /// network's time in seconds since 1970.
 ///
 /// # Errors
-/// The first rule that the block breaks, in the order in which a block that comes from a peer is checked; or the view failed.
-/// A block on another parent than `ancestry`'s last block is refused with
+/// The first rule that the block breaks, in the order in which a block that comes from a peer is checked; or the view
+/// failed. A block on another parent than `ancestry`'s last block is refused with
 /// [`RuleError::PreviousNotFound`](super::RuleError::PreviousNotFound).
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `TestBlockValidity` without `check_pow`.

@@ -20,20 +20,20 @@ use crate::block::DecodedBlock;
 use crate::coins::{BlockUndo, Coin, CoinRef, CoinView, is_unspendable};
 use crate::consensus::{ConsensusParams, MAX_MONEY, ScriptFlags};
 
-/// From this height on coinbases from before BIP34 may collide with new ones, and BIP30 is checked again.
+/// From this height on a coinbase may repeat one from before BIP34, so BIP30 is checked again.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `BIP34_IMPLIES_BIP30_LIMIT`.
 const BIP34_IMPLIES_BIP30_LIMIT: u32 = 1_983_702;
 
-/// What of a block is checked as it connects.
+/// Options of [`connect_block`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectOptions {
-    /// Whether scripts are run. Without, a block is taken to be one whose scripts are known to be good.
+    /// Whether scripts are run. `false` is for a block whose scripts are known to be valid.
     pub check_scripts: bool,
 }
 
 impl Default for ConnectOptions {
-    /// Everything.
+    /// Everything is checked.
     fn default() -> Self {
         Self { check_scripts: true }
     }
@@ -51,16 +51,16 @@ pub struct Connected {
     pub inputs: usize,
     /// The cost of its signature operations (BIP141).
     pub sigop_cost: u64,
-    /// How long it took.
+    /// The time that connecting took.
     pub times: ConnectTimes,
 }
 
-/// Time on the clock that a block took to connect, by what it went to.
+/// The wall-clock time that a block took to connect, by part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectTimes {
     /// Finding, spending and creating coins, and the rules about them. Scripts run meanwhile.
     pub coins: Duration,
-    /// Waiting for scripts once all coins were there.
+    /// Waiting for scripts once all coins were found.
     pub scripts: Duration,
 }
 
@@ -104,8 +104,9 @@ impl<E: std::error::Error> std::error::Error for ConnectError<E> {}
 ///
 /// The block is not the genesis block, whose outputs are never coins. It has passed
 /// [`validate_block_in_isolation`](super::validate_block_in_isolation) and
-/// [`validate_block_in_context`](super::validate_block_in_context). Scripts run on the current `rayon` pool while the coins of
-/// later transactions are still being fetched. Without ancestors BIP30 and relative locks in seconds are not checked.
+/// [`validate_block_in_context`](super::validate_block_in_context). Scripts run on the current `rayon` pool while the
+/// coins of later transactions are still being fetched. Without ancestors BIP30 and relative locks in seconds are not
+/// checked.
 ///
 /// # Errors
 /// The first rule that the block breaks, transaction by transaction, a failing script last; or the view failed. `view` is
@@ -138,8 +139,8 @@ pub fn connect_block<V: CoinView>(
     Ok(total.connected(spent, ConnectTimes { coins, scripts }))
 }
 
-/// Everything of [`connect_block`] but BIP30 and scripts. `start` is given the coins of each transaction but the coinbase, in
-/// their order.
+/// Everything of [`connect_block`] but BIP30 and scripts. `start` is given the coins of each transaction but the
+/// coinbase, in their order.
 pub(super) fn connect_coins<V: CoinView>(
     params: &ConsensusParams,
     context: BlockContext<'_>,
@@ -169,7 +170,7 @@ pub(super) fn connect_coins<V: CoinView>(
     Ok(total)
 }
 
-/// What adds up over the transactions of a block.
+/// Sums over the transactions of a block.
 #[derive(Default)]
 pub(super) struct Totals {
     fees: i64,
@@ -178,7 +179,7 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    /// The outcome for a block of which everything else is good, too. `spent` are the coins of each transaction but the coinbase.
+    /// The result for a valid block. `spent` are the coins of each transaction but the coinbase.
     pub(super) fn connected(self, spent: Vec<Vec<Coin>>, times: ConnectTimes) -> Connected {
         let fees = Amount::from_sat(self.fees.unsigned_abs());
         Connected { undo: BlockUndo { spent }, fees, inputs: self.inputs, sigop_cost: self.sigop_cost, times }
@@ -192,13 +193,13 @@ impl Totals {
 
 /// Whether BIP30 is checked for a block.
 ///
-/// It is not for the two blocks that broke it, nor for blocks above BIP34's height on the one chain of which it is known
-/// that BIP34 makes it superfluous, up to the height at which that ends, nor where the ancestors are unknown.
+/// It is not checked for the two blocks that break it; nor above BIP34's height on the one chain where BIP34 is known
+/// to make it superfluous, up to [`BIP34_IMPLIES_BIP30_LIMIT`]; nor where the ancestors are unknown.
 ///
-/// Where BIP34 holds from the first block on, BIP30 can never be broken. A transaction repeats only where it spends what
-/// its first instance spent, which must have been made again by a transaction that repeats as well, and so on down to a
-/// coinbase. But each coinbase begins with its height, in an encoding of which none begins another, and so all differ. The
-/// coinbase of genesis makes no coins. Core looks there too, and finds nothing.
+/// Where BIP34 holds from the first block on, BIP30 can never be broken. A transaction repeats only where it spends
+/// what its first instance spent, which must have been made again by a transaction that repeats as well, and so on down
+/// to a coinbase. But each coinbase begins with its height, in an encoding of which none begins another, and so all
+/// differ. The coinbase of genesis makes no coins. Core checks such chains all the same, with the same result.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `ConnectBlock` and `IsBIP30Repeat`.
 fn is_bip30_checked(params: &ConsensusParams, context: BlockContext<'_>, block: &DecodedBlock) -> bool {
@@ -217,7 +218,7 @@ fn is_bip30_checked(params: &ConsensusParams, context: BlockContext<'_>, block: 
     !is_repeat && !implied()
 }
 
-/// No transaction has the id of one whose outputs are not all spent (BIP30).
+/// No transaction repeats the id of an earlier one that still has unspent outputs (BIP30).
 fn check_overwrites_no_coin<V: CoinView>(block: &DecodedBlock, view: &mut V) -> Result<(), ConnectError<V::Error>> {
     let made = block
         .transactions()
@@ -234,7 +235,7 @@ fn output_count(transaction: &Transaction) -> u32 {
     u32::try_from(transaction.output.len()).expect("a block of 4 MB has fewer outputs")
 }
 
-/// Takes away the coins that transaction `tx` spends.
+/// Removes the coins that transaction `tx` spends, and returns them.
 fn spend_inputs<V: CoinView>(
     tx: usize,
     block: &DecodedBlock,
@@ -272,7 +273,7 @@ fn check_coinbase_amount(
     if seen <= wanted { Ok(()) } else { Err(RuleError::CoinbaseAmount { seen, wanted }) }
 }
 
-/// Puts a transaction's outputs among the coins, but for those that nobody can ever spend.
+/// Adds the outputs of transaction `tx` to the coins, except unspendable ones.
 ///
 /// Source: Bitcoin Core, `coins.cpp`, `AddCoins`.
 fn create_outputs<V: CoinView>(

@@ -9,7 +9,9 @@ use crate::headers::Ancestry;
 
 /// The compact target of the block after `ancestry`'s last, if its time is `time`.
 ///
-/// Miners ask it for their templates, the header rules for every header.
+/// Block templates and the header rules both use it.
+///
+/// Source: Bitcoin Core, `pow.cpp`, `GetNextWorkRequired`.
 #[must_use]
 pub fn next_work_required(params: &ConsensusParams, ancestry: &dyn Ancestry, time: u32) -> CompactTarget {
     match params.difficulty {
@@ -46,9 +48,9 @@ pub fn same_work_required_until(params: &ConsensusParams, ancestry: &dyn Ancestr
     }
 }
 
-/// How far apart two blocks of one retarget period may be in number: the blocks of a period.
+/// The number of blocks in a retarget period. `None`: the chain has no periods.
 ///
-/// Source: Bitcoin Core, `consensus/params.h`, `DifficultyAdjustmentInterval`. `None` where there are no periods.
+/// Source: Bitcoin Core, `consensus/params.h`, `DifficultyAdjustmentInterval`.
 pub(super) fn retarget_interval(params: &ConsensusParams) -> Option<u32> {
     match params.difficulty {
         Difficulty::Retarget { pow_target_timespan, .. } => Some(pow_target_timespan / params.pow_target_spacing),
@@ -56,8 +58,8 @@ pub(super) fn retarget_interval(params: &ConsensusParams) -> Option<u32> {
     }
 }
 
-/// Inside a period the target stays, but for testnet's twenty minutes: a late block has the limit, and a block that is
-/// not late has the target of the last block that was not there by that rule.
+/// Inside a period the target stays. With testnet's minimum-difficulty rule a block more than two spacings after its
+/// parent has the limit's target, and any other block has the target of the last block that did not use the rule.
 ///
 /// Source: Bitcoin Core, `pow.cpp`, `GetNextWorkRequired`.
 fn between_retargets(
@@ -85,7 +87,7 @@ fn between_retargets(
 
 /// At the end of a period the target is scaled by the time that the period took over the time that it ought to take, at
 /// most fourfold either way. The time is measured from the period's first block to its last, which is one spacing short
-/// of the period: the rule has always been so.
+/// of the period, as it has been since Bitcoin's first version.
 ///
 /// Source: Bitcoin Core, `pow.cpp`, `CalculateNextWorkRequired`. `bitcoin`'s helper subtracts times as `u32` and does not
 /// know BIP94. Where the limit is so high that scaling overflows, Core would wrap; no chain of Core's has such a limit
@@ -102,7 +104,7 @@ fn retarget(
     let first = ancestry.header_at(last_height - (interval - 1));
     let actual = i64::from(last.time) - i64::from(first.time);
     let actual = actual.clamp(i64::from(pow_target_timespan / 4), i64::from(pow_target_timespan) * 4).unsigned_abs();
-    // BIP94: the last target may be the twenty-minute rule's; the first of the period never is.
+    // BIP94: the last block may have used the minimum-difficulty rule; the first block of a period never does.
     let from = if enforce_bip94 { first.bits } else { last.bits };
     let limit = params.pow_limit.into();
     let target = Uint256::from_compact(from.to_consensus())

@@ -36,7 +36,7 @@ impl fmt::Display for Prefix<'_> {
     }
 }
 
-/// A previous block that is not known. None at all is how only a genesis block begins.
+/// Describes a previous block that is not known. Only a genesis block has the hash zero there.
 fn unknown(previous: BlockHash) -> String {
     if previous == BlockHash::all_zeros() {
         "no previous block, as in the genesis block of another chain".to_owned()
@@ -58,7 +58,7 @@ rule_errors! {
 
     // The header, in isolation.
 
-    /// The compact target is not one. Bitcoin Core, `pow.cpp`, `DeriveTarget`.
+    /// The compact target is invalid or above the chain's limit.
     InvalidTarget {
         /// The compact target.
         bits: CompactTarget,
@@ -82,21 +82,21 @@ rule_errors! {
 
     // The header, in context.
 
-    /// The block before is unknown.
+    /// The previous block is unknown.
     PreviousNotFound {
         /// Its hash.
         previous: BlockHash,
     }
     "prev-blk-not-found", seen unknown(*previous), wanted "a known block";
 
-    /// The block before broke a rule.
+    /// The previous block breaks a rule.
     PreviousInvalid {
         /// Its hash.
         previous: BlockHash,
     }
     "bad-prevblk", seen format_args!("invalid previous block {previous}"), wanted "a valid block";
 
-    /// The target is not the one that the ancestors lead to.
+    /// The target is not the one that follows from the ancestors.
     DifficultyBits {
         /// What the header claims.
         seen: CompactTarget,
@@ -132,7 +132,7 @@ rule_errors! {
     }
     "time-too-new", seen format_args!("time {time}"), wanted format_args!("{latest} or earlier");
 
-    /// The version ended with a soft fork (BIP34, BIP66, BIP65).
+    /// A soft fork has retired the version (BIP34, BIP66, BIP65).
     ObsoleteVersion {
         /// The block's version.
         version: i32,
@@ -159,7 +159,7 @@ rule_errors! {
     }
     "bad-txnmrklroot", seen seen, wanted wanted;
 
-    /// A part of the list of transactions is repeated in a way that leaves the Merkle root as it is (CVE-2012-2459).
+    /// Transactions are repeated in a way that does not change the Merkle root (CVE-2012-2459).
     DuplicateTransactions {}
     "bad-txns-duplicate", seen "two equal neighbours in the Merkle tree", wanted "none";
 
@@ -199,7 +199,7 @@ rule_errors! {
     error.reject_reason(),
     seen format_args!("transaction {tx} ({txid}): {}", error.seen()), wanted error.wanted();
 
-    /// The signature operations cost too much.
+    /// The cost of the signature operations is above the limit (BIP141).
     SigopCost {
         /// Their cost up to the transaction that passed the limit.
         cost: u64,
@@ -246,7 +246,7 @@ rule_errors! {
     }
     "unexpected-witness", seen format_args!("transaction {tx} with a witness"), wanted "none without a commitment";
 
-    /// The block weighs too much (BIP141).
+    /// The block's weight is above the limit (BIP141).
     Weight {
         /// Its weight.
         weight: usize,
@@ -262,7 +262,7 @@ rule_errors! {
     }
     "bad-txns-BIP30", seen format_args!("overwrites {outpoint}"), wanted "outputs that are new or spent";
 
-    /// The block's fees sum up to more than there can be.
+    /// The sum of the block's fees is above all money.
     FeesOutOfRange {
         /// The sum, up to the transaction that passed the limit.
         fees: i64,

@@ -31,14 +31,14 @@ pub fn validate_header_in_isolation(
     check_proof_of_work(hash, target)
 }
 
-/// The block before is known. `parent` is what was found under its hash.
+/// The previous block is known. `parent` is what was found under its hash.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `AcceptBlockHeader`, as for the next.
 pub(crate) fn check_previous_found<T>(header: &Header, parent: Option<T>) -> Result<T, RuleError> {
     parent.ok_or(RuleError::PreviousNotFound { previous: header.prev_blockhash })
 }
 
-/// The block before broke no rule: `is_failed` says whether it or one before it did.
+/// The previous block is valid. `is_failed`: it or one of its ancestors breaks a rule.
 pub(crate) fn check_previous_valid(header: &Header, is_failed: bool) -> Result<(), RuleError> {
     if is_failed { Err(RuleError::PreviousInvalid { previous: header.prev_blockhash }) } else { Ok(()) }
 }
@@ -65,7 +65,7 @@ pub fn validate_header_in_context(
     check_version(params, context.height(), header)
 }
 
-/// The header claims exactly the target that its ancestors lead to.
+/// The header claims exactly the target that follows from its ancestors.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `ContextualCheckBlockHeader`, as for all of these.
 fn check_difficulty_bits(params: &ConsensusParams, ancestry: &dyn Ancestry, header: &Header) -> Result<(), RuleError> {
@@ -87,8 +87,8 @@ fn check_timewarp(params: &ConsensusParams, ancestry: &dyn Ancestry, header: &He
     }
 }
 
-/// The earliest time of the block after `ancestry`'s last under BIP94. `None`: there is no such bound, because the chain does
-/// not enforce BIP94 or the block does not begin a period.
+/// The earliest time of the block after `ancestry`'s last under BIP94. `None`: there is no such bound, because the
+/// chain does not enforce BIP94 or the block does not begin a period.
 fn timewarp_bound(params: &ConsensusParams, ancestry: &dyn Ancestry) -> Option<u32> {
     let Difficulty::Retarget { enforce_bip94: true, .. } = params.difficulty else { return None };
     let parent = ancestry.tip_height();
@@ -96,10 +96,11 @@ fn timewarp_bound(params: &ConsensusParams, ancestry: &dyn Ancestry) -> Option<u
     begins_period.then(|| ancestry.header_at(parent).time.saturating_sub(MAX_TIMEWARP))
 }
 
-/// The least time that the block after `ancestry`'s last may have, in seconds since 1970: a second after the median of the
-/// eleven blocks before it, and no earlier than BIP94 allows where the chain enforces it.
+/// The least time that the block after `ancestry`'s last may have, in seconds since 1970: a second after the median of
+/// the eleven blocks before it, and no earlier than BIP94 allows where the chain enforces it.
 ///
-/// Source: Bitcoin Core, `node/miner.cpp`, `GetMinimumTime`, which keeps BIP94's bound on chains that do not enforce it, too.
+/// Source: Bitcoin Core, `node/miner.cpp`, `GetMinimumTime`, which keeps BIP94's bound on chains that do not enforce
+/// it, too.
 #[must_use]
 pub fn minimum_time(params: &ConsensusParams, ancestry: &dyn Ancestry) -> u32 {
     let after_median = ancestry.median_time_past_at(ancestry.tip_height()).saturating_add(1);
@@ -112,7 +113,7 @@ fn check_time_not_in_future(header: &Header, now: u64) -> Result<(), RuleError> 
     if u64::from(header.time) <= latest { Ok(()) } else { Err(RuleError::TimeTooNew { time: header.time, latest }) }
 }
 
-/// Versions 1, 2 and 3 ended with BIP34, BIP66 and BIP65.
+/// The version is not one that BIP34, BIP66 or BIP65 has retired.
 fn check_version(params: &ConsensusParams, height: u32, header: &Header) -> Result<(), RuleError> {
     let version = header.version.to_consensus();
     let forks = &params.deployments;
@@ -261,8 +262,8 @@ mod tests {
         assert_eq!(check_timewarp(&params.consensus, &chain, &chain.child(1, 0)), Ok(()), "only at a period's start");
     }
 
-    /// The least time passes every rule, and a second less breaks one: BIP94's at the start of a period that begins with a
-    /// parent far ahead, the median's everywhere else.
+    /// The least time passes every rule, and a second less breaks one: BIP94's at the start of a period that begins
+    /// with a parent far ahead, the median's everywhere else.
     #[test]
     fn the_minimum_time_is_the_first_that_the_rules_allow() {
         let params = ChainParams::testnet4();

@@ -8,8 +8,8 @@ use super::transaction_error::TransactionError;
 use crate::coins::Coin;
 use crate::consensus::{COINBASE_MATURITY, MAX_MONEY};
 
-/// An input spends a coin that exists and is not spent. `coin` is what was found at `outpoint`, which input `input` spends.
-/// Returns the coin.
+/// An input spends a coin that exists and is not spent. `coin` is what was found at `outpoint`, which input `input`
+/// spends. Returns the coin.
 ///
 /// # Errors
 /// [`TransactionError::MissingInput`].
@@ -20,12 +20,12 @@ pub fn check_input_unspent(input: usize, outpoint: OutPoint, coin: Option<Coin>)
 /// The coins that a transaction spends in a block at `height` are mature and in range, and worth at least its outputs.
 /// Returns the fee.
 ///
-/// `coins` are those of the inputs, in order; [`check_input_unspent`] has found them. The transaction is no coinbase and has
-/// passed [`validate_transaction_in_isolation`](super::validate_transaction_in_isolation).
+/// `coins` are those of the inputs, in order; [`check_input_unspent`] has found them. The transaction is no coinbase
+/// and has passed [`validate_transaction_in_isolation`](super::validate_transaction_in_isolation).
 ///
 /// # Errors
-/// A coinbase is spent too soon, a value or the sum of them is out of range, the outputs are worth more than the inputs, or
-/// the fee is out of range.
+/// A coinbase is spent too soon, a value or the sum of them is out of range, the outputs are worth more than the
+/// inputs, or the fee is out of range.
 pub fn validate_inputs(transaction: &Transaction, coins: &[Coin], height: u32) -> Result<Amount, TransactionError> {
     debug_assert_eq!(coins.len(), transaction.input.len(), "a coin for each input");
     let mut total = 0;

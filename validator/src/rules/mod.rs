@@ -1,12 +1,12 @@
 //! The rule book: every rule that a block or a transaction must obey, each a pure function.
 //!
-//! A block is judged in three steps: *in isolation*, by itself; *in context*, by its height and the headers before it; and
-//! when it *connects*, by the coins that it spends. The drivers, [`validate_header_in_isolation`] and its kin, read as lists,
-//! in Bitcoin Core's order, so that of several broken rules the one reported is Core's. A transaction without a block has the
-//! same rules as functions of its own, which a mempool calls and the drivers call.
+//! A block is judged in three steps: *in isolation*, by itself; *in context*, by its height and the headers before it;
+//! and when it *connects*, by the coins that it spends. The drivers, [`validate_header_in_isolation`] and its kin, read
+//! as lists, in Bitcoin Core's order, so that of several broken rules the one reported is Core's. A transaction without
+//! a block has the same rules as functions of its own, which a mempool calls and the drivers call.
 //!
-//! Nothing here stores or logs: ancestors come through [`Ancestry`], coins through [`CoinView`], the time as a number. A clock
-//! is read only to report how long connecting took.
+//! Nothing here stores or logs: ancestors come through [`Ancestry`], coins through [`CoinView`], the time as a number.
+//! A clock is read only to report how long connecting took.
 //!
 //! [`Ancestry`]: crate::headers::Ancestry
 //! [`CoinView`]: crate::coins::CoinView

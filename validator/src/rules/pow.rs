@@ -1,4 +1,4 @@
-//! Proof of work: what target a header claims, and whether its hash meets it.
+//! Proof of work: the target that a header claims, and that its hash meets it.
 
 use bitcoin::{BlockHash, CompactTarget, Target, Work};
 

@@ -13,7 +13,7 @@ fn main_from_genesis() -> Replay {
     Replay::new(ChainParams::main(), NOW)
 }
 
-/// Replays a file; what is wrong with it, if anything is.
+/// Replays a file, up to the first error.
 fn replay_file(replay: &mut Replay, file: &[u8]) -> Result<(), String> {
     for block in BlockFile::new(file, replay.params.magic) {
         let block = block.map_err(|error| error.to_string())?;

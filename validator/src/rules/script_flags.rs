@@ -7,8 +7,9 @@ use crate::consensus::{ConsensusParams, ScriptFlags};
 /// The flags for the scripts of the block `hash` at `height`.
 ///
 /// P2SH, WITNESS and TAPROOT hold for every block except those in
-/// [`script_flag_exceptions`](ConsensusParams::script_flag_exceptions): no other block on the public chains breaks them, so
-/// their activation heights are not needed. Taproot's height is 0 on the public chains; a chain file may set another one.
+/// [`script_flag_exceptions`](ConsensusParams::script_flag_exceptions): no other block on the public chains breaks
+/// them, so their activation heights are not needed. Taproot's height is 0 on the public chains; a chain file may set
+/// another one.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `GetBlockScriptFlags`.
 #[must_use]

@@ -1,7 +1,7 @@
-//! A script as the operations that it holds, read as Bitcoin Core reads them.
+//! The operations of a script, read as Bitcoin Core reads them.
 //!
-//! `bitcoin` has such an iterator too. This one keeps what a rule needs and that one hides: the opcode of every push,
-//! whatever its form, and an end at the first push that reaches beyond the script.
+//! The iterator of `bitcoin` is not used, because it hides two things that rules need: the opcode of every push,
+//! whatever its form, and that a push reaches beyond the end of the script.
 //!
 //! Source: Bitcoin Core, `script/script.cpp`, `GetScriptOp`.
 
@@ -15,7 +15,7 @@ pub(super) struct Op<'a> {
 }
 
 impl Op<'_> {
-    /// Whether Core's `IsPushOnly` lets it stand: it pushes, or it is OP_RESERVED.
+    /// Whether Core's `IsPushOnly` accepts it: it pushes, or it is OP_RESERVED.
     pub(super) fn is_push(&self) -> bool {
         self.opcode <= OP_PUSHNUM_16.to_u8()
     }
@@ -46,7 +46,7 @@ impl<'a> Iterator for Ops<'a> {
     }
 }
 
-/// What `opcode` pushes, and what comes after it. `None`: there is less than it says.
+/// What `opcode` pushes, and what comes after it. `None`: the script is shorter than that.
 fn read_data(opcode: u8, rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = match opcode {
         direct if direct < OP_PUSHDATA1.to_u8() => (usize::from(direct), rest),

@@ -1,8 +1,8 @@
 //! Scripts: every input's script and witness satisfy the script of the coin that it spends.
 //!
-//! Bitcoin Core's own engine runs them, on every core. A transaction is parsed and its signature hashes are prepared once,
-//! by the thread that takes it; its inputs are then spread over all threads, so that a block of one huge transaction keeps
-//! as many busy as one of many small ones.
+//! Bitcoin Core's own engine runs them, on every core. A transaction is parsed and its signature hashes are prepared
+//! once, by the thread that takes it; its inputs are then spread over all threads, so that a block of one huge
+//! transaction keeps as many busy as one of many small ones.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -80,8 +80,8 @@ impl<'a> ScriptChecks<'a> {
         Self { block, flags, failing: Mutex::new(None), limit: AtomicUsize::new(usize::MAX) }
     }
 
-    /// Checks `rules`, and beside them the scripts that they start. A script that fails is reported only if nothing else is
-    /// wrong. Returns what `rules` returned, and how long scripts took after them.
+    /// Checks `rules`, and beside them the scripts that they start. A script that fails is reported only if nothing
+    /// else is wrong. Returns what `rules` returned, and how long scripts took after them.
     pub(super) fn run_beside<'scope, T, E: From<RuleError>>(
         &'scope self,
         rules: impl FnOnce(&ScriptStarter<'_, 'scope>) -> Result<T, E>,
@@ -152,11 +152,11 @@ fn first_failing_input_unless(
 
 /// A transaction in the engine's form.
 ///
-/// The engine's `btck_script_pubkey_verify` copies the prepared data at every call, with all spent outputs that are in it: the
-/// square of a transaction's inputs. Only taproot's signatures commit to those outputs. So there are two sets of data, and
-/// the one with outputs is made, and copied, for taproot inputs alone. The engine refuses the flag TAPROOT with data without
-/// outputs; other inputs run without the flag, which `interpreter.cpp` asks for nowhere but at a native witness program of
-/// version 1 and 32 bytes (`VerifyWitnessProgram`).
+/// The engine's `btck_script_pubkey_verify` copies the prepared data at every call, with all spent outputs that are in
+/// it: the square of a transaction's inputs. Only taproot's signatures commit to those outputs. So there are two sets
+/// of data, and the one with outputs is made, and copied, for taproot inputs alone. The engine refuses the flag TAPROOT
+/// with data without outputs; other inputs run without the flag, which `interpreter.cpp` asks for nowhere but at a
+/// native witness program of version 1 and 32 bytes (`VerifyWitnessProgram`).
 struct Prepared<'a> {
     transaction: bitcoinkernel::Transaction,
     spent: &'a [&'a TxOut],

@@ -1,8 +1,9 @@
 //! The block signature of a signet (BIP325): a challenge script that every block must satisfy.
 //!
-//! A k-of-n challenge is also how a private chain is run by authority. The signature is a script and a witness that spend
-//! an imaginary output, whose script is the challenge and whose transaction commits to the block with the signature left
-//! out. So the script engine does the checking, and any script can be a challenge.
+//! A k-of-n challenge also makes a private chain on which only certain signers can extend the chain. The signature is a
+//! script and a witness that spend an output which is in no block. Its script is the challenge, and its transaction
+//! commits to the block without the signature. So the script engine checks the signature, and any script can be a
+//! challenge.
 //!
 //! Source: Bitcoin Core, `signet.cpp`.
 
@@ -40,16 +41,19 @@ pub(super) fn check_signet_solution(params: &ConsensusParams, block: &DecodedBlo
     }
 }
 
-/// The two imaginary transactions of BIP325.
+/// The two virtual transactions of BIP325, which are in no block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignetTransactions {
     /// The one that commits to the block and whose only output is locked by the challenge.
     pub to_spend: Transaction,
-    /// The one that spends it, with the signature that the block holds. Who makes a block signs this one.
+    /// The one that spends it, with the signature that the block holds. A block's signers sign this one.
     pub to_sign: Transaction,
 }
 
-/// The transactions that the signature of `block` is about.
+/// The virtual transactions that the signature of `block` signs and spends.
+///
+/// # Errors
+/// The coinbase has no witness commitment, or the signature is malformed.
 ///
 /// Source: Bitcoin Core, `signet.cpp`, `SignetTxs::Create`.
 pub fn signet_transactions(challenge: &Script, block: &DecodedBlock) -> Result<SignetTransactions, SignetFault> {
@@ -57,7 +61,7 @@ pub fn signet_transactions(challenge: &Script, block: &DecodedBlock) -> Result<S
     let mut coinbase = block.transactions()[0].clone();
     let mut script_sig = ScriptBuf::new();
     let mut witness = Witness::new();
-    // Without a solution the challenge may still be satisfied: OP_TRUE asks for none.
+    // Without a solution the challenge may still be satisfied: OP_TRUE needs none.
     if let Some((cleared, solution)) = split_solution(&coinbase.output[index].script_pubkey) {
         coinbase.output[index].script_pubkey = cleared;
         let mut rest = &solution[..];
@@ -74,7 +78,7 @@ pub fn signet_transactions(challenge: &Script, block: &DecodedBlock) -> Result<S
     data.extend(merkle_root(leaves).root);
     data.extend(block.header().time.to_le_bytes());
     let data = PushBytesBuf::try_from(data).expect("72 bytes can be pushed");
-    let to_spend = imaginary(
+    let to_spend = virtual_transaction(
         TxIn {
             previous_output: OutPoint::null(),
             script_sig: Builder::new().push_int(0).push_slice(data).into_script(),
@@ -84,7 +88,7 @@ pub fn signet_transactions(challenge: &Script, block: &DecodedBlock) -> Result<S
         challenge.to_owned(),
     );
     let previous_output = OutPoint { txid: to_spend.compute_txid(), vout: 0 };
-    let to_sign = imaginary(
+    let to_sign = virtual_transaction(
         TxIn { previous_output, script_sig, sequence: Sequence::ZERO, witness },
         Builder::new().push_opcode(OP_RETURN).into_script(),
     );
@@ -95,7 +99,7 @@ fn read_all<T: Decodable>(rest: &mut &[u8]) -> Result<T, SignetFault> {
     T::consensus_decode_from_finite_reader(rest).map_err(|_| SignetFault::Malformed)
 }
 
-fn imaginary(input: TxIn, script_pubkey: ScriptBuf) -> Transaction {
+fn virtual_transaction(input: TxIn, script_pubkey: ScriptBuf) -> Transaction {
     Transaction {
         version: transaction::Version(0),
         lock_time: absolute::LockTime::ZERO,
@@ -105,9 +109,9 @@ fn imaginary(input: TxIn, script_pubkey: ScriptBuf) -> Transaction {
 }
 
 /// Takes the solution out of a commitment: the script with only the header left of the push that held it, and what the
-/// push held. `None`: no push begins with the header and goes on.
+/// push held. `None`: there is no push that begins with the header and is longer.
 ///
-/// The script is written again from its operations as Core does it, pushes in their shortest form, up to its first
+/// The script is encoded again from its operations, as Core does it, pushes in their shortest form, up to its first
 /// truncated push. Source: Bitcoin Core, `signet.cpp`, `FetchAndClearCommitmentSection`.
 fn split_solution(commitment: &Script) -> Option<(ScriptBuf, Vec<u8>)> {
     let mut cleared = Vec::new();
@@ -254,7 +258,7 @@ mod tests {
         assert_eq!(split_solution(Script::from_bytes(&[0x6a, 4, 0xec, 0xc7, 0xda, 0xa2])), None);
     }
 
-    /// A private chain by authority: five of six signers.
+    /// A private chain with six signers, of whom five must sign.
     #[test]
     fn five_of_six_signers() {
         let secp = Secp256k1::new();

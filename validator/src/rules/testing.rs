@@ -1,4 +1,4 @@
-//! What the tests of the rules stand on: headers in memory, blocks made on the spot, and recorded ones of public chains.
+//! Fixtures for tests of the rules: headers in memory, blocks made on the spot, and recorded blocks of public chains.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use crate::chain::ChainParams;
 use crate::coins::Coin;
 use crate::headers::Ancestry;
 
-/// Headers from genesis on. Their proofs of work need not be any.
+/// Headers from genesis on, without valid proof of work.
 pub(crate) struct Chain(Vec<Header>);
 
 impl Chain {
@@ -69,7 +69,7 @@ impl Ancestry for Chain {
     }
 }
 
-/// Ancestors of which only the number and the time matter: every header is the same.
+/// Ancestors that all have the same header, for rules that ask about height and time only.
 pub(crate) struct Alike {
     pub(crate) tip_height: u32,
     pub(crate) header: Header,

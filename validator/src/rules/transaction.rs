@@ -37,7 +37,7 @@ fn check_outputs_exist(transaction: &Transaction) -> Result<(), TransactionError
     if transaction.output.is_empty() { Err(TransactionError::NoOutputs {}) } else { Ok(()) }
 }
 
-/// A transaction fits a block, its witnesses left out.
+/// A transaction's length without witnesses is at most a quarter of the largest weight of a block.
 fn check_size(stripped_size: usize) -> Result<(), TransactionError> {
     if stripped_size * WITNESS_SCALE_FACTOR > MAX_BLOCK_WEIGHT {
         return Err(TransactionError::Oversize { stripped_size });
@@ -45,7 +45,7 @@ fn check_size(stripped_size: usize) -> Result<(), TransactionError> {
     Ok(())
 }
 
-/// No output's value, and no sum of them, is negative or above all money there can be (CVE-2010-5139).
+/// No output's value, and no sum of them, is negative or above all money (CVE-2010-5139).
 fn check_output_values(transaction: &Transaction) -> Result<(), TransactionError> {
     let mut total = 0;
     for (output, txout) in transaction.output.iter().enumerate() {
@@ -87,7 +87,7 @@ fn check_coinbase_script_length(coinbase: &Transaction) -> Result<(), Transactio
     }
 }
 
-/// Only a coinbase has the input that spends nothing.
+/// Only a coinbase has an input that spends the null output.
 fn check_prevouts_not_null(transaction: &Transaction) -> Result<(), TransactionError> {
     match transaction.input.iter().position(|input| input.previous_output.is_null()) {
         Some(input) => Err(TransactionError::NullPrevout { input }),

@@ -1,4 +1,4 @@
-//! What can be wrong with a chain file, and where.
+//! The errors of a chain file, with line and field.
 
 use toml::de::DeTable;
 
@@ -7,7 +7,7 @@ use super::limits::{FORMAT, MAX_CHAIN_FILE_SIZE};
 /// The longest explanation that is taken from the TOML reader, in characters: it may quote what stands in the file.
 const MAX_MESSAGE: usize = 400;
 
-/// Why a text is no chain file. Says which line and field, what stands there, and what was wanted.
+/// Why a text is no chain file: the line and the field, the value seen, and the value wanted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainFileError {
@@ -68,7 +68,7 @@ impl Misfit {
 }
 
 impl ChainFileError {
-    /// What is wrong, without the line, for whoever has not seen the text.
+    /// What is wrong, without the line, for a user who has not seen the text.
     #[must_use]
     pub fn what(&self) -> String {
         match self {

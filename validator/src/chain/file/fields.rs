@@ -1,5 +1,5 @@
-//! How each kind of value in a chain file is read and bounded. An error says what stands there and what was wanted; the
-//! TOML reader adds line and field.
+//! Readers of each kind of value in a chain file, with its bounds. An error has the value seen and the value wanted;
+//! the TOML reader adds line and field.
 
 use bitcoin::block::Version;
 use bitcoin::hashes::Hash;

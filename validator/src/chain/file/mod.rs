@@ -1,8 +1,9 @@
 //! The chain file: a private chain described by its operator, in TOML.
 //!
 //! docs/chain-file.md describes every field. The types here are the file's own shape, so that the reader checks as it
-//! reads: unknown fields are refused, each value is bounded, and what must fit together is looked at last. A chain's genesis
-//! block commits to its rules, so a file whose rules were edited no longer has a genesis block and is refused.
+//! reads: unknown fields are refused, each value is bounded, and values that depend on each other are checked last. A
+//! chain's genesis block commits to its rules, so a file whose rules were edited no longer has a genesis block and is
+//! refused.
 
 mod error;
 mod fields;
@@ -29,8 +30,8 @@ use tables::{AddressTable, DeploymentTable};
 /// The longest time that a retarget period ought to take, in seconds: four of them still count in 32 bits.
 const MAX_TIMESPAN: u32 = 1 << 30;
 
-/// A chain as its file describes it. [`Self::parse`] gives one that is whole; whoever fills one in by hand passes it
-/// through [`Self::to_toml`] and [`Self::parse_unsolved`], which check it.
+/// A chain as its file describes it. [`Self::parse`] gives a checked one. Code that fills one in checks it with
+/// [`Self::to_toml`] and [`Self::parse_unsolved`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChainFile {
@@ -259,7 +260,7 @@ impl ChainFile {
         }
     }
 
-    /// What each value alone cannot show.
+    /// Checks values that depend on each other.
     fn check_together(&self) -> Result<(), Misfit> {
         let Self { network, addresses, rules, .. } = self;
         if network.p2p_port == network.rpc_port {

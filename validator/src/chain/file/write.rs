@@ -1,4 +1,4 @@
-//! A chain file as it is written: every field, in the order of docs/chain-file.md, with what its reader must know beside it.
+//! Writes a chain file: every field, in the order of docs/chain-file.md, with comments for its reader.
 
 use super::{ChainFile, DifficultyRule};
 

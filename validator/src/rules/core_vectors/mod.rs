@@ -1,9 +1,10 @@
-//! Bitcoin Core's public vectors, all of them, put to the rules: each case is checked or counted with the reason why it
-//! cannot be, and the counts are part of the tests.
+//! Bitcoin Core's public test vectors. Each case is checked, or counted with the reason why it cannot be checked; the
+//! counts are asserted.
 //!
 //! The engine behind `scripts.rs` takes consensus flags only. Core's vectors also name policy flags, by which a node
-//! declines to relay what a block may hold. Every flag is a soft fork: it only ever refuses more. So what passes with policy
-//! flags passes without them; and what fails fails without them too, unless the error is one that a policy flag raises.
+//! refuses to relay transactions that a block may hold. Every flag is a soft fork: it only ever refuses more. So what
+//! passes with policy flags passes without them; and what fails fails without them too, unless the error is one that a
+//! policy flag raises.
 
 mod script_text;
 mod scripts;

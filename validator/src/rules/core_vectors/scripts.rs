@@ -151,7 +151,7 @@ fn cores_scripts() {
     let Some(vectors) = vectors() else { return };
     let sets: Vec<ScriptFlags> = flag_sets().collect();
     let (mut passed, mut failed) = (0, 0);
-    // How many fail for a policy flag's sake, by that flag: which of them consensus accepts, and which it refuses.
+    // The cases that fail because of a policy flag, by flag: how many of them consensus accepts, and how many it refuses.
     let mut policy: BTreeMap<&str, [u32; 2]> = BTreeMap::new();
     for case in cases(&vectors, "script_tests") {
         let parsed = Case::parse(&case);

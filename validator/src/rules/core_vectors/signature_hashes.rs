@@ -1,8 +1,7 @@
 //! `sighash.json`: signature hashes before BIP143.
 //!
-//! Adit computes none when it validates: the engine does, and does not give them out. Whoever signs with Adit's crates
-//! does it through `bitcoin`, so that is what is checked here. The engine's own are checked by every signature in
-//! the other files.
+//! The script engine computes them while it validates and does not return them, so every signature in the other files
+//! checks those. These tests check the signature hashes of `bitcoin`, with which Adit's crates sign.
 
 use bitcoin::consensus::deserialize;
 use bitcoin::hashes::Hash;
@@ -31,8 +30,8 @@ fn cores_signature_hashes() {
     assert_eq!(cases.len(), 500);
 }
 
-/// What is signed has no OP_CODESEPARATOR, up to the first push that reaches beyond the script; `bitcoin` leaves it to its
-/// caller to take them out.
+/// What is signed has no OP_CODESEPARATOR, up to the first push that reaches beyond the script; `bitcoin` leaves it to
+/// its caller to take them out.
 ///
 /// Source: Bitcoin Core, `script/interpreter.cpp`, `SerializeScriptCode`.
 fn without_separators(script: &[u8]) -> ScriptBuf {

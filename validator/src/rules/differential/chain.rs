@@ -1,8 +1,8 @@
-//! A random chain on regtest, block by block: the rules in context and of connecting.
+//! Random chains on regtest: tests the rules in context and of connecting, block by block.
 //!
-//! Each step makes a block on the tip that mostly is a good one. Now and then the generator gets one thing wrong: a lock,
-//! a value, a height, a commitment. Bitcoin Core's `ChainstateManager` gets the same block, and both must end on the same
-//! tip. The generator is seeded, so that a difference can be looked at again.
+//! Each step makes a block on the tip, which is mostly valid. Sometimes the generator breaks one thing: a lock, a
+//! value, a height, a commitment. Bitcoin Core's `ChainstateManager` gets the same block, and both must end on the same
+//! tip. The generator is seeded, so that a difference can be reproduced.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,7 +25,7 @@ use crate::rules::testing::{coinbase, mine, outpoint, spend};
 
 const BITS: u32 = 0x207f_ffff;
 
-/// A linear congruential generator: good enough to choose with, and the same everywhere.
+/// A linear congruential generator, which gives the same choices on every machine.
 struct Choice(u64);
 
 impl Choice {
@@ -132,7 +132,7 @@ fn next_transaction(
 ) -> (Transaction, i64) {
     let mut inputs = Vec::new();
     for _ in 0..=choice.below(2) {
-        // Coins that are ripe, seldom others.
+        // Mature coins, and rarely others.
         let any = choice.one_in(25);
         let ripe = |coin: &Coin| {
             (!coin.is_coinbase || coin.height + 100 <= height) && coin.output.script_pubkey.as_bytes() != NEVER
@@ -218,7 +218,7 @@ fn grow(seed: u64, verdicts: &mut BTreeMap<String, u32>) {
     let mut replay = Replay::new(ChainParams::regtest(), now());
     let mut choice = Choice(seed);
     for step in 0..900 {
-        // Coinbases for anybody first, so that there is something ripe to spend.
+        // First blocks with coinbases that anybody can spend, so that there are mature coins.
         let block = if step < 120 {
             let height = replay.chain.tip_height() + 1;
             let header = replay.chain.child(replay.chain.tip().time + 600, BITS);

@@ -1,4 +1,4 @@
-//! Damaged blocks, by themselves: the rules in isolation, and what can be read at all.
+//! Damaged blocks: tests decoding and the rules in isolation.
 
 use std::sync::LazyLock;
 
