@@ -103,7 +103,7 @@ impl BlockTemplate {
             time: header.time,
             max_time: header.time.saturating_add(TIME_ROOM).min(self.latest),
             bits: header.bits.to_consensus(),
-            target: adit_hash::Target::from_le_bytes(bitcoin::Target::from(header.bits).to_le_bytes()),
+            target: adit_hash::ScanTarget::from_le_bytes(bitcoin::Target::from(header.bits).to_le_bytes()),
         }
     }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::scan::{NonceRange, ScanJob, Target};
+use crate::scan::{NonceRange, ScanJob, ScanTarget};
 use crate::{Digest, Header, portable, sha2_crate};
 #[cfg(target_arch = "x86_64")]
 use crate::{avx2, avx512, sha_ni};
@@ -91,7 +91,7 @@ impl Backend {
         *FASTEST.get_or_init(|| {
             let job = ScanJob::new(&[0x5c; 80]);
             let mut hits = Vec::new();
-            let target = Target::from_le_bytes([0; 32]);
+            let target = ScanTarget::from_le_bytes([0; 32]);
             fastest_at(|backend| backend.scan(&job, NonceRange::new(0, 2048), &target, &mut hits))
         })
     }
@@ -120,7 +120,7 @@ impl Backend {
     ///
     /// # Panics
     /// If the CPU lacks the backend's instructions.
-    pub fn scan(self, job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
+    pub fn scan(self, job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: &mut Vec<u32>) {
         assert!(self.is_supported(), "this CPU lacks the instructions of {self}");
         match self {
             #[cfg(target_arch = "x86_64")]

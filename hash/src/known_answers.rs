@@ -3,7 +3,7 @@
 //! A kernel that is wrong in some lane, or drops the hit at the edge of a batch, still looks busy; only planted hits show
 //! it. The answers come from the `sha2` crate and from mainnet's genesis block, never from a kernel of ours.
 
-use crate::{Backend, Digest, Header, NonceRange, ScanJob, Target, sha2_crate};
+use crate::{Backend, Digest, Header, NonceRange, ScanJob, ScanTarget, sha2_crate};
 
 /// A scan and what it must find.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct KnownAnswer {
     /// Where to search.
     pub range: NonceRange,
     /// What counts as a hit.
-    pub target: Target,
+    pub target: ScanTarget,
     /// Every hit, in the order of the range.
     pub hits: Vec<u32>,
 }
@@ -74,10 +74,10 @@ pub const GENESIS: Header = {
 const GENESIS_NONCE: u32 = 2_083_236_893;
 
 /// Its target, `0x1d00ffff` in compact form.
-const GENESIS_TARGET: Target = {
+const GENESIS_TARGET: ScanTarget = {
     let mut bytes = [0; 32];
     [bytes[26], bytes[27]] = [0xff, 0xff];
-    Target::from_le_bytes(bytes)
+    ScanTarget::from_le_bytes(bytes)
 };
 
 /// The longest range whose hits are found by hashing all of it has twice as many nonces and one. Half of them being hits,
@@ -106,20 +106,20 @@ pub fn known_answers(group: u32) -> Vec<KnownAnswer> {
     for first in [0, 0x89ab_cdef, u32::MAX - small] {
         let job = ScanJob::new(&seeded_header(first));
         let digests: Vec<Digest> = (0..2 * small + 1).map(|i| digest(&job, first.wrapping_add(i))).collect();
-        let answer = |count: u32, target: Target| {
+        let answer = |count: u32, target: ScanTarget| {
             let met = (0..count).filter(|&i| target.is_met_by(&digests[i as usize]));
             let hits = met.map(|i| first.wrapping_add(i)).collect();
             KnownAnswer { job, range: NonceRange::new(first, count.into()), target, hits }
         };
         for planted in [0, 1, small - 1, small, 2 * small - 1, 2 * small] {
-            let target = Target::from_le_bytes(digests[planted as usize]);
+            let target = ScanTarget::from_le_bytes(digests[planted as usize]);
             answers.extend([planted, planted + 1, 2 * small + 1].map(|count| answer(count, target)));
         }
         let mut half = [0xff; 32];
         half[31] = 0x7f;
-        answers.push(answer(2 * small + 1, Target::from_le_bytes(half)));
-        answers.push(answer(small + 1, Target::MAX));
-        answers.push(answer(2 * small + 1, Target::from_le_bytes([0; 32])));
+        answers.push(answer(2 * small + 1, ScanTarget::from_le_bytes(half)));
+        answers.push(answer(small + 1, ScanTarget::MAX));
+        answers.push(answer(2 * small + 1, ScanTarget::from_le_bytes([0; 32])));
     }
     answers
 }
@@ -155,7 +155,7 @@ pub fn self_test(backend: Backend) -> Result<(), SelfTestError> {
 /// Puts the known answers to `scan`, for groups of every number of lanes that a kernel has.
 fn check_scan(
     backend: Backend,
-    mut scan: impl FnMut(&ScanJob, NonceRange, &Target, &mut Vec<u32>),
+    mut scan: impl FnMut(&ScanJob, NonceRange, &ScanTarget, &mut Vec<u32>),
 ) -> Result<(), SelfTestError> {
     for answer in [1, 4, 8, 16, 32].into_iter().flat_map(known_answers) {
         let mut seen = Vec::new();

@@ -27,7 +27,7 @@ mod sha_ni;
 pub use backend::{Backend, UnknownBackend};
 pub use known_answers::{GENESIS, KnownAnswer, SelfTestError, known_answers, self_test};
 pub use merkle::{MerkleRoot, merkle_root};
-pub use scan::{NonceRange, ScanJob, Schedule, Target};
+pub use scan::{NonceRange, ScanJob, ScanTarget, ScheduleWords};
 
 /// The length of a block header in bytes.
 pub const HEADER_LEN: usize = 80;

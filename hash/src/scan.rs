@@ -7,11 +7,11 @@ use crate::{Digest, Header};
 
 /// The largest hash that counts as a hit: a 256-bit number, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target([u8; 32]);
+pub struct ScanTarget([u8; 32]);
 
-impl Target {
+impl ScanTarget {
     /// Every digest meets it.
-    pub const MAX: Target = Target([0xff; 32]);
+    pub const MAX: ScanTarget = ScanTarget([0xff; 32]);
 
     /// Takes the number's 32 bytes, least significant first.
     #[must_use]
@@ -78,7 +78,7 @@ impl NonceRange {
 /// The second block of a header holds the nonce in word 3, padding in words 4 to 15 (`0x80000000`, zeros, 640), so most
 /// terms of `W[i] = W[i-16] + s0(W[i-15]) + W[i-7] + s1(W[i-2])` are zero or constant up to `W[33]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Schedule {
+pub struct ScheduleWords {
     /// `W[16]`, whole.
     pub w16: u32,
     /// `W[17]`, whole.
@@ -105,7 +105,7 @@ pub struct ScanJob {
     tail: [u32; 3],
     before_nonce: [u32; 8],
     round_3: [u32; 8],
-    schedule: Schedule,
+    schedule: ScheduleWords,
 }
 
 impl ScanJob {
@@ -118,7 +118,7 @@ impl ScanJob {
         let before_nonce = [w0, w1, w2].iter().zip(K).fold(midstate, |state, (&w, k)| round(state, k.wrapping_add(w)));
         let w16 = w0.wrapping_add(small_sigma0(w1));
         let w17 = w1.wrapping_add(small_sigma0(w2)).wrapping_add(small_sigma1(HEADER_BITS));
-        let schedule = Schedule {
+        let schedule = ScheduleWords {
             w16,
             w17,
             w18: w2.wrapping_add(small_sigma1(w16)),
@@ -163,7 +163,7 @@ impl ScanJob {
 
     /// The first hash's schedule as far as it does not depend on the nonce.
     #[must_use]
-    pub fn schedule(&self) -> Schedule {
+    pub fn schedule(&self) -> ScheduleWords {
         self.schedule
     }
 
@@ -171,7 +171,7 @@ impl ScanJob {
     /// `target`. Kernels come here with what passed the test of the top word alone.
     #[cold]
     #[inline(never)]
-    pub(crate) fn confirm(&self, first: u32, mut candidates: u64, target: &Target, hits: &mut Vec<u32>) {
+    pub(crate) fn confirm(&self, first: u32, mut candidates: u64, target: &ScanTarget, hits: &mut Vec<u32>) {
         while candidates != 0 {
             let nonce = first.wrapping_add(candidates.trailing_zeros());
             let [w0, w1, w2] = self.tail;
@@ -218,7 +218,7 @@ mod tests {
     fn targets_compare_as_little_endian_numbers() {
         let mut bytes = [7; 32];
         bytes[31] = 1;
-        let target = Target::from_le_bytes(bytes);
+        let target = ScanTarget::from_le_bytes(bytes);
         assert_eq!(target.top(), 0x01070707);
         assert!(target.is_met_by(&bytes));
         for i in 0..32 {
@@ -228,6 +228,6 @@ mod tests {
             below[..i].fill(0xff);
             assert!(!target.is_met_by(&above) && target.is_met_by(&below), "byte {i}");
         }
-        assert!(Target::MAX.is_met_by(&[0xff; 32]));
+        assert!(ScanTarget::MAX.is_met_by(&[0xff; 32]));
     }
 }

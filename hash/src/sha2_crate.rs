@@ -5,12 +5,12 @@
 
 use sha2::block_api::compress256;
 
-use crate::scan::{NonceRange, ScanJob, Target};
+use crate::scan::{NonceRange, ScanJob, ScanTarget};
 use crate::sha256::{DIGEST_BITS, HEADER_BITS, IV, PAIR_BITS, bytes};
 use crate::{Digest, Header};
 
 /// Appends to `hits` every nonce of `range` whose double hash meets `target`, in the order of the range.
-pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
+pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: &mut Vec<u32>) {
     let mut block = padded::<16>(HEADER_BITS);
     block[..12].copy_from_slice(&job.header(0)[64..76]);
     for i in 0..range.count {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use adit_hash::{Backend, Digest, Header, NonceRange, ScanJob, Target, known_answers, merkle_root, self_test};
+use adit_hash::{Backend, Digest, Header, NonceRange, ScanJob, ScanTarget, known_answers, merkle_root, self_test};
 use bitcoin::consensus::encode::deserialize;
 use bitcoin_hashes::Hash as _;
 use proptest::prelude::*;
@@ -28,22 +28,22 @@ fn sha256d(bytes: &[u8]) -> Digest {
 }
 
 /// What a scan must find, one nonce at a time through the `sha2` crate.
-fn hits(job: &ScanJob, range: NonceRange, target: &Target) -> Vec<u32> {
+fn hits(job: &ScanJob, range: NonceRange, target: &ScanTarget) -> Vec<u32> {
     let nonces = (0..range.count).map(|i| range.first.wrapping_add(i as u32));
     nonces.filter(|&nonce| target.is_met_by(&sha256d(&job.header(nonce)))).collect()
 }
 
-fn scan(backend: Backend, job: &ScanJob, range: NonceRange, target: &Target) -> Vec<u32> {
+fn scan(backend: Backend, job: &ScanJob, range: NonceRange, target: &ScanTarget) -> Vec<u32> {
     let mut hits = Vec::new();
     backend.scan(job, range, target, &mut hits);
     hits
 }
 
 /// A target that about one hash in `2^32 / (top + 1)` meets.
-fn target(top: u32) -> Target {
+fn target(top: u32) -> ScanTarget {
     let mut bytes = [0xff; 32];
     bytes[28..].copy_from_slice(&top.to_le_bytes());
-    Target::from_le_bytes(bytes)
+    ScanTarget::from_le_bytes(bytes)
 }
 
 /// A file of the real input, or `None`, said aloud, where there is none. CI must have it.
@@ -147,7 +147,7 @@ fn real_headers_are_solved_by_their_nonces() {
     let Some(bytes) = vectors("mainnet/headers-0-10236.bin") else { return };
     for (i, header) in bytes.as_chunks::<80>().0.iter().enumerate().step_by(64) {
         let bits = u32::from_le_bytes(header[72..76].try_into().unwrap());
-        let target = Target::from_le_bytes(
+        let target = ScanTarget::from_le_bytes(
             bitcoin::Target::from_compact(bitcoin::CompactTarget::from_consensus(bits)).to_le_bytes(),
         );
         let nonce = u32::from_le_bytes(header[76..].try_into().unwrap());
@@ -180,7 +180,7 @@ fn genesis_is_solved_wherever_its_nonce_lies_in_the_range() {
     let job = ScanJob::new(&header);
     let mut bytes = [0; 32];
     bytes[26..28].fill(0xff);
-    let target = Target::from_le_bytes(bytes);
+    let target = ScanTarget::from_le_bytes(bytes);
     for backend in Backend::supported() {
         for before in 0..70 {
             for after in [0, 1, 15, 40] {
@@ -211,8 +211,8 @@ fn a_target_is_the_largest_hit() {
         }
         for backend in Backend::supported() {
             let range = NonceRange::new(nonce, 1);
-            assert_eq!(scan(backend, &job, range, &Target::from_le_bytes(digest)), [nonce], "{backend}");
-            assert_eq!(scan(backend, &job, range, &Target::from_le_bytes(below)), [], "{backend}");
+            assert_eq!(scan(backend, &job, range, &ScanTarget::from_le_bytes(digest)), [nonce], "{backend}");
+            assert_eq!(scan(backend, &job, range, &ScanTarget::from_le_bytes(below)), [], "{backend}");
         }
     }
 }
@@ -226,7 +226,7 @@ fn every_nonce_of_a_range_is_searched_once() {
             for count in (0..36).chain([63, 64, 65, 127, 129, 255, 257]) {
                 let wanted: Vec<u32> = (0..count).map(|i| first.wrapping_add(i as u32)).collect();
                 let range = NonceRange::new(first, count);
-                assert_eq!(scan(backend, &job, range, &Target::MAX), wanted, "{backend}: {range:?}");
+                assert_eq!(scan(backend, &job, range, &ScanTarget::MAX), wanted, "{backend}: {range:?}");
             }
         }
     }
@@ -237,7 +237,7 @@ fn hits_are_appended() {
     let job = ScanJob::new(&[2; 80]);
     for backend in Backend::supported() {
         let mut hits = vec![9];
-        backend.scan(&job, NonceRange::new(40, 2), &Target::MAX, &mut hits);
+        backend.scan(&job, NonceRange::new(40, 2), &ScanTarget::MAX, &mut hits);
         assert_eq!(hits, [9, 40, 41], "{backend}");
     }
 }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use adit_hash::{HEADER_LEN, NonceRange, ScanJob, Target};
+use adit_hash::{HEADER_LEN, NonceRange, ScanJob, ScanTarget};
 use adit_miner::{
     CpuSettings, Device, DeviceId, Devices, Draw, Extranonce, Feed, GpuKernel, GpuSettings, Selection, TemplateId,
     Verdict, Work,
@@ -85,7 +85,7 @@ fn hits(name: &str, device: &mut dyn Device) -> Result<Vec<u32>, Error> {
         template: TemplateId(0),
         scan: ScanJob::new(&[0x5a; HEADER_LEN]),
         range: NonceRange::ALL,
-        target: Target::from_le_bytes(target),
+        target: ScanTarget::from_le_bytes(target),
         extranonce: Extranonce::default(),
     };
     let feed = Whole(Mutex::new((Some(work.clone()), 0, Vec::new())));

@@ -194,7 +194,7 @@ fn instruction_sets() -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use adit_hash::{HEADER_LEN, NonceRange, ScanJob, Target};
+    use adit_hash::{HEADER_LEN, NonceRange, ScanJob, ScanTarget};
 
     use super::*;
     use crate::job::Extranonce;
@@ -209,7 +209,7 @@ mod tests {
                 template: TemplateId(0),
                 scan: ScanJob::new(&[1; HEADER_LEN]),
                 range: NonceRange::new(0, nonces),
-                target: Target::from_le_bytes([0; 32]),
+                target: ScanTarget::from_le_bytes([0; 32]),
                 extranonce: Extranonce::default(),
             })
         }

@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use adit_hash::{Digest, HEADER_LEN, Header, NonceRange, ScanJob, Target};
+use adit_hash::{Digest, HEADER_LEN, Header, NonceRange, ScanJob, ScanTarget};
 use sha2::{Digest as _, Sha256};
 
 use crate::work::{Template, TemplateId};
@@ -85,7 +85,7 @@ pub struct Work {
     /// The nonces.
     pub range: NonceRange,
     /// What counts as a hit.
-    pub target: Target,
+    pub target: ScanTarget,
     /// The extranonce behind the header's Merkle root.
     pub extranonce: Extranonce,
 }
@@ -307,7 +307,7 @@ mod tests {
             time: 1_700_000_000,
             max_time: 1_700_000_000 + times - 1,
             bits: 0x207f_ffff,
-            target: Target::MAX,
+            target: ScanTarget::MAX,
         }
     }
 
@@ -405,13 +405,13 @@ mod tests {
             extranonce: Extranonce::default(),
         };
         let all = NonceRange::ALL;
-        let hash = sha256d(&work(Target::MAX, all).scan.header(77));
-        assert_eq!(work(Target::from_le_bytes(hash), all).judge(77), Verdict::Solution(hash));
-        assert_eq!(work(Target::MAX, NonceRange::new(78, 5)).judge(77), Verdict::Wrong);
+        let hash = sha256d(&work(ScanTarget::MAX, all).scan.header(77));
+        assert_eq!(work(ScanTarget::from_le_bytes(hash), all).judge(77), Verdict::Solution(hash));
+        assert_eq!(work(ScanTarget::MAX, NonceRange::new(78, 5)).judge(77), Verdict::Wrong);
         let mut below = hash;
         below[..28].fill(0);
-        assert_eq!(work(Target::from_le_bytes(below), all).judge(77), Verdict::Near);
-        assert_eq!(work(Target::from_le_bytes([0; 32]), all).judge(77), Verdict::Wrong);
+        assert_eq!(work(ScanTarget::from_le_bytes(below), all).judge(77), Verdict::Near);
+        assert_eq!(work(ScanTarget::from_le_bytes([0; 32]), all).judge(77), Verdict::Wrong);
     }
 
     proptest! {

@@ -10,7 +10,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use adit_hash::{GENESIS, KnownAnswer, NonceRange, ScanJob, Target, known_answers};
+use adit_hash::{GENESIS, KnownAnswer, NonceRange, ScanJob, ScanTarget, known_answers};
 
 use crate::device::{Device, DeviceError, Draw, Feed};
 use crate::job::{Extranonce, Verdict, Work};
@@ -119,7 +119,7 @@ fn genesis_at(place: u64, count: u64) -> KnownAnswer {
     [target[26], target[27]] = [0xff, 0xff];
     // The place is below 2^30, and the nonce is not.
     let range = NonceRange::new(nonce - place as u32, count);
-    KnownAnswer { job: ScanJob::new(&GENESIS), range, target: Target::from_le_bytes(target), hits: vec![nonce] }
+    KnownAnswer { job: ScanJob::new(&GENESIS), range, target: ScanTarget::from_le_bytes(target), hits: vec![nonce] }
 }
 
 impl<'a> Examination<'a> {

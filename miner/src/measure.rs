@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use adit_hash::{HEADER_LEN, Header, NonceRange, ScanJob, Target};
+use adit_hash::{HEADER_LEN, Header, NonceRange, ScanJob, ScanTarget};
 use crossbeam::channel;
 
 use crate::device::{Device, DeviceError, Draw, Feed};
@@ -224,7 +224,7 @@ impl Feed for Gauge<'_> {
             template: TemplateId(0),
             scan: ScanJob::new(&header),
             range: NonceRange::new(position as u32, nonces),
-            target: Target::from_le_bytes([0; 32]),
+            target: ScanTarget::from_le_bytes([0; 32]),
             extranonce: Extranonce::default(),
         })
     }
@@ -289,7 +289,7 @@ pub fn solve(
     device: &mut dyn Device,
     header: &Header,
     range: NonceRange,
-    target: &Target,
+    target: &ScanTarget,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Solved, DeviceError> {
     let whole = Work {
@@ -385,7 +385,7 @@ mod tests {
         let mut cpu = CpuDevice::new(None, None).unwrap();
         let mut bytes = [0xff; 32];
         bytes[28..].fill(0);
-        let target = Target::from_le_bytes(bytes);
+        let target = ScanTarget::from_le_bytes(bytes);
         let mut search = |first, count| {
             let reported = AtomicU64::new(0);
             let progress = |hashes| {
@@ -403,7 +403,7 @@ mod tests {
     #[test]
     fn the_first_of_many_hits_is_returned() {
         let mut cpu = CpuDevice::new(std::num::NonZeroUsize::new(4), None).unwrap();
-        let target = Target::from_le_bytes([[0xff; 30].as_slice(), &[0xff, 0x00]].concat().try_into().unwrap());
+        let target = ScanTarget::from_le_bytes([[0xff; 30].as_slice(), &[0xff, 0x00]].concat().try_into().unwrap());
         let header = [0x77; HEADER_LEN];
         let whole = Work {
             template: TemplateId(0),

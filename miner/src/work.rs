@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_hash::{Digest, Header, Target};
+use adit_hash::{Digest, Header, ScanTarget};
 
 /// Tells templates apart. Larger is newer; a source never repeats one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,7 +48,7 @@ pub struct Template {
     /// The compact target that stands in the header.
     pub bits: u32,
     /// The largest hash worth submitting: the block's own target, or a pool's easier one.
-    pub target: Target,
+    pub target: ScanTarget,
 }
 
 /// A header whose hash meets its template's target, with what is needed to rebuild the block.

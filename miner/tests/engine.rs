@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use adit_hash::{Backend, Target};
+use adit_hash::{Backend, ScanTarget};
 use adit_miner::{
     Coinbase, CpuDevice, CpuSettings, Device, DeviceError, DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState,
     Devices, Draw, Engine, EngineOptions, Feed, Selection, Snapshot, Solution, Submission, Template, TemplateId,
@@ -63,22 +63,22 @@ impl WorkSource for Desk {
     }
 }
 
-fn target_with_top(top: u32) -> Target {
+fn target_with_top(top: u32) -> ScanTarget {
     let mut bytes = [0xff; 32];
     bytes[28..].copy_from_slice(&top.to_le_bytes());
-    Target::from_le_bytes(bytes)
+    ScanTarget::from_le_bytes(bytes)
 }
 
 /// One hash in about 65,000.
-fn moderate() -> Target {
+fn moderate() -> ScanTarget {
     target_with_top(0x0000_ffff)
 }
 
-fn never() -> Target {
-    Target::from_le_bytes([0; 32])
+fn never() -> ScanTarget {
+    ScanTarget::from_le_bytes([0; 32])
 }
 
-fn template(id: u64, target: Target) -> Template {
+fn template(id: u64, target: ScanTarget) -> Template {
     Template {
         id: TemplateId(id),
         height: 100 + id as u32,
@@ -222,7 +222,7 @@ fn cpu_and_gpu_mine_together_and_stop_together() {
     let desk = Desk::new(template(1, moderate()), Submission::Accepted, false);
     let engine = start(&desk, vec![Box::new(one_thread()), devices.open(gpu.id).unwrap()]);
     wait_for(&engine, |snapshot| snapshot.devices.iter().all(|device| device.accepted >= 3));
-    desk.set(Template { previous: [8; 32], ..template(2, Target::MAX) });
+    desk.set(Template { previous: [8; 32], ..template(2, ScanTarget::MAX) });
     let answered = |snapshot: &Snapshot| snapshot.template.map(|(id, _)| id) == Some(TemplateId(2));
     wait_for(&engine, |snapshot| answered(snapshot) && snapshot.devices.iter().all(|device| device.accepted >= 10_000));
     let snapshot = engine.stop();
@@ -237,7 +237,7 @@ fn cpu_and_gpu_mine_together_and_stop_together() {
 
 #[test]
 fn what_is_found_after_our_own_solution_is_surplus_not_stale() {
-    let desk = Desk::new(template(1, Target::MAX), Submission::Accepted, true);
+    let desk = Desk::new(template(1, ScanTarget::MAX), Submission::Accepted, true);
     let engine = start(&desk, vec![Box::new(one_thread())]);
     let snapshot = wait_for(&engine, |snapshot| snapshot.devices[0].surplus > 0);
     engine.stop();

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
-use adit_hash::{Backend, HEADER_LEN, Header, NonceRange, ScanJob, Target};
+use adit_hash::{Backend, HEADER_LEN, Header, NonceRange, ScanJob, ScanTarget};
 use adit_miner::{
     CpuDevice, CpuSettings, Device, DeviceId, DeviceKind, Devices, Draw, Extranonce, Feed, GpuKernel, GpuSettings,
     Selection, TemplateId, Verdict, Work, sha256d, solve, test_known_answers,
@@ -46,7 +46,7 @@ impl Feed for Collector {
 
 /// The hits that `device` finds, in the order of the range. Candidates that are none in their last 224 bits are left out;
 /// others that are none fail the test.
-fn search(device: &mut dyn Device, header: &Header, range: NonceRange, target: Target) -> Vec<u32> {
+fn search(device: &mut dyn Device, header: &Header, range: NonceRange, target: ScanTarget) -> Vec<u32> {
     let work =
         Work { template: TemplateId(0), scan: ScanJob::new(header), range, target, extranonce: Extranonce::default() };
     // No feed gives out work of no nonces.
@@ -65,16 +65,16 @@ fn search(device: &mut dyn Device, header: &Header, range: NonceRange, target: T
 }
 
 /// The hits by the `sha2` crate.
-fn expected(header: &Header, range: NonceRange, target: Target) -> Vec<u32> {
+fn expected(header: &Header, range: NonceRange, target: ScanTarget) -> Vec<u32> {
     let job = ScanJob::new(header);
     let nonces = (0..range.count).map(|i| range.first.wrapping_add(i as u32));
     nonces.filter(|&nonce| target.is_met_by(&sha256d(&job.header(nonce)))).collect()
 }
 
-fn target_with_top(top: u32) -> Target {
+fn target_with_top(top: u32) -> ScanTarget {
     let mut bytes = [0xff; 32];
     bytes[28..].copy_from_slice(&top.to_le_bytes());
-    Target::from_le_bytes(bytes)
+    ScanTarget::from_le_bytes(bytes)
 }
 
 fn nonce(header: &Header) -> u32 {
@@ -82,11 +82,11 @@ fn nonce(header: &Header) -> u32 {
 }
 
 /// The target that a header's bits stand for. Every header here has a positive one of at least three bytes.
-fn own_target(header: &Header) -> Target {
+fn own_target(header: &Header) -> ScanTarget {
     let (exponent, mantissa) = (usize::from(header[75]), &header[72..75]);
     let mut bytes = [0; 32];
     bytes[exponent - 3..exponent].copy_from_slice(mantissa);
-    Target::from_le_bytes(bytes)
+    ScanTarget::from_le_bytes(bytes)
 }
 
 /// Blocks 0, 1 and 125,552 of mainnet, with their published hashes.
@@ -148,7 +148,8 @@ fn suite(name: &str, device: &mut dyn Device, batch: u64) {
 fn published_blocks(device: &mut dyn Device) {
     for (header, hash) in published() {
         assert_eq!(sha256d(&header), hash);
-        let found = search(device, &header, NonceRange::new(nonce(&header) - 500, 1_000), Target::from_le_bytes(hash));
+        let found =
+            search(device, &header, NonceRange::new(nonce(&header) - 500, 1_000), ScanTarget::from_le_bytes(hash));
         assert_eq!(found, [nonce(&header)]);
     }
     // The most significant word, bit for bit, of hashes that are not small: the hit goes when the target is one less.

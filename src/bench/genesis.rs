@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use adit_hash::{Header, NonceRange, Target};
+use adit_hash::{Header, NonceRange, ScanTarget};
 use adit_miner::solve;
 use anyhow::{Context, anyhow};
 use bitcoin::Network;
@@ -21,7 +21,7 @@ const GENESIS_NONCE: u32 = 2_083_236_893;
 /// Every device asked for searches mainnet's genesis header by itself.
 pub fn run(args: &BenchArgs) -> Result {
     let header = genesis_block(Network::Bitcoin).header;
-    let target = Target::from_le_bytes(header.target().to_le_bytes());
+    let target = ScanTarget::from_le_bytes(header.target().to_le_bytes());
     let bytes: Header = serialize(&header).try_into().expect("a header has 80 bytes");
     // What stands in the nonce's place does not matter to a search; a zero shows that the answer is not copied.
     let range = NonceRange::new(GENESIS_FROM, 1 << 32);

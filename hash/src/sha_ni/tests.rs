@@ -3,7 +3,7 @@
 use super::*;
 use crate::{known_answers, sha2_crate};
 
-type Scan = unsafe fn(&ScanJob, NonceRange, &Target, &mut Vec<u32>);
+type Scan = unsafe fn(&ScanJob, NonceRange, &ScanTarget, &mut Vec<u32>);
 
 #[test]
 fn both_scans_find_what_the_sha2_crate_finds() {
@@ -75,8 +75,8 @@ fn both_register_files_hash_as_the_sha2_crate_does() {
 }
 
 /// The target that one hash in two to the power of `bits` meets.
-fn easy(bits: u32) -> Target {
+fn easy(bits: u32) -> ScanTarget {
     let mut target = [0xff; 32];
     target[28..].copy_from_slice(&(u32::MAX >> bits).to_le_bytes());
-    Target::from_le_bytes(target)
+    ScanTarget::from_le_bytes(target)
 }

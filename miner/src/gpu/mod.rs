@@ -231,7 +231,7 @@ mod tests {
     use crate::devices::{CpuSettings, Devices, Selection};
     use crate::job::Extranonce;
     use crate::work::TemplateId;
-    use adit_hash::{HEADER_LEN, NonceRange, ScanJob, Target};
+    use adit_hash::{HEADER_LEN, NonceRange, ScanJob, ScanTarget};
 
     /// Work without end; the device is taken away when it reports the third batch.
     struct Saboteur {
@@ -245,7 +245,7 @@ mod tests {
                 template: TemplateId(0),
                 scan: ScanJob::new(&[1; HEADER_LEN]),
                 range: NonceRange::new(0, nonces),
-                target: Target::from_le_bytes([0; 32]),
+                target: ScanTarget::from_le_bytes([0; 32]),
                 extranonce: Extranonce::default(),
             })
         }

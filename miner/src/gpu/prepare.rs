@@ -2,7 +2,7 @@
 //!
 //! The hash crate computes it with the job; what is left is to fold in constants and to put it in the shader's order.
 
-use adit_hash::{NonceRange, ScanJob, Target};
+use adit_hash::{NonceRange, ScanJob, ScanTarget};
 use bytemuck::{Pod, Zeroable};
 
 /// `Work` of shaders/search.wgsl, field by field; what the fields mean is told there.
@@ -87,7 +87,7 @@ const fn small_sigma1(x: u32) -> u32 {
 
 impl Prepared {
     /// Prepares a dispatch over `range` in rows of `row` threads. `range.count` is below 2^32.
-    pub(super) fn new(scan: &ScanJob, target: &Target, range: NonceRange, row: u32) -> Self {
+    pub(super) fn new(scan: &ScanJob, target: &ScanTarget, range: NonceRange, row: u32) -> Self {
         let midstate = scan.midstate();
         let [m0, m1, m2, m3, ..] = midstate;
         let [a, b, c, d, e, f, g, h] = scan.state_after_round_3();

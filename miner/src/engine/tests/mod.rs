@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use adit_hash::Target;
+use adit_hash::ScanTarget;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
 use super::{DeviceState, Engine, EngineOptions, Snapshot, WatchdogPolicy};
@@ -80,7 +80,7 @@ struct Source {
 }
 
 impl Source {
-    fn new(target: Target, closed: Option<Receiver<()>>) -> Arc<Self> {
+    fn new(target: ScanTarget, closed: Option<Receiver<()>>) -> Arc<Self> {
         let template = Template {
             id: TemplateId(1),
             height: 1,
@@ -285,8 +285,8 @@ fn clock() -> Arc<TestClock> {
     Arc::new(TestClock { now: Mutex::new(Instant::now()), looks: AtomicU64::new(0), sleepers: AtomicUsize::new(0) })
 }
 
-fn never() -> Target {
-    Target::from_le_bytes([0; 32])
+fn never() -> ScanTarget {
+    ScanTarget::from_le_bytes([0; 32])
 }
 
 /// The options of mining, with looks that are close together.

@@ -92,7 +92,7 @@ fn devices_without_work_and_devices_that_wait_for_the_judge_are_not_sick() {
             }
         }))
     });
-    let source = Source::new(Target::MAX, Some(closed));
+    let source = Source::new(ScanTarget::MAX, Some(closed));
     source.withdrawn.store(true, Ordering::Release);
     let openers = [canary, finder, idler].map(|opener| Arc::new(opener) as Arc<dyn DeviceOpener>);
     let reader = clock.clone();
