@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use adit_hash::{HEADER_LEN, NonceRange, ScanJob, ScanTarget};
 use adit_miner::{
-    CpuSettings, Device, DeviceId, Devices, Draw, Extranonce, Feed, GpuKernel, GpuSettings, Selection, TemplateId,
-    Verdict, Work,
+    CpuSettings, Device, DeviceId, Devices, Draw, Extranonce, Feed, GpuKernel, GpuSettings, HeaderWork, Selection,
+    TemplateId, Verdict,
 };
 
 type Error = Box<dyn std::error::Error>;
@@ -53,7 +53,7 @@ fn run() -> Result<(), Error> {
 }
 
 /// All nonces of one header, and the candidates reported among them.
-struct Whole(Mutex<(Option<Work>, u64, Vec<u32>)>);
+struct Whole(Mutex<(Option<HeaderWork>, u64, Vec<u32>)>);
 
 impl Feed for Whole {
     fn draw(&self, nonces: u64) -> Draw {
@@ -66,11 +66,11 @@ impl Feed for Whole {
 
     fn wait(&self) {}
 
-    fn is_current(&self, _work: &Work) -> bool {
+    fn is_current(&self, _work: &HeaderWork) -> bool {
         true
     }
 
-    fn report(&self, work: &Work, candidates: &[u32]) {
+    fn report(&self, work: &HeaderWork, candidates: &[u32]) {
         let mut state = self.0.lock().expect("nothing that holds the state panics");
         state.1 += work.range.count;
         state.2.extend(candidates);
@@ -81,7 +81,7 @@ impl Feed for Whole {
 fn hits(name: &str, device: &mut dyn Device) -> Result<Vec<u32>, Error> {
     let mut target = [0xff; 32];
     target[28..].copy_from_slice(&TOP.to_le_bytes());
-    let work = Work {
+    let work = HeaderWork {
         template: TemplateId(0),
         scan: ScanJob::new(&[0x5a; HEADER_LEN]),
         range: NonceRange::ALL,

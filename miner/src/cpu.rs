@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use adit_hash::Backend;
 
 use crate::device::{CpuInfo, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, Draw, Feed, batch_for_candidates};
-use crate::job::Work;
+use crate::job::HeaderWork;
 
 /// A thread's first batch, in nonces: under 10 ms for any kernel on any CPU of the last ten years.
 const FIRST_BATCH: u64 = 1 << 14;
@@ -80,7 +80,7 @@ impl CpuDevice {
 
     /// Searches `work` in pieces of at most `allowed` nonces, reports them, and says how long it took. Only the first draw
     /// after a change of target needs more than one piece.
-    fn scan(&self, feed: &dyn Feed, work: Work, allowed: u64, hits: &mut Vec<u32>) -> Duration {
+    fn scan(&self, feed: &dyn Feed, work: HeaderWork, allowed: u64, hits: &mut Vec<u32>) -> Duration {
         let start = Instant::now();
         let mut rest = Some(work);
         while let Some(work) = rest {
@@ -205,7 +205,7 @@ mod tests {
 
     impl Feed for Trap {
         fn draw(&self, nonces: u64) -> Draw {
-            Draw::Work(Work {
+            Draw::Work(HeaderWork {
                 template: TemplateId(0),
                 scan: ScanJob::new(&[1; HEADER_LEN]),
                 range: NonceRange::new(0, nonces),
@@ -216,11 +216,11 @@ mod tests {
 
         fn wait(&self) {}
 
-        fn is_current(&self, _work: &Work) -> bool {
+        fn is_current(&self, _work: &HeaderWork) -> bool {
             true
         }
 
-        fn report(&self, _work: &Work, _candidates: &[u32]) {
+        fn report(&self, _work: &HeaderWork, _candidates: &[u32]) {
             assert!(self.0.swap(true, Ordering::Relaxed), "the first report");
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use adit_hash::Backend;
 
-use crate::job::Work;
+use crate::job::HeaderWork;
 use crate::telemetry::{Sensor, sensor_of};
 
 /// Names a device on the command line: `cpu`, or `gpu` and a number.
@@ -154,7 +154,7 @@ pub enum DeviceError {
 )]
 pub enum Draw {
     /// Search this.
-    Work(Work),
+    Work(HeaderWork),
     /// There is nothing now. Finish what is in flight, then [`Feed::wait`].
     Empty,
     /// There will be nothing more. Finish what is in flight, report it and return.
@@ -170,7 +170,7 @@ pub trait Feed: Sync {
     fn wait(&self);
 
     /// Whether a hit in this work could still count. Work that could not need not be finished.
-    fn is_current(&self, work: &Work) -> bool;
+    fn is_current(&self, work: &HeaderWork) -> bool;
 
     /// Whether nobody waits for what is in flight any more: the device was silent for too long, or did not stop. One that
     /// notices this in a wait returns an error. Only the feed can tell, as a slow device is not sick.
@@ -180,7 +180,7 @@ pub trait Feed: Sync {
 
     /// Says that every nonce of `work` has been searched. `candidates` holds every nonce whose hash meets the target, in any
     /// order; it may hold others whose hash is not above the target in the most significant 32 bits.
-    fn report(&self, work: &Work, candidates: &[u32]);
+    fn report(&self, work: &HeaderWork, candidates: &[u32]);
 }
 
 /// A device that searches nonces.

@@ -77,7 +77,7 @@ impl Extranonce {
 
 /// A piece of a search: one header and the nonces to try in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Work {
+pub struct HeaderWork {
     /// The template that the header belongs to.
     pub template: TemplateId,
     /// The header, prepared.
@@ -101,12 +101,12 @@ pub enum Verdict {
     Wrong,
 }
 
-impl Work {
+impl HeaderWork {
     /// The first `nonces` of this work (at least one), and the rest if any is left.
     #[must_use]
-    pub fn split_at(&self, nonces: u64) -> (Work, Option<Work>) {
+    pub fn split_at(&self, nonces: u64) -> (HeaderWork, Option<HeaderWork>) {
         let head = nonces.clamp(1, self.range.count.max(1));
-        let with = |range| Work { range, ..self.clone() };
+        let with = |range| HeaderWork { range, ..self.clone() };
         if head >= self.range.count {
             return (self.clone(), None);
         }
@@ -189,7 +189,7 @@ impl Job {
     /// Takes the next nonces, at most `nonces` and at least one; `None` once everything that may be rolled has been.
     ///
     /// What is left of a header is given out whole before the next one begins, so a draw may be smaller than asked.
-    pub fn draw(&self, nonces: u64) -> Option<Work> {
+    pub fn draw(&self, nonces: u64) -> Option<HeaderWork> {
         let mut cursor = self.lock();
         if cursor.next_nonce == NONCES {
             cursor.roll(&self.template);
@@ -199,7 +199,7 @@ impl Job {
         }
         let range = NonceRange::new(cursor.next_nonce as u32, nonces.clamp(1, NONCES - cursor.next_nonce));
         cursor.next_nonce += range.count;
-        Some(Work {
+        Some(HeaderWork {
             template: self.template.id,
             scan: cursor.scan,
             range,
@@ -356,7 +356,7 @@ mod tests {
     #[test]
     fn threads_never_draw_the_same_nonce() {
         let job = Job::new(Arc::new(template(0x1fff_e000, 8, vec![], 1))).unwrap();
-        let drawn: Vec<Work> = std::thread::scope(|scope| {
+        let drawn: Vec<HeaderWork> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)
                 .map(|i| {
                     let job = &job;
@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_candidate_is_judged_by_its_hash_and_its_range() {
-        let work = |target, range| Work {
+        let work = |target, range| HeaderWork {
             template: TemplateId(0),
             scan: ScanJob::new(&[0x5a; HEADER_LEN]),
             range,
@@ -457,7 +457,7 @@ mod tests {
         #[test]
         fn a_split_covers_the_work_once(first in any::<u32>(), count in 1_u64..=1 << 32, at in any::<u64>()) {
             let job = Job::new(Arc::new(template(0, 0, vec![], 1))).unwrap();
-            let work = Work { range: NonceRange::new(first, count), ..job.draw(1).unwrap() };
+            let work = HeaderWork { range: NonceRange::new(first, count), ..job.draw(1).unwrap() };
             let (head, rest) = work.split_at(at);
             prop_assert!(head.range.count >= 1);
             prop_assert_eq!(head.range.first, first);

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use adit_hash::{GENESIS, KnownAnswer, NonceRange, ScanJob, ScanTarget, known_answers};
 
 use crate::device::{Device, DeviceError, Draw, Feed};
-use crate::job::{Extranonce, Verdict, Work};
+use crate::job::{Extranonce, HeaderWork, Verdict};
 use crate::work::TemplateId;
 
 /// Hits stand at the first and last nonces of groups of these sizes: a CPU kernel's lanes, up to two interleaved groups of
@@ -71,7 +71,7 @@ struct Examination<'a> {
 struct Sheet {
     questions: Vec<KnownAnswer>,
     /// What is still to be drawn, the next piece last.
-    open: Vec<Work>,
+    open: Vec<HeaderWork>,
     batches: Batches,
     /// For each question, the nonces searched and the candidates reported.
     answers: Vec<(u64, Vec<u32>)>,
@@ -145,7 +145,7 @@ impl<'a> Examination<'a> {
 
 impl Sheet {
     /// The next work of at most `nonces` nonces.
-    fn draw(&mut self, nonces: u64) -> Option<Work> {
+    fn draw(&mut self, nonces: u64) -> Option<HeaderWork> {
         let Some(work) = self.open.pop() else {
             let question = self.batches.next(nonces)?;
             let work = work(self.questions.len() as u64, &question);
@@ -160,8 +160,8 @@ impl Sheet {
 }
 
 /// A question as a device draws it. The template's id is the question's place in the list.
-fn work(id: u64, question: &KnownAnswer) -> Work {
-    Work {
+fn work(id: u64, question: &KnownAnswer) -> HeaderWork {
+    HeaderWork {
         template: TemplateId(id),
         scan: question.job,
         range: question.range,
@@ -171,7 +171,7 @@ fn work(id: u64, question: &KnownAnswer) -> Work {
 }
 
 /// What is wrong with an answer, if anything is.
-fn check(question: &KnownAnswer, work: &Work, searched: u64, mut candidates: Vec<u32>) -> Result<(), String> {
+fn check(question: &KnownAnswer, work: &HeaderWork, searched: u64, mut candidates: Vec<u32>) -> Result<(), String> {
     if searched != question.range.count {
         return Err(format!("{searched} nonces searched"));
     }
@@ -206,7 +206,7 @@ impl Feed for Examination<'_> {
 
     fn wait(&self) {}
 
-    fn is_current(&self, _work: &Work) -> bool {
+    fn is_current(&self, _work: &HeaderWork) -> bool {
         !(self.over)()
     }
 
@@ -214,7 +214,7 @@ impl Feed for Examination<'_> {
         (self.over)()
     }
 
-    fn report(&self, work: &Work, candidates: &[u32]) {
+    fn report(&self, work: &HeaderWork, candidates: &[u32]) {
         let mut sheet = self.sheet.lock().expect("nothing that holds the sheet panics");
         // Ids are the places in the list.
         let answer = &mut sheet.answers[work.template.0 as usize];
@@ -236,7 +236,7 @@ mod tests {
 
     struct ForgedFeed<'a, F>(&'a dyn Feed, &'a F);
 
-    impl<F: Fn(&Work, &mut Vec<u32>) + Sync + Send> Device for Forger<F> {
+    impl<F: Fn(&HeaderWork, &mut Vec<u32>) + Sync + Send> Device for Forger<F> {
         fn info(&self) -> &DeviceInfo {
             self.0.info()
         }
@@ -246,29 +246,29 @@ mod tests {
         }
     }
 
-    impl<F: Fn(&Work, &mut Vec<u32>) + Sync> Feed for ForgedFeed<'_, F> {
+    impl<F: Fn(&HeaderWork, &mut Vec<u32>) + Sync> Feed for ForgedFeed<'_, F> {
         fn draw(&self, nonces: u64) -> Draw {
             self.0.draw(nonces)
         }
         fn wait(&self) {
             self.0.wait();
         }
-        fn is_current(&self, work: &Work) -> bool {
+        fn is_current(&self, work: &HeaderWork) -> bool {
             self.0.is_current(work)
         }
-        fn report(&self, work: &Work, candidates: &[u32]) {
+        fn report(&self, work: &HeaderWork, candidates: &[u32]) {
             let mut candidates = candidates.to_vec();
             (self.1)(work, &mut candidates);
             self.0.report(work, &candidates);
         }
     }
 
-    fn examine(forge: impl Fn(&Work, &mut Vec<u32>) + Sync + Send) -> Result<(), DeviceError> {
+    fn examine(forge: impl Fn(&HeaderWork, &mut Vec<u32>) + Sync + Send) -> Result<(), DeviceError> {
         let cpu = CpuDevice::new(None, None).unwrap();
         test(&mut Forger(cpu, forge), &AtomicBool::new(false))
     }
 
-    fn fails(forge: impl Fn(&Work, &mut Vec<u32>) + Sync + Send, with: &str) {
+    fn fails(forge: impl Fn(&HeaderWork, &mut Vec<u32>) + Sync + Send, with: &str) {
         let Err(DeviceError::KnownAnswer(why)) = examine(forge) else { panic!("passed, or failed otherwise: {with}") };
         assert!(why.contains(with), "{why}");
     }
@@ -303,18 +303,18 @@ mod tests {
     /// Faults that show only at an edge, as they do in kernels.
     #[test]
     fn a_device_that_misses_a_hit_at_an_edge_fails() {
-        let place = |work: &Work, nonce: u32| u64::from(nonce.wrapping_sub(work.range.first));
+        let place = |work: &HeaderWork, nonce: u32| u64::from(nonce.wrapping_sub(work.range.first));
         fails(|work, nonces| nonces.retain(|nonce| place(work, *nonce) != 0), "missed");
         fails(|work, nonces| nonces.retain(|nonce| place(work, *nonce) + 1 != work.range.count), "missed");
         for group in [16, 64, 256, 1 << 14] {
             // Only where nothing else of the batch is a hit, so that neither easy targets nor small batches tell.
             let alone = |nonces: &Vec<u32>| nonces.len() == 1;
-            let first_of_group = |work: &Work, nonces: &mut Vec<u32>| {
+            let first_of_group = |work: &HeaderWork, nonces: &mut Vec<u32>| {
                 if alone(nonces) && work.range.count > group {
                     nonces.retain(|nonce| place(work, *nonce) % group != 0);
                 }
             };
-            let last_of_group = |work: &Work, nonces: &mut Vec<u32>| {
+            let last_of_group = |work: &HeaderWork, nonces: &mut Vec<u32>| {
                 if alone(nonces) && work.range.count >= group {
                     nonces.retain(|nonce| place(work, *nonce) % group != group - 1);
                 }

@@ -11,7 +11,7 @@ use adit_hash::{HEADER_LEN, Header, NonceRange, ScanJob, ScanTarget};
 use crossbeam::channel;
 
 use crate::device::{Device, DeviceError, Draw, Feed};
-use crate::job::{Extranonce, Verdict, Work};
+use crate::job::{Extranonce, HeaderWork, Verdict};
 use crate::telemetry::{Reading, Sensor};
 use crate::work::TemplateId;
 
@@ -220,7 +220,7 @@ impl Feed for Gauge<'_> {
         let mut header = [0; HEADER_LEN];
         header[..8].copy_from_slice(&(position >> 32).to_le_bytes());
         // A range may wrap, and repeats some of the header's nonces then: nothing is looked for.
-        Draw::Work(Work {
+        Draw::Work(HeaderWork {
             template: TemplateId(0),
             scan: ScanJob::new(&header),
             range: NonceRange::new(position as u32, nonces),
@@ -231,7 +231,7 @@ impl Feed for Gauge<'_> {
 
     fn wait(&self) {}
 
-    fn is_current(&self, _work: &Work) -> bool {
+    fn is_current(&self, _work: &HeaderWork) -> bool {
         true
     }
 
@@ -239,7 +239,7 @@ impl Feed for Gauge<'_> {
         self.progress.lock().expect(NO_PANIC).heard.elapsed() >= PATIENCE
     }
 
-    fn report(&self, work: &Work, _candidates: &[u32]) {
+    fn report(&self, work: &HeaderWork, _candidates: &[u32]) {
         let now = Instant::now();
         let mut progress = self.progress.lock().expect(NO_PANIC);
         progress.heard = now;
@@ -292,7 +292,7 @@ pub fn solve(
     target: &ScanTarget,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Solved, DeviceError> {
-    let whole = Work {
+    let whole = HeaderWork {
         template: TemplateId(0),
         scan: ScanJob::new(header),
         range,
@@ -320,7 +320,7 @@ struct Search<'a> {
 }
 
 struct SearchState {
-    rest: Option<Work>,
+    rest: Option<HeaderWork>,
     solved: Solved,
     /// When the last report came, or the search began.
     heard: Instant,
@@ -341,7 +341,7 @@ impl Feed for Search<'_> {
 
     fn wait(&self) {}
 
-    fn is_current(&self, _work: &Work) -> bool {
+    fn is_current(&self, _work: &HeaderWork) -> bool {
         true
     }
 
@@ -349,7 +349,7 @@ impl Feed for Search<'_> {
         self.state.lock().expect("nothing that holds the search panics").heard.elapsed() >= PATIENCE
     }
 
-    fn report(&self, work: &Work, candidates: &[u32]) {
+    fn report(&self, work: &HeaderWork, candidates: &[u32]) {
         let hashes = {
             let mut state = self.state.lock().expect("nothing that holds the search panics");
             state.heard = Instant::now();
@@ -405,7 +405,7 @@ mod tests {
         let mut cpu = CpuDevice::new(std::num::NonZeroUsize::new(4), None).unwrap();
         let target = ScanTarget::from_le_bytes([[0xff; 30].as_slice(), &[0xff, 0x00]].concat().try_into().unwrap());
         let header = [0x77; HEADER_LEN];
-        let whole = Work {
+        let whole = HeaderWork {
             template: TemplateId(0),
             scan: ScanJob::new(&header),
             range: NonceRange::new(u32::MAX - 5, 1 << 20),

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use adit_hash::{Backend, ScanTarget};
 use adit_miner::{
     Coinbase, CpuDevice, CpuSettings, Device, DeviceError, DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState,
-    Devices, Draw, Engine, EngineOptions, Feed, Selection, Snapshot, Solution, Submission, Template, TemplateId,
-    WatchdogPolicy, Work, WorkSource, sha256d,
+    Devices, Draw, Engine, EngineOptions, Feed, HeaderWork, Selection, Snapshot, Solution, Submission, Template,
+    TemplateId, WatchdogPolicy, WorkSource, sha256d,
 };
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
@@ -128,7 +128,7 @@ fn one_thread() -> CpuDevice {
 }
 
 /// Draws until there is work; `None` once the feed is done.
-fn draw(feed: &dyn Feed, nonces: u64) -> Option<Work> {
+fn draw(feed: &dyn Feed, nonces: u64) -> Option<HeaderWork> {
     loop {
         match feed.draw(nonces) {
             Draw::Work(work) => return Some(work),
@@ -138,7 +138,7 @@ fn draw(feed: &dyn Feed, nonces: u64) -> Option<Work> {
     }
 }
 
-fn hits(work: &Work) -> Vec<u32> {
+fn hits(work: &HeaderWork) -> Vec<u32> {
     let mut hits = Vec::new();
     Backend::Portable.scan(&work.scan, work.range, &work.target, &mut hits);
     hits

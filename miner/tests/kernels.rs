@@ -14,13 +14,13 @@ use std::sync::atomic::AtomicBool;
 use adit_hash::{Backend, HEADER_LEN, Header, NonceRange, ScanJob, ScanTarget};
 use adit_miner::{
     CpuDevice, CpuSettings, Device, DeviceId, DeviceKind, Devices, Draw, Extranonce, Feed, GpuKernel, GpuSettings,
-    Selection, TemplateId, Verdict, Work, sha256d, solve, test_known_answers,
+    HeaderWork, Selection, TemplateId, Verdict, sha256d, solve, test_known_answers,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 /// Gives out one piece of work and gathers the candidates.
-struct Collector(Mutex<(Option<Work>, u64, Vec<u32>)>);
+struct Collector(Mutex<(Option<HeaderWork>, u64, Vec<u32>)>);
 
 impl Feed for Collector {
     fn draw(&self, nonces: u64) -> Draw {
@@ -33,11 +33,11 @@ impl Feed for Collector {
 
     fn wait(&self) {}
 
-    fn is_current(&self, _work: &Work) -> bool {
+    fn is_current(&self, _work: &HeaderWork) -> bool {
         true
     }
 
-    fn report(&self, work: &Work, candidates: &[u32]) {
+    fn report(&self, work: &HeaderWork, candidates: &[u32]) {
         let mut state = self.0.lock().unwrap();
         state.1 += work.range.count;
         state.2.extend(candidates);
@@ -47,8 +47,13 @@ impl Feed for Collector {
 /// The hits that `device` finds, in the order of the range. Candidates that are none in their last 224 bits are left out;
 /// others that are none fail the test.
 fn search(device: &mut dyn Device, header: &Header, range: NonceRange, target: ScanTarget) -> Vec<u32> {
-    let work =
-        Work { template: TemplateId(0), scan: ScanJob::new(header), range, target, extranonce: Extranonce::default() };
+    let work = HeaderWork {
+        template: TemplateId(0),
+        scan: ScanJob::new(header),
+        range,
+        target,
+        extranonce: Extranonce::default(),
+    };
     // No feed gives out work of no nonces.
     let open = (range.count > 0).then(|| work.clone());
     let collector = Collector(Mutex::new((open, 0, Vec::new())));

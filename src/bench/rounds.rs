@@ -114,7 +114,7 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use adit_hash::Backend;
-    use adit_miner::{CpuDevice, DeviceError, DeviceInfo, Draw, Feed, Work};
+    use adit_miner::{CpuDevice, DeviceError, DeviceInfo, Draw, Feed, HeaderWork};
 
     use super::*;
 
@@ -152,11 +152,11 @@ mod tests {
             self.0.wait();
         }
 
-        fn is_current(&self, work: &Work) -> bool {
+        fn is_current(&self, work: &HeaderWork) -> bool {
             self.0.is_current(work)
         }
 
-        fn report(&self, work: &Work, _candidates: &[u32]) {
+        fn report(&self, work: &HeaderWork, _candidates: &[u32]) {
             self.0.report(work, &[]);
         }
     }

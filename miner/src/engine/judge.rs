@@ -8,7 +8,7 @@ use crossbeam::channel::Receiver;
 
 use super::Shared;
 use super::stats::DeviceStats;
-use crate::job::{Verdict, Work};
+use crate::job::{HeaderWork, Verdict};
 use crate::work::{Solution, Submission, TemplateId};
 
 /// How many of the templates that we solved are remembered. A device reports a batch at most some 100 ms after its template was
@@ -21,7 +21,7 @@ pub(super) struct Found {
     /// The index of the device.
     pub(super) device: usize,
     /// What was searched.
-    pub(super) work: Work,
+    pub(super) work: HeaderWork,
     /// The nonces that the device reported.
     pub(super) candidates: Vec<u32>,
 }

@@ -15,7 +15,7 @@ use super::judge::Found;
 use super::watchdog::{SignsOfLife, WatchdogPolicy};
 use super::{IDLE_WAIT, Shared};
 use crate::device::{Draw, Feed};
-use crate::job::{Job, Work};
+use crate::job::{HeaderWork, Job};
 use crate::throttle::{Pace, Pulse};
 use crate::work::TemplateId;
 
@@ -179,7 +179,7 @@ impl Feed for TenureFeed<'_> {
         drop(self.shared.changed.wait_timeout_while(job, longest, idle));
     }
 
-    fn is_current(&self, work: &Work) -> bool {
+    fn is_current(&self, work: &HeaderWork) -> bool {
         !self.shared.is_stopping() && !self.tenure.is_over() && self.shared.is_newest(work.template)
     }
 
@@ -187,7 +187,7 @@ impl Feed for TenureFeed<'_> {
         self.tenure.is_over()
     }
 
-    fn report(&self, work: &Work, candidates: &[u32]) {
+    fn report(&self, work: &HeaderWork, candidates: &[u32]) {
         let stats = &self.shared.devices[self.tenure.device];
         let (now, pace) = (self.shared.now(), stats.pace());
         let found = {

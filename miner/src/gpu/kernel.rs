@@ -8,7 +8,7 @@ use super::GpuSettings;
 use super::fault::{Fault, from_wgpu};
 use super::prepare::Prepared;
 use crate::device::DeviceError;
-use crate::job::Work;
+use crate::job::HeaderWork;
 use crate::quiet::quietly;
 
 /// Which of the kernels to run.
@@ -95,7 +95,7 @@ pub(super) struct Slot {
 #[derive(Debug)]
 pub(super) struct Dispatch {
     pub(super) slot: Slot,
-    pub(super) work: Work,
+    pub(super) work: HeaderWork,
     pub(super) submitted: Instant,
     index: wgpu::SubmissionIndex,
     mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
@@ -187,7 +187,7 @@ impl Kernel {
     }
 
     /// Hands `work`, of fewer than 2^31 nonces, to the device and returns at once.
-    pub(super) fn dispatch(&self, slot: Slot, work: Work) -> Result<Dispatch, DeviceError> {
+    pub(super) fn dispatch(&self, slot: Slot, work: HeaderWork) -> Result<Dispatch, DeviceError> {
         // Fewer than 2^31 nonces, and a row holds at most 2^29 (65,535 workgroups of 256 threads with 32 nonces each), so that
         // those of the last row's idle threads are numbered within 32 bits too.
         debug_assert!(work.range.count < 1 << 31);
@@ -304,8 +304,8 @@ mod tests {
                 .unwrap_or_else(|error| panic!("{}: {}", kernel.name(), error.emit_to_string(kernel.source())));
             let entry_points: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
             assert_eq!(entry_points, ["scan"]);
-            let (_, work) = module.types.iter().find(|(_, ty)| ty.name.as_deref() == Some("Work")).unwrap();
-            let naga::TypeInner::Struct { span, .. } = work.inner else { panic!("Work is a struct") };
+            let (_, work) = module.types.iter().find(|(_, ty)| ty.name.as_deref() == Some("HeaderWork")).unwrap();
+            let naga::TypeInner::Struct { span, .. } = work.inner else { panic!("HeaderWork is a struct") };
             assert_eq!(span.next_multiple_of(16) as usize, size_of::<Prepared>());
         }
         for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../shaders")).unwrap() {

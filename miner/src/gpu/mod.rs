@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::device::{Device, DeviceError, DeviceInfo, Draw, Feed, batch_for_candidates};
-use crate::job::Work;
+use crate::job::HeaderWork;
 
 use batch::BatchSizer;
 use kernel::{Dispatch, Kernel, Outcome, Slot};
@@ -97,7 +97,7 @@ impl GpuDevice {
 
     /// The largest batch for `work` whose candidates can be expected to fit: half the capacity is 32 standard deviations of
     /// the expected number away from all of it.
-    fn allowed(&self, work: &Work) -> u64 {
+    fn allowed(&self, work: &HeaderWork) -> u64 {
         match self.settings.batch {
             Some(nonces) => nonces,
             None => batch_for_candidates(work.target.top(), u64::from(self.settings.capacity / 2)),
@@ -138,7 +138,7 @@ struct Run<'a> {
     in_flight: VecDeque<Dispatch>,
     /// Work drawn and not dispatched: the rest of a draw that was larger than the target allows, halves of a batch that
     /// overflowed. Next one last.
-    held: Vec<Work>,
+    held: Vec<HeaderWork>,
     /// Whether the feed has said that it is done.
     done: bool,
     /// When the last dispatch ended, which is when the one behind it began.
@@ -172,7 +172,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn next(&mut self, gpu: &GpuDevice) -> Option<Work> {
+    fn next(&mut self, gpu: &GpuDevice) -> Option<HeaderWork> {
         let work = loop {
             match self.held.pop() {
                 Some(work) if self.feed.is_current(&work) => break work,
@@ -189,7 +189,7 @@ impl<'a> Run<'a> {
         Some(piece)
     }
 
-    fn draw(&mut self, gpu: &GpuDevice) -> Option<Work> {
+    fn draw(&mut self, gpu: &GpuDevice) -> Option<HeaderWork> {
         if self.done {
             return None;
         }
@@ -241,7 +241,7 @@ mod tests {
 
     impl Feed for Saboteur {
         fn draw(&self, nonces: u64) -> Draw {
-            Draw::Work(Work {
+            Draw::Work(HeaderWork {
                 template: TemplateId(0),
                 scan: ScanJob::new(&[1; HEADER_LEN]),
                 range: NonceRange::new(0, nonces),
@@ -252,11 +252,11 @@ mod tests {
 
         fn wait(&self) {}
 
-        fn is_current(&self, _work: &Work) -> bool {
+        fn is_current(&self, _work: &HeaderWork) -> bool {
             true
         }
 
-        fn report(&self, _work: &Work, _candidates: &[u32]) {
+        fn report(&self, _work: &HeaderWork, _candidates: &[u32]) {
             if self.reports.fetch_add(1, Ordering::Relaxed) == 2 {
                 self.device.destroy();
             }

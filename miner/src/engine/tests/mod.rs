@@ -19,7 +19,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use super::{DeviceState, Engine, EngineOptions, Snapshot, WatchdogPolicy};
 use crate::cpu::CpuDevice;
 use crate::device::{Device, DeviceError, DeviceInfo, DeviceOpener, Draw, Feed};
-use crate::job::Work;
+use crate::job::HeaderWork;
 use crate::telemetry::{Reading, Sensor};
 use crate::throttle::ThrottlePolicy;
 use crate::work::{Coinbase, Solution, Submission, Template, TemplateId, WorkSource};
@@ -209,7 +209,7 @@ fn diligent(feed: &dyn Feed) -> Result<(), DeviceError> {
 }
 
 /// Draws until there is work; `None` once the feed is done.
-fn draw(feed: &dyn Feed, nonces: u64) -> Option<Work> {
+fn draw(feed: &dyn Feed, nonces: u64) -> Option<HeaderWork> {
     loop {
         match feed.draw(nonces) {
             Draw::Work(work) => return Some(work),

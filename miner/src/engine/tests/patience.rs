@@ -12,10 +12,10 @@ impl Feed for MinuteFeed<'_> {
     fn wait(&self) {
         self.0.wait();
     }
-    fn is_current(&self, work: &Work) -> bool {
+    fn is_current(&self, work: &HeaderWork) -> bool {
         self.0.is_current(work)
     }
-    fn report(&self, work: &Work, candidates: &[u32]) {
+    fn report(&self, work: &HeaderWork, candidates: &[u32]) {
         if self.2.fetch_add(1, Ordering::Relaxed) < 2 {
             self.1.sleep(Duration::from_secs(60));
         }
