@@ -272,7 +272,7 @@ impl State {
 mod tests {
     use std::sync::mpsc::channel;
 
-    use adit_miner::{Job, Verdict};
+    use adit_miner::{CheckedCandidate, Job};
     use adit_validator::chain::ChainParams;
     use adit_validator::chainstate::Options;
 
@@ -293,8 +293,8 @@ mod tests {
         let job = Job::new(template.clone()).unwrap();
         let work = job.draw(1000).unwrap();
         let (nonce, hash) = (0..1000)
-            .find_map(|nonce| match work.judge(nonce) {
-                Verdict::Solution(hash) => Some((nonce, hash)),
+            .find_map(|nonce| match work.check_candidate(nonce) {
+                CheckedCandidate::Solution(hash) => Some((nonce, hash)),
                 _ => None,
             })
             .unwrap();

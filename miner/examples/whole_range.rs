@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use adit_hash::{HEADER_LEN, NonceRange, ScanJob, ScanTarget};
 use adit_miner::{
-    CpuSettings, Device, DeviceId, Devices, Draw, Extranonce, Feed, GpuKernel, GpuSettings, HeaderWork, Selection,
-    TemplateId, Verdict,
+    CheckedCandidate, CpuSettings, Device, DeviceId, Devices, Draw, Extranonce, Feed, GpuKernel, GpuSettings,
+    HeaderWork, Selection, TemplateId,
 };
 
 type Error = Box<dyn std::error::Error>;
@@ -96,7 +96,9 @@ fn hits(name: &str, device: &mut dyn Device) -> Result<Vec<u32>, Error> {
     if searched != work.range.count {
         return Err(format!("{name}: {searched} nonces searched; wanted {}", work.range.count).into());
     }
-    if let Some(nonce) = nonces.iter().find(|&&nonce| matches!(work.judge(nonce), Verdict::Wrong)) {
+    if let Some(nonce) =
+        nonces.iter().find(|&&nonce| matches!(work.check_candidate(nonce), CheckedCandidate::HardwareError))
+    {
         return Err(format!("{name}: nonce {nonce} was reported and is no hit").into());
     }
     let seconds = begun.elapsed().as_secs_f64();

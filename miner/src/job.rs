@@ -92,13 +92,13 @@ pub struct HeaderWork {
 
 /// What the CPU says of a nonce that a device reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CheckedCandidate {
     /// The hash, in header order, meets the target.
     Solution(Digest),
     /// The hash is above the target, but not in its most significant 32 bits, which are all that a device must compare.
-    Near,
+    AboveTarget,
     /// The device had no reason to report this nonce: it erred.
-    Wrong,
+    HardwareError,
 }
 
 impl HeaderWork {
@@ -117,16 +117,16 @@ impl HeaderWork {
 
     /// Judges a candidate with the `sha2` crate, which shares no code with the devices' kernels.
     #[must_use]
-    pub fn judge(&self, nonce: u32) -> Verdict {
+    pub fn check_candidate(&self, nonce: u32) -> CheckedCandidate {
         let within = u64::from(nonce.wrapping_sub(self.range.first)) < self.range.count;
         let hash = sha256d(&self.scan.header(nonce));
         let top = u32::from_le_bytes([hash[28], hash[29], hash[30], hash[31]]);
         if !within || top > self.target.top() {
-            Verdict::Wrong
+            CheckedCandidate::HardwareError
         } else if self.target.is_met_by(&hash) {
-            Verdict::Solution(hash)
+            CheckedCandidate::Solution(hash)
         } else {
-            Verdict::Near
+            CheckedCandidate::AboveTarget
         }
     }
 }
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_is_judged_by_its_hash_and_its_range() {
+    fn a_candidate_is_checked_by_its_hash_and_its_range() {
         let work = |target, range| HeaderWork {
             template: TemplateId(0),
             scan: ScanJob::new(&[0x5a; HEADER_LEN]),
@@ -406,12 +406,12 @@ mod tests {
         };
         let all = NonceRange::ALL;
         let hash = sha256d(&work(ScanTarget::MAX, all).scan.header(77));
-        assert_eq!(work(ScanTarget::from_le_bytes(hash), all).judge(77), Verdict::Solution(hash));
-        assert_eq!(work(ScanTarget::MAX, NonceRange::new(78, 5)).judge(77), Verdict::Wrong);
+        assert_eq!(work(ScanTarget::from_le_bytes(hash), all).check_candidate(77), CheckedCandidate::Solution(hash));
+        assert_eq!(work(ScanTarget::MAX, NonceRange::new(78, 5)).check_candidate(77), CheckedCandidate::HardwareError);
         let mut below = hash;
         below[..28].fill(0);
-        assert_eq!(work(ScanTarget::from_le_bytes(below), all).judge(77), Verdict::Near);
-        assert_eq!(work(ScanTarget::from_le_bytes([0; 32]), all).judge(77), Verdict::Wrong);
+        assert_eq!(work(ScanTarget::from_le_bytes(below), all).check_candidate(77), CheckedCandidate::AboveTarget);
+        assert_eq!(work(ScanTarget::from_le_bytes([0; 32]), all).check_candidate(77), CheckedCandidate::HardwareError);
     }
 
     proptest! {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use adit_hash::{GENESIS, KnownAnswer, NonceRange, ScanJob, ScanTarget, known_answers};
 
 use crate::device::{Device, DeviceError, Draw, Feed};
-use crate::job::{Extranonce, HeaderWork, Verdict};
+use crate::job::{CheckedCandidate, Extranonce, HeaderWork};
 use crate::work::TemplateId;
 
 /// Hits stand at the first and last nonces of groups of these sizes: a CPU kernel's lanes, up to two interleaved groups of
@@ -186,7 +186,10 @@ fn check(question: &KnownAnswer, work: &HeaderWork, searched: u64, mut candidate
     }
     // A device compares the most significant word only, so there may be more candidates than hits.
     let is_hit = |nonce: &u32| question.hits.binary_search_by_key(&place(nonce), place).is_ok();
-    match candidates.iter().find(|nonce| !is_hit(nonce) && work.judge(**nonce) == Verdict::Wrong) {
+    match candidates
+        .iter()
+        .find(|nonce| !is_hit(nonce) && work.check_candidate(**nonce) == CheckedCandidate::HardwareError)
+    {
         Some(nonce) if u64::from(place(nonce)) < question.range.count => {
             Err(format!("nonce {nonce} reported, and is no hit"))
         }

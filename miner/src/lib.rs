@@ -26,7 +26,7 @@ pub use device::{
 pub use devices::{CpuSettings, Devices, SelectError, Selection, Tuned};
 pub use engine::{DeviceSnapshot, DeviceState, Engine, EngineOptions, Snapshot, WatchdogPolicy};
 pub use gpu::{GpuDevice, GpuKernel, GpuSettings, Operations, Tuning, TuningCache};
-pub use job::{Extranonce, HeaderWork, Job, JobError, MAX_BRANCH_LEN, MAX_EXTRANONCE_LEN, Verdict, sha256d};
+pub use job::{CheckedCandidate, Extranonce, HeaderWork, Job, JobError, MAX_BRANCH_LEN, MAX_EXTRANONCE_LEN, sha256d};
 pub use known_answer::test as test_known_answers;
 pub use measure::{MeasurePlan, Sample, Solved, measure, measure_with, solve};
 pub use telemetry::{Reading, Sensor, sensor_of};

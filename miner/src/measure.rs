@@ -11,7 +11,7 @@ use adit_hash::{HEADER_LEN, Header, NonceRange, ScanJob, ScanTarget};
 use crossbeam::channel;
 
 use crate::device::{Device, DeviceError, Draw, Feed};
-use crate::job::{Extranonce, HeaderWork, Verdict};
+use crate::job::{CheckedCandidate, Extranonce, HeaderWork};
 use crate::telemetry::{Reading, Sensor};
 use crate::work::TemplateId;
 
@@ -356,15 +356,15 @@ impl Feed for Search<'_> {
             let solved = &mut state.solved;
             solved.hashes += work.range.count;
             for &nonce in candidates {
-                match work.judge(nonce) {
-                    Verdict::Solution(_) => {
+                match work.check_candidate(nonce) {
+                    CheckedCandidate::Solution(_) => {
                         let place = |nonce: u32| nonce.wrapping_sub(self.first);
                         if solved.nonce.is_none_or(|best| place(nonce) < place(best)) {
                             solved.nonce = Some(nonce);
                         }
                     }
-                    Verdict::Near => {}
-                    Verdict::Wrong => solved.hardware_errors += 1,
+                    CheckedCandidate::AboveTarget => {}
+                    CheckedCandidate::HardwareError => solved.hardware_errors += 1,
                 }
             }
             solved.hashes
@@ -414,7 +414,7 @@ mod tests {
         };
         let first = (0..1 << 20)
             .map(|i| whole.range.first.wrapping_add(i))
-            .find(|&n| matches!(whole.judge(n), Verdict::Solution(_)));
+            .find(|&n| matches!(whole.check_candidate(n), CheckedCandidate::Solution(_)));
         for _ in 0..20 {
             assert_eq!(solve(&mut cpu, &header, whole.range, &target, &|_| {}).unwrap().nonce, first);
         }

@@ -13,8 +13,8 @@ use std::sync::atomic::AtomicBool;
 
 use adit_hash::{Backend, HEADER_LEN, Header, NonceRange, ScanJob, ScanTarget};
 use adit_miner::{
-    CpuDevice, CpuSettings, Device, DeviceId, DeviceKind, Devices, Draw, Extranonce, Feed, GpuKernel, GpuSettings,
-    HeaderWork, Selection, TemplateId, Verdict, sha256d, solve, test_known_answers,
+    CheckedCandidate, CpuDevice, CpuSettings, Device, DeviceId, DeviceKind, Devices, Draw, Extranonce, Feed, GpuKernel,
+    GpuSettings, HeaderWork, Selection, TemplateId, sha256d, solve, test_known_answers,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -61,10 +61,10 @@ fn search(device: &mut dyn Device, header: &Header, range: NonceRange, target: S
     let (_, searched, mut candidates) = collector.0.into_inner().unwrap();
     assert_eq!(searched, range.count, "not every nonce was searched once");
     candidates.sort_unstable_by_key(|nonce| nonce.wrapping_sub(range.first));
-    candidates.retain(|&nonce| match work.judge(nonce) {
-        Verdict::Solution(_) => true,
-        Verdict::Near => false,
-        Verdict::Wrong => panic!("nonce {nonce} was reported and is no hit"),
+    candidates.retain(|&nonce| match work.check_candidate(nonce) {
+        CheckedCandidate::Solution(_) => true,
+        CheckedCandidate::AboveTarget => false,
+        CheckedCandidate::HardwareError => panic!("nonce {nonce} was reported and is no hit"),
     });
     candidates
 }

@@ -1,16 +1,16 @@
-//! The engine: feeds any number of devices from one source of work, judges what they find, and hands solutions in.
+//! The engine: feeds any number of devices from one source of work, verifies what they find, and hands solutions in.
 //!
 //! Five kinds of thread. One a device, in which the device pulls work. One a sensor, which asks it for temperatures. One that
-//! waits for templates, so that no device ever does. One that judges, so that neither a candidate's re-hash nor a slow source
+//! waits for templates, so that no device ever does. One that verifies candidates, so that neither a candidate's re-hash nor a slow source
 //! holds a device up: a source may take its time to connect a block or to ask a pool. And the watchdog, which opens devices
 //! and deals with those that fail, hang or run hot, each by itself.
 
-mod judge;
 mod stats;
 mod supervise;
 mod tenure;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod watchdog;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,7 +41,7 @@ const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// How long a stop waits for threads. One that takes longer is stuck in the source or in a sensor, and is left behind.
 const STOP_WAIT: Duration = Duration::from_millis(900);
 
-/// Batches with candidates that may wait for the judge. A device that finds more than can be judged waits for it.
+/// Batches with candidates that may wait for the verifier. A device that finds more than can be verified waits for it.
 const FOUND_QUEUE: usize = 64;
 
 /// How the engine treats its devices. The default is what mining uses.
@@ -111,10 +111,10 @@ impl Engine {
             failure: OnceLock::new(),
         });
         let (alive, ended) = bounded(0);
-        let (found, finds) = bounded(FOUND_QUEUE);
+        let (found, batches) = bounded(FOUND_QUEUE);
         let mut engine = Self { shared: shared.clone(), threads: Vec::new(), ended };
         engine.spawn("templates", &alive, follow_templates)?;
-        engine.spawn("judge", &alive, move |shared| judge::judge(shared, &finds))?;
+        engine.spawn("verifier", &alive, move |shared| verify::verify_candidates(shared, &batches))?;
         for (index, device) in devices.iter().enumerate() {
             let Some(sensor) = device.sensor() else { continue };
             let (name, every) = (format!("{} sensor", device.info().id), options.throttle.read_every);

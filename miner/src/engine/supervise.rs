@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
-use super::judge::Found;
 use super::stats::{DeviceState, DeviceStats};
 use super::tenure::{Tenure, TenureFeed};
+use super::verify::CandidateBatch;
 use super::watchdog::{Health, Treatment};
 use super::{EngineOptions, Shared, panic_text};
 use crate::device::{Device, DeviceError, DeviceOpener};
@@ -33,7 +33,7 @@ pub(super) struct Supervisor {
     shared: Arc<Shared>,
     options: EngineOptions,
     seats: Vec<Seat>,
-    found: Sender<Found>,
+    found: Sender<CandidateBatch>,
     tell: Sender<Event>,
     events: Receiver<Event>,
     last_look: Instant,
@@ -72,7 +72,7 @@ impl Supervisor {
         shared: Arc<Shared>,
         openers: Vec<Arc<dyn DeviceOpener>>,
         options: EngineOptions,
-        found: Sender<Found>,
+        found: Sender<CandidateBatch>,
     ) -> Self {
         let (tell, events) = unbounded();
         let seat = |opener| Seat {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 
-use super::judge::Found;
+use super::verify::CandidateBatch;
 use super::watchdog::{SignsOfLife, WatchdogPolicy};
 use super::{IDLE_WAIT, Shared};
 use crate::device::{Draw, Feed};
@@ -34,8 +34,8 @@ pub(super) struct Tenure {
 
 #[derive(Debug)]
 struct Ledger {
-    /// The way to the judge; `None` once the ledger is closed.
-    found: Option<Sender<Found>>,
+    /// The way to the verifier; `None` once the ledger is closed.
+    found: Option<Sender<CandidateBatch>>,
     /// Whether the device passed the known-answer test.
     mining: bool,
     /// The template of the last draw.
@@ -47,7 +47,7 @@ struct Ledger {
 }
 
 impl Tenure {
-    pub(super) fn new(device: usize, found: Sender<Found>, now: Instant) -> Self {
+    pub(super) fn new(device: usize, found: Sender<CandidateBatch>, now: Instant) -> Self {
         let ledger = Ledger {
             found: Some(found),
             mining: false,
@@ -206,8 +206,9 @@ impl Feed for TenureFeed<'_> {
             ledger.life.enter_feed();
             found
         };
-        let found_now = Found { device: self.tenure.device, work: work.clone(), candidates: candidates.to_vec() };
-        // The judge outlives every sender, unless it panicked: then the engine is stopping, and says so.
+        let found_now =
+            CandidateBatch { device: self.tenure.device, work: work.clone(), candidates: candidates.to_vec() };
+        // The verifier outlives every sender, unless it panicked: then the engine is stopping, and says so.
         let _ = found.send(found_now);
         drop(found);
         self.tenure.lock().life.leave_feed(self.shared.now());

@@ -120,7 +120,7 @@ pub(super) struct SignsOfLife {
     /// The longest time from one report to the next, the opening left out; an eighth fades with every report of mining, so
     /// that a kernel's compilation or one bad moment is not the measure for good.
     longest: Duration,
-    /// Calls to the feed that have not returned. A device that waits in there, for a judge that has its hands full, waits
+    /// Calls to the feed that have not returned. A device that waits in there, for a verifier that has its hands full, waits
     /// for us.
     in_feed: usize,
 }

@@ -61,7 +61,7 @@ fn a_slow_device_is_not_sick() {
 }
 
 #[test]
-fn devices_without_work_and_devices_that_wait_for_the_judge_are_not_sick() {
+fn devices_without_work_and_devices_that_wait_for_the_verifier_are_not_sick() {
     let (clock, (free, on_free), (open, closed)) = (clock(), unbounded::<()>(), unbounded::<()>());
     let (drawn, on_drawn) = unbounded();
     let (answered, _on_answered) = unbounded();
@@ -101,7 +101,7 @@ fn devices_without_work_and_devices_that_wait_for_the_judge_are_not_sick() {
     rig.wait(|snapshot| snapshot.devices.iter().all(|device| device.state == DeviceState::Mining));
     source.withdrawn.store(false, Ordering::Release);
     on_drawn.recv_timeout(FOREVER).unwrap();
-    // More than the queue holds, with the judge at a closed desk.
+    // More than the queue holds, with the verifier at a closed desk.
     rig.wait(|snapshot| snapshot.devices[1].hashes > 64);
     source.withdrawn.store(true, Ordering::Release);
 

@@ -1,4 +1,4 @@
-//! The judge: re-hashes every candidate with `sha2`, counts it for or against its device, and hands solutions in.
+//! The verifier: re-hashes every candidate with `sha2`, counts it for or against its device, and hands solutions in.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crossbeam::channel::Receiver;
 
 use super::Shared;
 use super::stats::DeviceStats;
-use crate::job::{HeaderWork, Verdict};
+use crate::job::{CheckedCandidate, HeaderWork};
 use crate::work::{Solution, Submission, TemplateId};
 
 /// How many of the templates that we solved are remembered. A device reports a batch at most some 100 ms after its template was
@@ -17,7 +17,7 @@ const SOLVED_KEPT: usize = 1_024;
 
 /// The candidates of one batch.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct CandidateBatch {
     /// The index of the device.
     pub(super) device: usize,
     /// What was searched.
@@ -26,18 +26,18 @@ pub(super) struct Found {
     pub(super) candidates: Vec<u32>,
 }
 
-/// The judge's thread. Ends when every device has.
-pub(super) fn judge(shared: &Arc<Shared>, finds: &Receiver<Found>) {
+/// The verifier's thread. Ends when every device has.
+pub(super) fn verify_candidates(shared: &Arc<Shared>, batches: &Receiver<CandidateBatch>) {
     let mut solved = VecDeque::new();
-    for Found { device, work, candidates } in finds {
+    for CandidateBatch { device, work, candidates } in batches {
         let stats = &shared.devices[device];
         for nonce in candidates {
             // While stopping, the queue is only emptied, lest a device wait for room in it.
             if shared.is_stopping() {
                 break;
             }
-            match work.judge(nonce) {
-                Verdict::Solution(hash) => {
+            match work.check_candidate(nonce) {
+                CheckedCandidate::Solution(hash) => {
                     let solution = Solution {
                         template: work.template,
                         header: work.scan.header(nonce),
@@ -46,8 +46,8 @@ pub(super) fn judge(shared: &Arc<Shared>, finds: &Receiver<Found>) {
                     };
                     hand_in(shared, stats, &solution, &mut solved);
                 }
-                Verdict::Near => {}
-                Verdict::Wrong => {
+                CheckedCandidate::AboveTarget => {}
+                CheckedCandidate::HardwareError => {
                     add_one(&stats.hardware_errors);
                     tracing::warn!("{} reported nonce {nonce}, whose hash is above the target", stats.info().id);
                 }
