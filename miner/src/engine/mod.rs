@@ -5,9 +5,9 @@
 //! holds a device up: a source may take its time to connect a block or to ask a pool. And the watchdog, which opens devices
 //! and deals with those that fail, hang or run hot, each by itself.
 
+mod session;
 mod stats;
 mod supervise;
-mod tenure;
 #[cfg(test)]
 mod tests;
 mod verify;

@@ -84,7 +84,7 @@ pub(super) struct Kernel {
 
 /// The buffers of one batch in flight.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct BatchBuffers {
     work: wgpu::Buffer,
     candidates: wgpu::Buffer,
     readback: wgpu::Buffer,
@@ -94,7 +94,7 @@ pub(super) struct Slot {
 /// A batch that the device is searching.
 #[derive(Debug)]
 pub(super) struct Dispatch {
-    pub(super) slot: Slot,
+    pub(super) buffers: BatchBuffers,
     pub(super) work: HeaderWork,
     pub(super) submitted: Instant,
     index: wgpu::SubmissionIndex,
@@ -147,8 +147,8 @@ impl Kernel {
     }
 
     /// Makes the buffers for one batch.
-    pub(super) fn slot(&self) -> Result<Slot, DeviceError> {
-        let slot = in_scopes(&self.device, || {
+    pub(super) fn create_buffers(&self) -> Result<BatchBuffers, DeviceError> {
+        let buffers = in_scopes(&self.device, || {
             let buffer = |label, size, usage| {
                 self.device.create_buffer(&wgpu::BufferDescriptor {
                     label: Some(label),
@@ -170,10 +170,10 @@ impl Kernel {
                     wgpu::BindGroupEntry { binding: 1, resource: candidates.as_entire_binding() },
                 ],
             });
-            Slot { work, candidates, readback, bindings }
+            BatchBuffers { work, candidates, readback, bindings }
         })?;
         self.fault.check()?;
-        Ok(slot)
+        Ok(buffers)
     }
 
     /// The count and the list of candidates, in bytes.
@@ -187,7 +187,7 @@ impl Kernel {
     }
 
     /// Hands `work`, of fewer than 2^31 nonces, to the device and returns at once.
-    pub(super) fn dispatch(&self, slot: Slot, work: HeaderWork) -> Result<Dispatch, DeviceError> {
+    pub(super) fn dispatch(&self, buffers: BatchBuffers, work: HeaderWork) -> Result<Dispatch, DeviceError> {
         // Fewer than 2^31 nonces, and a row holds at most 2^29 (65,535 workgroups of 256 threads with 32 nonces each), so that
         // those of the last row's idle threads are numbered within 32 bits too.
         debug_assert!(work.range.count < 1 << 31);
@@ -196,32 +196,32 @@ impl Kernel {
         let rows = workgroups.div_ceil(columns);
         let prepared = Prepared::new(&work.scan, &work.target, work.range, columns * self.workgroup);
 
-        self.queue.write_buffer(&slot.work, 0, bytemuck::bytes_of(&prepared));
+        self.queue.write_buffer(&buffers.work, 0, bytemuck::bytes_of(&prepared));
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.clear_buffer(&slot.candidates, 0, Some(4));
+        encoder.clear_buffer(&buffers.candidates, 0, Some(4));
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             pass.set_pipeline(&self.pipeline);
-            pass.set_bind_group(0, &slot.bindings, &[]);
+            pass.set_bind_group(0, &buffers.bindings, &[]);
             pass.dispatch_workgroups(columns, rows, 1);
         }
-        encoder.copy_buffer_to_buffer(&slot.candidates, 0, &slot.readback, 0, self.candidates_size());
+        encoder.copy_buffer_to_buffer(&buffers.candidates, 0, &buffers.readback, 0, self.candidates_size());
         let submitted = Instant::now();
         let index = self.queue.submit([encoder.finish()]);
         let (tell, mapped) = bounded(1);
-        slot.readback.map_async(wgpu::MapMode::Read, .., move |outcome| {
+        buffers.readback.map_async(wgpu::MapMode::Read, .., move |outcome| {
             // Nobody listens any more once the run loop has given the device up.
             let _ = tell.send(outcome);
         });
         self.fault.check()?;
-        Ok(Dispatch { slot, work, submitted, index, mapped })
+        Ok(Dispatch { buffers, work, submitted, index, mapped })
     }
 
     /// Sleeps until the device is done with `dispatch`, and reads what it found. How long is too long is not known here: a
     /// slow device is not sick. `given_up` says when nobody waits for it any more.
     pub(super) fn collect(&self, dispatch: &Dispatch, given_up: impl Fn() -> bool) -> Result<Outcome, DeviceError> {
         self.wait(dispatch, given_up)?;
-        let readback = &dispatch.slot.readback;
+        let readback = &dispatch.buffers.readback;
         let unreadable = |error: String| DeviceError::Lost(format!("the candidates cannot be read: {error}"));
         let outcome = {
             let view = readback.get_mapped_range(..).map_err(|error| unreadable(error.to_string()))?;

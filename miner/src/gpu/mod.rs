@@ -19,7 +19,7 @@ use crate::device::{Device, DeviceError, DeviceInfo, Draw, Feed, batch_for_candi
 use crate::job::HeaderWork;
 
 use batch::BatchSizer;
-use kernel::{Dispatch, Kernel, Outcome, Slot};
+use kernel::{BatchBuffers, Dispatch, Kernel, Outcome};
 
 pub use kernel::GpuKernel;
 pub use operations::Operations;
@@ -117,7 +117,7 @@ impl Device for GpuDevice {
     fn run(&mut self, feed: &dyn Feed) -> Result<(), DeviceError> {
         let mut run = Run::new(feed);
         for _ in 0..IN_FLIGHT {
-            run.free.push(self.kernel.slot()?);
+            run.free.push(self.kernel.create_buffers()?);
         }
         loop {
             run.fill(self)?;
@@ -133,7 +133,7 @@ impl Device for GpuDevice {
 /// The state of one [`Device::run`].
 struct Run<'a> {
     feed: &'a dyn Feed,
-    free: Vec<Slot>,
+    free: Vec<BatchBuffers>,
     /// Oldest first.
     in_flight: VecDeque<Dispatch>,
     /// Work drawn and not dispatched: the rest of a draw that was larger than the target allows, halves of a batch that
@@ -160,14 +160,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Dispatches until every slot is in flight or there is nothing to dispatch.
+    /// Dispatches until all buffers are in flight or there is nothing to dispatch.
     fn fill(&mut self, gpu: &GpuDevice) -> Result<(), DeviceError> {
-        while let Some(slot) = self.free.pop() {
+        while let Some(buffers) = self.free.pop() {
             let Some(work) = self.next(gpu) else {
-                self.free.push(slot);
+                self.free.push(buffers);
                 break;
             };
-            self.in_flight.push_back(gpu.kernel.dispatch(slot, work)?);
+            self.in_flight.push_back(gpu.kernel.dispatch(buffers, work)?);
         }
         Ok(())
     }
@@ -205,11 +205,11 @@ impl<'a> Run<'a> {
 
     fn finish(&mut self, gpu: &mut GpuDevice, dispatch: Dispatch) -> Result<(), DeviceError> {
         let outcome = gpu.kernel.collect(&dispatch, || self.feed.has_given_up())?;
-        let Dispatch { slot, work, submitted, .. } = dispatch;
+        let Dispatch { buffers, work, submitted, .. } = dispatch;
         let now = Instant::now();
         gpu.sizer.observe(work.range.count, now - submitted.max(self.last_end));
         self.last_end = now;
-        self.free.push(slot);
+        self.free.push(buffers);
         match outcome {
             Outcome::Candidates(nonces) => self.feed.report(&work, &nonces),
             // At least two nonces, as the capacity is at least one.

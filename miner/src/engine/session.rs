@@ -1,7 +1,7 @@
-//! One tenure of a device, from its opening to its end, and the feed that it draws from meanwhile.
+//! One session of a device, from its opening to its end, and the feed that it draws from meanwhile.
 //!
-//! A thread that is stuck in a driver cannot be ended. It is left behind with its tenure, and the next tenure begins in
-//! another thread. Everything that a device's thread does to the engine goes through its tenure's ledger, and once the ledger
+//! A thread that is stuck in a driver cannot be ended. It is left behind with its session, and the next session begins in
+//! another thread. Everything that a device's thread does to the engine goes through its session's state, and once the state
 //! is closed nothing does: so whatever the thread may do when it comes back, no nonce is counted twice and no channel is held
 //! open.
 
@@ -24,17 +24,17 @@ const SHORTEST_REST: Duration = Duration::from_millis(1);
 
 /// One opening of a device and what followed.
 #[derive(Debug)]
-pub(super) struct Tenure {
+pub(super) struct Session {
     /// The index of the device.
     pub(super) device: usize,
-    ledger: Mutex<Ledger>,
-    /// Whether the ledger is closed, for those who cannot take its lock.
+    state: Mutex<SessionState>,
+    /// Whether the state is closed, for those who cannot take its lock.
     over: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Ledger {
-    /// The way to the verifier; `None` once the ledger is closed.
+struct SessionState {
+    /// The way to the verifier; `None` once the state is closed.
     found: Option<Sender<CandidateBatch>>,
     /// Whether the device passed the known-answer test.
     mining: bool,
@@ -46,9 +46,9 @@ struct Ledger {
     pulse: Pulse,
 }
 
-impl Tenure {
+impl Session {
     pub(super) fn new(device: usize, found: Sender<CandidateBatch>, now: Instant) -> Self {
-        let ledger = Ledger {
+        let state = SessionState {
             found: Some(found),
             mining: false,
             template: None,
@@ -56,16 +56,16 @@ impl Tenure {
             life: SignsOfLife::new(now),
             pulse: Pulse::default(),
         };
-        Self { device, ledger: Mutex::new(ledger), over: AtomicBool::new(false) }
+        Self { device, state: Mutex::new(state), over: AtomicBool::new(false) }
     }
 
-    /// Ends the tenure, whatever its thread does. Returns the nonces that were drawn, could still count and were never
+    /// Ends the session, whatever its thread does. Returns the nonces that were drawn, could still count and were never
     /// reported. They are not given out again: other nonces are worth the same, and there is no end of them.
     pub(super) fn close(&self) -> u64 {
-        let mut ledger = self.lock();
+        let mut state = self.lock();
         self.over.store(true, Ordering::Release);
-        ledger.found = None;
-        std::mem::take(&mut ledger.in_flight)
+        state.found = None;
+        std::mem::take(&mut state.in_flight)
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -84,9 +84,9 @@ impl Tenure {
 
     /// The device passed the known-answer test.
     pub(super) fn passed(&self, now: Instant) {
-        let mut ledger = self.lock();
-        ledger.mining = true;
-        ledger.life.reset(now);
+        let mut state = self.lock();
+        state.mining = true;
+        state.life.reset(now);
     }
 
     /// Forgets the silence until now, which was not the device's.
@@ -96,17 +96,17 @@ impl Tenure {
 
     /// How long the device has given no sign of life, if that is too long.
     pub(super) fn stalled(&self, policy: &WatchdogPolicy, now: Instant) -> Option<Duration> {
-        let ledger = self.lock();
-        let patience = if ledger.mining { policy.stall } else { policy.opening };
-        ledger.life.stalled(patience, policy.slack, now)
+        let state = self.lock();
+        let patience = if state.mining { policy.stall } else { policy.opening };
+        state.life.stalled(patience, policy.slack, now)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().expect("nothing that holds the ledger panics")
+    fn lock(&self) -> MutexGuard<'_, SessionState> {
+        self.state.lock().expect("nothing that holds the state panics")
     }
 }
 
-impl Ledger {
+impl SessionState {
     /// Work of a template that is not `newest` need not be finished: the device that asks for more has dropped it.
     fn drop_stale(&mut self, newest: Option<TemplateId>) {
         if self.template != newest {
@@ -122,39 +122,39 @@ impl Ledger {
     }
 }
 
-/// The feed that the engine gives to a device for one tenure.
-pub(super) struct TenureFeed<'a> {
+/// The feed that the engine gives to a device for one session.
+pub(super) struct SessionFeed<'a> {
     pub(super) shared: &'a Shared,
-    pub(super) tenure: &'a Tenure,
+    pub(super) session: &'a Session,
 }
 
-impl Feed for TenureFeed<'_> {
+impl Feed for SessionFeed<'_> {
     fn draw(&self, nonces: u64) -> Draw {
-        if self.shared.is_stopping() || self.tenure.is_over() {
+        if self.shared.is_stopping() || self.session.is_over() {
             return Draw::Done;
         }
         // Before the lock: a source is not our code, and might panic.
         let newest = self.shared.source.newest();
         let job = self.shared.current_job().filter(|job| Some(job.template().id) == newest);
-        let (now, pace) = (self.shared.now(), self.shared.devices[self.tenure.device].pace());
-        let mut ledger = self.tenure.lock();
-        if ledger.found.is_none() {
+        let (now, pace) = (self.shared.now(), self.shared.devices[self.session.device].pace());
+        let mut state = self.session.lock();
+        if state.found.is_none() {
             return Draw::Done;
         }
-        ledger.drop_stale(newest);
-        ledger.looked_in(now);
-        let in_flight = ledger.in_flight > 0;
-        if !ledger.pulse.may_begin(pace, in_flight, now) {
+        state.drop_stale(newest);
+        state.looked_in(now);
+        let in_flight = state.in_flight > 0;
+        if !state.pulse.may_begin(pace, in_flight, now) {
             return Draw::Empty;
         }
         let Some(work) = job.and_then(|job| job.draw(nonces)) else {
             if !in_flight {
-                ledger.pulse.idle();
+                state.pulse.idle();
             }
             return Draw::Empty;
         };
-        ledger.template = Some(work.template);
-        ledger.in_flight += work.range.count;
+        state.template = Some(work.template);
+        state.in_flight += work.range.count;
         Draw::Work(work)
     }
 
@@ -162,16 +162,16 @@ impl Feed for TenureFeed<'_> {
         let newest = self.shared.source.newest();
         let now = self.shared.now();
         let rest = {
-            let mut ledger = self.tenure.lock();
-            ledger.drop_stale(newest);
-            ledger.looked_in(now);
-            ledger.pulse.rest_left(now)
+            let mut state = self.session.lock();
+            state.drop_stale(newest);
+            state.looked_in(now);
+            state.pulse.rest_left(now)
         };
-        let resting = rest.is_some() || self.shared.devices[self.tenure.device].pace() == Pace::Paused;
+        let resting = rest.is_some() || self.shared.devices[self.session.device].pace() == Pace::Paused;
         let idle = |job: &mut Option<Arc<Job>>| {
             let newest = |job: &Arc<Job>| self.shared.is_newest(job.template().id) && !job.is_exhausted();
             let ready = !resting && job.as_ref().is_some_and(newest);
-            !ready && !self.shared.is_stopping() && !self.tenure.is_over()
+            !ready && !self.shared.is_stopping() && !self.session.is_over()
         };
         // Where the rest is over and another thread's batch is not, there is no telling how long.
         let longest = rest.map_or(IDLE_WAIT, |rest| rest.clamp(SHORTEST_REST, IDLE_WAIT));
@@ -180,37 +180,37 @@ impl Feed for TenureFeed<'_> {
     }
 
     fn is_current(&self, work: &HeaderWork) -> bool {
-        !self.shared.is_stopping() && !self.tenure.is_over() && self.shared.is_newest(work.template)
+        !self.shared.is_stopping() && !self.session.is_over() && self.shared.is_newest(work.template)
     }
 
     fn has_given_up(&self) -> bool {
-        self.tenure.is_over()
+        self.session.is_over()
     }
 
     fn report(&self, work: &HeaderWork, candidates: &[u32]) {
-        let stats = &self.shared.devices[self.tenure.device];
+        let stats = &self.shared.devices[self.session.device];
         let (now, pace) = (self.shared.now(), stats.pace());
         let found = {
-            let mut ledger = self.tenure.lock();
-            let Some(found) = ledger.found.clone() else { return };
-            if ledger.template == Some(work.template) {
-                ledger.in_flight = ledger.in_flight.saturating_sub(work.range.count);
+            let mut state = self.session.lock();
+            let Some(found) = state.found.clone() else { return };
+            if state.template == Some(work.template) {
+                state.in_flight = state.in_flight.saturating_sub(work.range.count);
             }
-            ledger.life.reports(now);
-            ledger.pulse.batch_ended(pace, now);
-            // Under the lock, so that a tenure's nonces are either counted or unsearched.
+            state.life.reports(now);
+            state.pulse.batch_ended(pace, now);
+            // Under the lock, so that a session's nonces are either counted or unsearched.
             stats.add_hashes(work.range.count);
             if candidates.is_empty() {
                 return;
             }
-            ledger.life.enter_feed();
+            state.life.enter_feed();
             found
         };
         let found_now =
-            CandidateBatch { device: self.tenure.device, work: work.clone(), candidates: candidates.to_vec() };
+            CandidateBatch { device: self.session.device, work: work.clone(), candidates: candidates.to_vec() };
         // The verifier outlives every sender, unless it panicked: then the engine is stopping, and says so.
         let _ = found.send(found_now);
         drop(found);
-        self.tenure.lock().life.leave_feed(self.shared.now());
+        self.session.lock().life.leave_feed(self.shared.now());
     }
 }
