@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use adit_miner::{
-    DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState, Engine, EngineOptions, Pace, Snapshot, WatchdogPolicy,
+    DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState, DutyCycle, Engine, EngineOptions, Snapshot, WatchdogPolicy,
 };
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::ChainState;
@@ -341,10 +341,10 @@ fn device_status(device: &DeviceSnapshot, now: Instant) -> String {
             if let Some(watts) = reading.power_watts {
                 status += &format!(" {watts:.0} W");
             }
-            match device.pace {
-                Pace::Full => {}
-                Pace::Paused => status += " paused",
-                pace => status += &format!(" slowed to {} %", pace.percent()),
+            match device.duty_cycle {
+                DutyCycle::Full => {}
+                DutyCycle::Paused => status += " paused",
+                duty_cycle => status += &format!(" slowed to {} %", duty_cycle.percent()),
             }
             status
         }
@@ -457,21 +457,24 @@ mod tests {
         let engine = Engine::start(broken(), vec![broken() as Arc<dyn DeviceOpener>], EngineOptions::default());
         let mut device = engine.expect("threads").stop().devices.remove(0);
         let (now, reason) = (Instant::now(), "device lost: unplugged".to_owned());
-        let mut status = |state: DeviceState, pace: Pace, reading: Option<Reading>| {
-            (device.state, device.pace, device.reading) = (state, pace, reading);
+        let mut status = |state: DeviceState, duty_cycle: DutyCycle, reading: Option<Reading>| {
+            (device.state, device.duty_cycle, device.reading) = (state, duty_cycle, reading);
             device_status(&device, now)
         };
         let next_try = now + Duration::from_millis(3_200);
         let sick = DeviceState::Sick { reason: reason.clone(), failures: 2, since: now, next_try };
-        assert_eq!(status(sick, Pace::Full, None), "  cpu sick: device lost: unplugged; next try in 4 s");
+        assert_eq!(status(sick, DutyCycle::Full, None), "  cpu sick: device lost: unplugged; next try in 4 s");
         let dead = DeviceState::Dead { reason, failures: 8 };
-        assert_eq!(status(dead, Pace::Full, None), "  cpu dead: device lost: unplugged");
-        assert_eq!(status(DeviceState::Starting, Pace::Full, None), "  cpu starting");
+        assert_eq!(status(dead, DutyCycle::Full, None), "  cpu dead: device lost: unplugged");
+        assert_eq!(status(DeviceState::Starting, DutyCycle::Full, None), "  cpu starting");
         let mut reading = Reading::default();
-        assert_eq!(status(DeviceState::Mining, Pace::Full, Some(reading)), "  cpu 0.00 H/s");
+        assert_eq!(status(DeviceState::Mining, DutyCycle::Full, Some(reading)), "  cpu 0.00 H/s");
         (reading.temperature_celsius, reading.power_watts) = (Some(81.6), Some(212.3));
-        assert_eq!(status(DeviceState::Mining, Pace::Half, Some(reading)), "  cpu 0.00 H/s 82 °C 212 W slowed to 50 %");
-        assert_eq!(status(DeviceState::Mining, Pace::Paused, None), "  cpu 0.00 H/s paused");
-        assert_eq!(status(DeviceState::Stopped, Pace::Full, Some(reading)), "");
+        assert_eq!(
+            status(DeviceState::Mining, DutyCycle::Half, Some(reading)),
+            "  cpu 0.00 H/s 82 °C 212 W slowed to 50 %"
+        );
+        assert_eq!(status(DeviceState::Mining, DutyCycle::Paused, None), "  cpu 0.00 H/s paused");
+        assert_eq!(status(DeviceState::Stopped, DutyCycle::Full, Some(reading)), "");
     }
 }

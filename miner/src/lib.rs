@@ -30,5 +30,5 @@ pub use job::{CheckedCandidate, Extranonce, HeaderWork, Job, JobError, MAX_BRANC
 pub use known_answer::test as test_known_answers;
 pub use measure::{MeasurePlan, Sample, Solved, measure, measure_with, solve};
 pub use telemetry::{Reading, Sensor, sensor_of};
-pub use throttle::{Pace, ThrottlePolicy};
+pub use throttle::{DutyCycle, ThrottlePolicy};
 pub use work::{Coinbase, Solution, Submission, Template, TemplateId, WorkSource};

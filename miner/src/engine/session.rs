@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::Sender;
 
 use super::verify::CandidateBatch;
-use super::watchdog::{SignsOfLife, WatchdogPolicy};
+use super::watchdog::{Heartbeat, WatchdogPolicy};
 use super::{IDLE_WAIT, Shared};
 use crate::device::{Draw, Feed};
 use crate::job::{HeaderWork, Job};
-use crate::throttle::{Pace, Pulse};
+use crate::throttle::{DutyCycle, DutyTimer};
 use crate::work::TemplateId;
 
 /// The shortest sleep of a device that rests.
@@ -42,8 +42,8 @@ struct SessionState {
     template: Option<TemplateId>,
     /// The nonces drawn of `template` and not reported.
     in_flight: u64,
-    life: SignsOfLife,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
+    duty_timer: DutyTimer,
 }
 
 impl Session {
@@ -53,8 +53,8 @@ impl Session {
             mining: false,
             template: None,
             in_flight: 0,
-            life: SignsOfLife::new(now),
-            pulse: Pulse::default(),
+            heartbeat: Heartbeat::new(now),
+            duty_timer: DutyTimer::default(),
         };
         Self { device, state: Mutex::new(state), over: AtomicBool::new(false) }
     }
@@ -74,31 +74,31 @@ impl Session {
 
     /// The device is open, and its test begins.
     pub(super) fn opened(&self, now: Instant) {
-        self.lock().life.reset(now);
+        self.lock().heartbeat.reset(now);
     }
 
     /// The device gave an answer of the known-answer test.
     pub(super) fn answered(&self, now: Instant) {
-        self.lock().life.answers(now);
+        self.lock().heartbeat.answers(now);
     }
 
     /// The device passed the known-answer test.
     pub(super) fn passed(&self, now: Instant) {
         let mut state = self.lock();
         state.mining = true;
-        state.life.reset(now);
+        state.heartbeat.reset(now);
     }
 
     /// Forgets the silence until now, which was not the device's.
     pub(super) fn excuse(&self, now: Instant) {
-        self.lock().life.reset(now);
+        self.lock().heartbeat.reset(now);
     }
 
     /// How long the device has given no sign of life, if that is too long.
     pub(super) fn stalled(&self, policy: &WatchdogPolicy, now: Instant) -> Option<Duration> {
         let state = self.lock();
         let patience = if state.mining { policy.stall } else { policy.opening };
-        state.life.stalled(patience, policy.slack, now)
+        state.heartbeat.stalled(patience, policy.slack, now)
     }
 
     fn lock(&self) -> MutexGuard<'_, SessionState> {
@@ -117,7 +117,7 @@ impl SessionState {
     /// A sign of life, if the device holds no work: otherwise only a report is one.
     fn looked_in(&mut self, now: Instant) {
         if self.in_flight == 0 {
-            self.life.reset(now);
+            self.heartbeat.reset(now);
         }
     }
 }
@@ -136,7 +136,7 @@ impl Feed for SessionFeed<'_> {
         // Before the lock: a source is not our code, and might panic.
         let newest = self.shared.source.newest();
         let job = self.shared.current_job().filter(|job| Some(job.template().id) == newest);
-        let (now, pace) = (self.shared.now(), self.shared.devices[self.session.device].pace());
+        let (now, duty_cycle) = (self.shared.now(), self.shared.devices[self.session.device].duty_cycle());
         let mut state = self.session.lock();
         if state.found.is_none() {
             return Draw::Done;
@@ -144,12 +144,12 @@ impl Feed for SessionFeed<'_> {
         state.drop_stale(newest);
         state.looked_in(now);
         let in_flight = state.in_flight > 0;
-        if !state.pulse.may_begin(pace, in_flight, now) {
+        if !state.duty_timer.may_begin(duty_cycle, in_flight, now) {
             return Draw::Empty;
         }
         let Some(work) = job.and_then(|job| job.draw(nonces)) else {
             if !in_flight {
-                state.pulse.idle();
+                state.duty_timer.idle();
             }
             return Draw::Empty;
         };
@@ -165,9 +165,9 @@ impl Feed for SessionFeed<'_> {
             let mut state = self.session.lock();
             state.drop_stale(newest);
             state.looked_in(now);
-            state.pulse.rest_left(now)
+            state.duty_timer.rest_left(now)
         };
-        let resting = rest.is_some() || self.shared.devices[self.session.device].pace() == Pace::Paused;
+        let resting = rest.is_some() || self.shared.devices[self.session.device].duty_cycle() == DutyCycle::Paused;
         let idle = |job: &mut Option<Arc<Job>>| {
             let newest = |job: &Arc<Job>| self.shared.is_newest(job.template().id) && !job.is_exhausted();
             let ready = !resting && job.as_ref().is_some_and(newest);
@@ -189,21 +189,21 @@ impl Feed for SessionFeed<'_> {
 
     fn report(&self, work: &HeaderWork, candidates: &[u32]) {
         let stats = &self.shared.devices[self.session.device];
-        let (now, pace) = (self.shared.now(), stats.pace());
+        let (now, duty_cycle) = (self.shared.now(), stats.duty_cycle());
         let found = {
             let mut state = self.session.lock();
             let Some(found) = state.found.clone() else { return };
             if state.template == Some(work.template) {
                 state.in_flight = state.in_flight.saturating_sub(work.range.count);
             }
-            state.life.reports(now);
-            state.pulse.batch_ended(pace, now);
+            state.heartbeat.reports(now);
+            state.duty_timer.batch_ended(duty_cycle, now);
             // Under the lock, so that a session's nonces are either counted or unsearched.
             stats.add_hashes(work.range.count);
             if candidates.is_empty() {
                 return;
             }
-            state.life.enter_feed();
+            state.heartbeat.enter_feed();
             found
         };
         let found_now =
@@ -211,6 +211,6 @@ impl Feed for SessionFeed<'_> {
         // The verifier outlives every sender, unless it panicked: then the engine is stopping, and says so.
         let _ = found.send(found_now);
         drop(found);
-        self.session.lock().life.leave_feed(self.shared.now());
+        self.session.lock().heartbeat.leave_feed(self.shared.now());
     }
 }

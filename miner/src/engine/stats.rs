@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::device::DeviceInfo;
 use crate::telemetry::Reading;
-use crate::throttle::Pace;
+use crate::throttle::DutyCycle;
 use crate::work::TemplateId;
 
 /// The hashrate shown is the mean over this long.
@@ -22,7 +22,7 @@ const GRAIN: Duration = Duration::from_millis(100);
 pub enum DeviceState {
     /// It is being opened and tested on known answers, for the first time or after a failure.
     Starting,
-    /// It draws work, or waits for some; [`DeviceSnapshot::pace`] says how much of the time it may be busy.
+    /// It draws work, or waits for some; [`DeviceSnapshot::duty_cycle`] says how much of the time it may be busy.
     Mining,
     /// It failed, and will be opened again; the others go on.
     Sick {
@@ -76,7 +76,7 @@ pub struct DeviceSnapshot {
     /// What its sensors said last; `None` while they have said nothing.
     pub reading: Option<Reading>,
     /// How much of the time it may be busy, given its temperature.
-    pub pace: Pace,
+    pub duty_cycle: DutyCycle,
 }
 
 /// The engine's figures at one moment.
@@ -114,7 +114,7 @@ pub(super) struct DeviceStats {
     state: Mutex<DeviceState>,
     rate: Mutex<RateWindow>,
     reading: Mutex<Option<(Instant, Reading)>>,
-    pace: Mutex<Pace>,
+    duty_cycle: Mutex<DutyCycle>,
     hashes: AtomicU64,
     pub(super) accepted: AtomicU64,
     pub(super) rejected: AtomicU64,
@@ -132,7 +132,7 @@ impl DeviceStats {
             state: Mutex::new(DeviceState::Starting),
             rate: Mutex::new(RateWindow::new(Instant::now())),
             reading: Mutex::new(None),
-            pace: Mutex::new(Pace::Full),
+            duty_cycle: Mutex::new(DutyCycle::Full),
             hashes: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -169,12 +169,12 @@ impl DeviceStats {
         *self.reading.lock().expect("nothing that holds the reading panics") = Some((taken, reading));
     }
 
-    pub(super) fn pace(&self) -> Pace {
-        *self.pace.lock().expect("nothing that holds the pace panics")
+    pub(super) fn duty_cycle(&self) -> DutyCycle {
+        *self.duty_cycle.lock().expect("nothing that holds the duty cycle panics")
     }
 
-    pub(super) fn set_pace(&self, pace: Pace) {
-        *self.pace.lock().expect("nothing that holds the pace panics") = pace;
+    pub(super) fn set_duty_cycle(&self, duty_cycle: DutyCycle) {
+        *self.duty_cycle.lock().expect("nothing that holds the duty cycle panics") = duty_cycle;
     }
 
     pub(super) fn snapshot(&self) -> DeviceSnapshot {
@@ -194,7 +194,7 @@ impl DeviceStats {
             unsearched: read(&self.unsearched),
             recoveries: read(&self.recoveries),
             reading: self.reading().map(|(_, reading)| reading),
-            pace: self.pace(),
+            duty_cycle: self.duty_cycle(),
         }
     }
 

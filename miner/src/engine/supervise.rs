@@ -14,12 +14,12 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use super::session::{Session, SessionFeed};
 use super::stats::{DeviceState, DeviceStats};
 use super::verify::CandidateBatch;
-use super::watchdog::{Health, Treatment};
+use super::watchdog::{Backoff, FailureAction};
 use super::{EngineOptions, Shared, panic_text};
 use crate::device::{Device, DeviceError, DeviceOpener};
 use crate::known_answer;
 use crate::telemetry::Sensor;
-use crate::throttle::{Pace, Throttle};
+use crate::throttle::{DutyCycle, Throttle};
 
 /// A watchdog that has not looked for so long was itself held up, with the process or with the machine, and so were the
 /// devices: their silence until now is forgotten.
@@ -42,7 +42,7 @@ pub(super) struct Supervisor {
 /// A device's place in the engine.
 struct Slot {
     opener: Arc<dyn DeviceOpener>,
-    health: Health,
+    backoff: Backoff,
     /// `None` between two tries, and at the end.
     session: Option<Arc<Session>>,
     /// When to try again.
@@ -77,7 +77,7 @@ impl Supervisor {
         let (tell, events) = unbounded();
         let slot = |opener| Slot {
             opener,
-            health: Health::default(),
+            backoff: Backoff::default(),
             session: None,
             next_try: None,
             sick_since: None,
@@ -110,7 +110,7 @@ impl Supervisor {
         for index in 0..self.slots.len() {
             self.see_to_temperature(index, now);
             let slot = &mut self.slots[index];
-            slot.health.forgive(&self.options.watchdog, now);
+            slot.backoff.forgive(&self.options.watchdog, now);
             if let Some(session) = &slot.session {
                 if was_absent {
                     session.excuse(now);
@@ -148,7 +148,7 @@ impl Supervisor {
         let stats = &self.shared.devices[index];
         match kind {
             SessionEventKind::Passed => {
-                slot.health.mines(self.shared.now());
+                slot.backoff.mines(self.shared.now());
                 stats.set_state(DeviceState::Mining);
                 if slot.sick_since.take().is_some() {
                     stats.recoveries.fetch_add(1, Ordering::Relaxed);
@@ -177,17 +177,17 @@ impl Supervisor {
             stats.unsearched.fetch_add(session.close(), Ordering::Relaxed);
         }
         let now = self.shared.now();
-        let treatment = slot.health.fails(&self.options.watchdog, error, now);
-        let (reason, failures) = (error.to_string(), slot.health.failures());
-        match treatment {
-            Treatment::Retry(next_try) => {
+        let action = slot.backoff.fails(&self.options.watchdog, error, now);
+        let (reason, failures) = (error.to_string(), slot.backoff.failures());
+        match action {
+            FailureAction::Retry(next_try) => {
                 let pause = next_try.saturating_duration_since(now).as_secs_f64();
                 tracing::warn!("{} is sick: {reason}; opened again in {pause} s", named(stats));
                 let since = *slot.sick_since.get_or_insert(now);
                 slot.next_try = Some(next_try);
                 stats.set_state(DeviceState::Sick { reason, failures, since, next_try });
             }
-            Treatment::GiveUp => {
+            FailureAction::GiveUp => {
                 tracing::warn!("{} no longer mines: {reason} (failures in a row: {failures})", named(stats));
                 slot.next_try = None;
                 stats.set_state(DeviceState::Dead { reason, failures });
@@ -199,23 +199,23 @@ impl Supervisor {
     fn see_to_temperature(&mut self, index: usize, now: Instant) {
         let (slot, stats) = (&mut self.slots[index], &self.shared.devices[index]);
         let Some(throttle) = &mut slot.throttle else { return };
-        let before = (stats.pace(), throttle.is_blind());
+        let before = (stats.duty_cycle(), throttle.is_blind());
         let fresh = stats.reading().filter(|(taken, _)| slot.read.is_none_or(|read| read < *taken));
         let temperature = fresh.and_then(|(_, reading)| reading.temperature_celsius);
-        let pace = match fresh {
+        let duty_cycle = match fresh {
             Some((taken, _)) => {
                 slot.read = Some(taken);
                 throttle.observe(taken, temperature)
             }
             None => throttle.observe(now, None),
         };
-        if (pace, throttle.is_blind()) == before {
+        if (duty_cycle, throttle.is_blind()) == before {
             return;
         }
-        stats.set_pace(pace);
-        let what = match pace {
-            Pace::Paused => "paused".to_owned(),
-            _ => format!("busy {} % of the time", pace.percent()),
+        stats.set_duty_cycle(duty_cycle);
+        let what = match duty_cycle {
+            DutyCycle::Paused => "paused".to_owned(),
+            _ => format!("busy {} % of the time", duty_cycle.percent()),
         };
         match temperature {
             Some(temperature) => {

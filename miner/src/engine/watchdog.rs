@@ -58,7 +58,7 @@ impl WatchdogPolicy {
 
 /// What follows from a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Treatment {
+pub(super) enum FailureAction {
     /// Try again then.
     Retry(Instant),
     /// Give the device up.
@@ -67,14 +67,14 @@ pub(super) enum Treatment {
 
 /// A device's illnesses.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Health {
+pub(super) struct Backoff {
     /// Failures in a row.
     failures: u32,
     /// Since when it mines, if it does.
     mining_since: Option<Instant>,
 }
 
-impl Health {
+impl Backoff {
     /// Failures in a row.
     pub(super) fn failures(&self) -> u32 {
         self.failures
@@ -97,15 +97,15 @@ impl Health {
     ///
     /// One that gives wrong answers and has no failure behind it is given up at once: its driver works and it computes
     /// wrongly, so another try would show the same or, worse, pass by luck. After a failure wrong answers are part of it.
-    pub(super) fn fails(&mut self, policy: &WatchdogPolicy, error: &DeviceError, now: Instant) -> Treatment {
+    pub(super) fn fails(&mut self, policy: &WatchdogPolicy, error: &DeviceError, now: Instant) -> FailureAction {
         self.forgive(policy, now);
         self.mining_since = None;
         self.failures += 1;
         let is_wrong = matches!(error, DeviceError::KnownAnswer(_));
         if self.failures >= policy.failures || (is_wrong && self.failures == 1) {
-            Treatment::GiveUp
+            FailureAction::GiveUp
         } else {
-            Treatment::Retry(now + policy.pause_after(self.failures))
+            FailureAction::Retry(now + policy.pause_after(self.failures))
         }
     }
 }
@@ -115,7 +115,7 @@ impl Health {
 /// What counts is a report, or, while the device holds no work, any call to its feed: a device without work asks for some
 /// several times a second.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SignsOfLife {
+pub(super) struct Heartbeat {
     last: Instant,
     /// The longest time from one report to the next, the opening left out; an eighth fades with every report of mining, so
     /// that a kernel's compilation or one bad moment is not the measure for good.
@@ -125,7 +125,7 @@ pub(super) struct SignsOfLife {
     in_feed: usize,
 }
 
-impl SignsOfLife {
+impl Heartbeat {
     pub(super) fn new(now: Instant) -> Self {
         Self { last: now, longest: Duration::ZERO, in_feed: 0 }
     }
@@ -177,14 +177,14 @@ mod tests {
     fn pauses_grow_to_the_longest_and_the_last_failure_is_the_end() {
         let policy = WatchdogPolicy::default();
         let now = Instant::now();
-        let mut health = Health::default();
-        let pauses: Vec<_> = std::iter::from_fn(|| match health.fails(&policy, &lost(), now) {
-            Treatment::Retry(at) => Some((at - now).as_secs()),
-            Treatment::GiveUp => None,
+        let mut backoff = Backoff::default();
+        let pauses: Vec<_> = std::iter::from_fn(|| match backoff.fails(&policy, &lost(), now) {
+            FailureAction::Retry(at) => Some((at - now).as_secs()),
+            FailureAction::GiveUp => None,
         })
         .collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60]);
-        assert_eq!(health.failures(), policy.failures);
+        assert_eq!(backoff.failures(), policy.failures);
     }
 
     #[test]
@@ -192,16 +192,16 @@ mod tests {
         let policy = WatchdogPolicy::default();
         let start = Instant::now();
         for (mined, failures) in [(599, 4), (600, 1)] {
-            let mut health = Health::default();
+            let mut backoff = Backoff::default();
             for _ in 0..3 {
-                health.fails(&policy, &lost(), start);
+                backoff.fails(&policy, &lost(), start);
             }
-            health.mines(start);
-            health.fails(&policy, &lost(), start + Duration::from_secs(mined));
-            assert_eq!(health.failures(), failures, "after {mined} s of mining");
+            backoff.mines(start);
+            backoff.fails(&policy, &lost(), start + Duration::from_secs(mined));
+            assert_eq!(backoff.failures(), failures, "after {mined} s of mining");
             // Time that passes while it does not mine forgives nothing.
-            health.fails(&policy, &lost(), start + Duration::from_secs(10_000));
-            assert_eq!(health.failures(), failures + 1);
+            backoff.fails(&policy, &lost(), start + Duration::from_secs(10_000));
+            assert_eq!(backoff.failures(), failures + 1);
         }
     }
 
@@ -210,27 +210,27 @@ mod tests {
         let policy = WatchdogPolicy::default();
         let now = Instant::now();
         let wrong = DeviceError::KnownAnswer("missed".into());
-        assert_eq!(Health::default().fails(&policy, &wrong, now), Treatment::GiveUp);
-        let mut health = Health::default();
-        health.fails(&policy, &lost(), now);
-        assert_eq!(health.fails(&policy, &wrong, now), Treatment::Retry(now + Duration::from_secs(2)));
+        assert_eq!(Backoff::default().fails(&policy, &wrong, now), FailureAction::GiveUp);
+        let mut backoff = Backoff::default();
+        backoff.fails(&policy, &lost(), now);
+        assert_eq!(backoff.fails(&policy, &wrong, now), FailureAction::Retry(now + Duration::from_secs(2)));
     }
 
     #[test]
     fn a_slow_device_is_granted_ten_times_what_it_takes_and_a_quick_one_the_constant() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let stalled = |life: &SignsOfLife, now| life.stalled(Duration::from_secs(5), 10, now);
-        let mut slow = SignsOfLife::new(start);
+        let stalled = |heartbeat: &Heartbeat, now| heartbeat.stalled(Duration::from_secs(5), 10, now);
+        let mut slow = Heartbeat::new(start);
         (1..=10).for_each(|i| slow.reports(at(10 * i)));
         assert_eq!(stalled(&slow, at(200)), None, "10 s a batch and 5 s of patience: not sick");
         assert_eq!(stalled(&slow, at(201)), Some(Duration::from_secs(101)));
-        let mut quick = SignsOfLife::new(start);
+        let mut quick = Heartbeat::new(start);
         (1..=10).for_each(|i| quick.reports(start + Duration::from_millis(50 * i)));
         assert_eq!(stalled(&quick, at(5)), None);
         assert!(stalled(&quick, at(6)).is_some());
         // What the test took is kept through the test, and fades in mining.
-        let mut compiles = SignsOfLife::new(start);
+        let mut compiles = Heartbeat::new(start);
         compiles.answers(at(20));
         (0..500).for_each(|_| compiles.answers(at(20)));
         assert_eq!(stalled(&compiles, at(220)), None);
