@@ -8,7 +8,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use adit_miner::{
-    DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState, DutyCycle, Engine, EngineOptions, Snapshot, WatchdogPolicy,
+    DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState, DutyCycle, Engine, EngineOptions, EngineSnapshot,
+    WatchdogPolicy,
 };
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::ChainState;
@@ -168,7 +169,7 @@ impl NamedDevices {
         Self { named, began: Vec::new() }
     }
 
-    fn check(&mut self, snapshot: &Snapshot) -> Result {
+    fn check(&mut self, snapshot: &EngineSnapshot) -> Result {
         self.began.resize(snapshot.devices.len(), false);
         for (device, began) in snapshot.devices.iter().zip(&mut self.began) {
             // One may begin and fail between two looks.
@@ -184,7 +185,7 @@ impl NamedDevices {
     }
 }
 
-fn failures(snapshot: &Snapshot) -> String {
+fn failures(snapshot: &EngineSnapshot) -> String {
     snapshot
         .devices
         .iter()
@@ -274,7 +275,7 @@ impl Display {
         }
     }
 
-    fn redraw(&mut self, snapshot: &Snapshot) -> Result {
+    fn redraw(&mut self, snapshot: &EngineSnapshot) -> Result {
         if self.terminal {
             self.line.set_message(self.status(snapshot));
         } else if !self.json && self.printed.elapsed() >= LINE {
@@ -284,7 +285,7 @@ impl Display {
         Ok(())
     }
 
-    fn finish(&mut self, snapshot: &Snapshot) -> Result {
+    fn finish(&mut self, snapshot: &EngineSnapshot) -> Result {
         self.line.finish_and_clear();
         self.say(&format!("stopped; {}", self.status(snapshot)))
     }
@@ -297,7 +298,7 @@ impl Display {
         }
     }
 
-    fn status(&self, snapshot: &Snapshot) -> String {
+    fn status(&self, snapshot: &EngineSnapshot) -> String {
         use std::fmt::Write;
         let (mined, height) = (counted(self.mined, "block"), self.height);
         let (tip, difficulty) = (self.shown_tip(), self.difficulty);
@@ -439,7 +440,7 @@ mod tests {
         let now = Instant::now();
         let sick = DeviceState::Sick { reason: "unplugged".to_owned(), failures: 1, since: now, next_try: now };
         let check =
-            |snapshot: &Snapshot, named: &mut NamedDevices| named.check(snapshot).map_err(|end| end.to_string());
+            |snapshot: &EngineSnapshot, named: &mut NamedDevices| named.check(snapshot).map_err(|end| end.to_string());
         let [mut named, mut other] = [true, false].map(NamedDevices::new);
         for state in [DeviceState::Starting, sick.clone()] {
             snapshot.devices[0].state = state;

@@ -12,7 +12,7 @@ use adit_hash::Backend;
 
 use crate::cpu::CpuDevice;
 use crate::device::{Device, DeviceError, DeviceId, DeviceInfo, DeviceOpener, InvalidDeviceId};
-use crate::gpu::tune::{self, Outcome};
+use crate::gpu::tune::{self, TuningOutcome};
 use crate::gpu::{GpuDevice, GpuSettings, Tuning, TuningCache, adapters};
 
 /// Which devices to use, as the command line says it: `auto`, `cpu`, `gpu`, `all`, or ids joined by commas.
@@ -195,7 +195,7 @@ impl Devices {
 
     fn tune_within(&self, budget: Duration, id: DeviceId) -> Result<Tuned, DeviceError> {
         let (info, adapter) = self.gpu(id)?;
-        let Outcome { tuning, tried } = tune::tune(info, adapter, budget)?;
+        let TuningOutcome { tuning, tried } = tune::tune(info, adapter, budget)?;
         let kept = match &self.tuning {
             Some(cache) => cache.put(info, &tuning).map(|()| cache.path().to_owned()),
             None => Err(io::Error::new(io::ErrorKind::NotFound, "no folder is known for it")),
@@ -244,7 +244,7 @@ impl Devices {
         let mut infos = self.infos[..1].to_vec();
         infos.extend((id != DeviceId::Cpu).then(|| info.clone()));
         let alone = Self { cpu: self.cpu, infos, adapters, tuning: self.tuning.clone() };
-        Ok(Arc::new(Opener {
+        Ok(Arc::new(LocalOpener {
             info: info.clone(),
             cpu: self.cpu,
             first: Mutex::new(Some(alone)),
@@ -274,7 +274,7 @@ impl Devices {
 }
 
 /// How to open a device of this machine.
-struct Opener {
+struct LocalOpener {
     info: DeviceInfo,
     cpu: CpuSettings,
     /// The list that the device was chosen from, cut down to it, until it is opened for the first time.
@@ -284,7 +284,7 @@ struct Opener {
     settings: OnceLock<GpuSettings>,
 }
 
-impl DeviceOpener for Opener {
+impl DeviceOpener for LocalOpener {
     fn info(&self) -> &DeviceInfo {
         &self.info
     }
@@ -397,7 +397,8 @@ mod tests {
     fn nothing_is_opened_before_it_is_asked_for() {
         let cpu = CpuSettings { threads: NonZeroUsize::new(3), backend: Some(Backend::Portable) };
         let devices = Devices::list(cpu, &"cpu".parse().unwrap()).unwrap();
-        let gone = Opener { info: gpu(77, false), cpu, first: Mutex::new(Some(devices)), settings: OnceLock::new() };
+        let gone =
+            LocalOpener { info: gpu(77, false), cpu, first: Mutex::new(Some(devices)), settings: OnceLock::new() };
         assert_eq!(gone.info().id, DeviceId::Gpu(77));
         for _ in 0..2 {
             assert!(gone.open().is_err());

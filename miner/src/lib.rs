@@ -24,11 +24,11 @@ pub use device::{
     CpuInfo, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, DeviceOpener, Draw, Feed, GpuInfo, InvalidDeviceId,
 };
 pub use devices::{CpuSettings, Devices, SelectError, Selection, Tuned};
-pub use engine::{DeviceSnapshot, DeviceState, Engine, EngineOptions, Snapshot, WatchdogPolicy};
+pub use engine::{DeviceSnapshot, DeviceState, Engine, EngineOptions, EngineSnapshot, WatchdogPolicy};
 pub use gpu::{GpuDevice, GpuKernel, GpuSettings, Operations, Tuning, TuningCache};
 pub use job::{CheckedCandidate, Extranonce, HeaderWork, Job, JobError, MAX_BRANCH_LEN, MAX_EXTRANONCE_LEN, sha256d};
 pub use known_answer::test as test_known_answers;
-pub use measure::{MeasurePlan, Sample, Solved, measure, measure_with, solve};
+pub use measure::{MeasurePlan, Measurement, Solved, measure, measure_with, solve};
 pub use telemetry::{Reading, Sensor, sensor_of};
 pub use throttle::{DutyCycle, ThrottlePolicy};
 pub use work::{Coinbase, Solution, Submission, Template, TemplateId, WorkSource};

@@ -29,7 +29,7 @@ pub struct MeasurePlan {
 /// What a device did in one stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Sample {
+pub struct Measurement {
     /// The hashes made.
     pub hashes: u64,
     /// How long it took, in seconds; more than zero.
@@ -42,7 +42,7 @@ pub struct Sample {
     pub mean: Reading,
 }
 
-impl Sample {
+impl Measurement {
     /// Hashes a second.
     #[must_use]
     pub fn rate(&self) -> f64 {
@@ -55,7 +55,7 @@ impl Sample {
 /// # Errors
 /// If the device fails.
 pub fn measure(device: &mut dyn Device, plan: &MeasurePlan) -> Result<Vec<f64>, DeviceError> {
-    Ok(measure_with(device, plan, None)?.iter().map(Sample::rate).collect())
+    Ok(measure_with(device, plan, None)?.iter().map(Measurement::rate).collect())
 }
 
 /// Measures `device` by `plan` on a target that is never met, and looks at its sensor meanwhile.
@@ -66,7 +66,7 @@ pub fn measure_with(
     device: &mut dyn Device,
     plan: &MeasurePlan,
     sensor: Option<&dyn Sensor>,
-) -> Result<Vec<Sample>, DeviceError> {
+) -> Result<Vec<Measurement>, DeviceError> {
     let gauge = Gauge {
         plan: *plan,
         sensor,
@@ -119,7 +119,7 @@ struct Progress {
     hashes: u64,
     /// Readings since `from`.
     sums: Sums,
-    samples: Vec<Sample>,
+    samples: Vec<Measurement>,
 }
 
 /// The counters at one moment.
@@ -254,7 +254,7 @@ impl Feed for Gauge<'_> {
         let took = now.saturating_duration_since(from.at);
         if took >= self.plan.sample && !took.is_zero() {
             let to = self.mark(now);
-            let sample = Sample {
+            let sample = Measurement {
                 hashes: progress.hashes,
                 seconds: took.as_secs_f64(),
                 cpu_seconds: from.cpu.zip(to.cpu).map(|(from, to)| to.saturating_sub(from).as_secs_f64()),

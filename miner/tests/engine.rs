@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use adit_hash::{Backend, ScanTarget};
 use adit_miner::{
     Coinbase, CpuDevice, CpuSettings, Device, DeviceError, DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState,
-    Devices, Draw, Engine, EngineOptions, Feed, HeaderWork, Selection, Snapshot, Solution, Submission, Template,
+    Devices, Draw, Engine, EngineOptions, EngineSnapshot, Feed, HeaderWork, Selection, Solution, Submission, Template,
     TemplateId, WatchdogPolicy, WorkSource, sha256d,
 };
 use crossbeam::channel::{Receiver, Sender, unbounded};
@@ -145,7 +145,7 @@ fn hits(work: &HeaderWork) -> Vec<u32> {
 }
 
 /// Looks at the engine until `done`; a minute is far beyond what any of these tests needs on the slowest machine.
-fn wait_for(engine: &Engine, done: impl Fn(&Snapshot) -> bool) -> Snapshot {
+fn wait_for(engine: &Engine, done: impl Fn(&EngineSnapshot) -> bool) -> EngineSnapshot {
     let start = Instant::now();
     loop {
         let snapshot = engine.snapshot();
@@ -223,7 +223,7 @@ fn cpu_and_gpu_mine_together_and_stop_together() {
     let engine = start(&desk, vec![Box::new(one_thread()), devices.open(gpu.id).unwrap()]);
     wait_for(&engine, |snapshot| snapshot.devices.iter().all(|device| device.accepted >= 3));
     desk.set(Template { previous: [8; 32], ..template(2, ScanTarget::MAX) });
-    let answered = |snapshot: &Snapshot| snapshot.template.map(|(id, _)| id) == Some(TemplateId(2));
+    let answered = |snapshot: &EngineSnapshot| snapshot.template.map(|(id, _)| id) == Some(TemplateId(2));
     wait_for(&engine, |snapshot| answered(snapshot) && snapshot.devices.iter().all(|device| device.accepted >= 10_000));
     let snapshot = engine.stop();
     for device in &snapshot.devices {
@@ -394,7 +394,7 @@ fn an_exhausted_template_is_said_to_be_and_a_new_one_is_mined() {
     };
     let engine = start(&desk, vec![pretender(), pretender()]);
     let all_of_one = 2_u64 << 32;
-    let hashes = |snapshot: &Snapshot| snapshot.devices.iter().map(|device| device.hashes).sum::<u64>();
+    let hashes = |snapshot: &EngineSnapshot| snapshot.devices.iter().map(|device| device.hashes).sum::<u64>();
     let snapshot = wait_for(&engine, |snapshot| snapshot.exhausted && hashes(snapshot) >= all_of_one);
     assert_eq!(hashes(&snapshot), all_of_one);
     assert_eq!(snapshot.template, Some((TemplateId(1), 101)));

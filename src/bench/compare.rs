@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::report::{Kind, RULER, Report, Row};
+use super::report::{BenchReport, Kind, RULER, Row};
 use super::statistics::{interval, median};
 
 /// The least relative difference of medians that is called one: a convention. What changes from one start to the next, such
@@ -58,7 +58,7 @@ pub struct Compared {
     pub hashes_per_second: Change,
     pub ratio_to_ruler: Change,
     pub judged_by: Figure,
-    pub verdict: Verdict,
+    pub verdict: Significance,
 }
 
 /// This run's figure over the earlier run's.
@@ -83,7 +83,7 @@ pub enum Figure {
 /// What a change comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum Significance {
     WithinNoise,
     Faster,
     Slower,
@@ -100,30 +100,30 @@ impl Change {
         })
     }
 
-    fn verdict(self) -> Verdict {
+    fn verdict(self) -> Significance {
         if self.low > 1.0 && self.factor > 1.0 + LEAST_DIFFERENCE {
-            Verdict::Faster
+            Significance::Faster
         } else if self.high < 1.0 && self.factor < 1.0 - LEAST_DIFFERENCE {
-            Verdict::Slower
+            Significance::Slower
         } else {
-            Verdict::WithinNoise
+            Significance::WithinNoise
         }
     }
 }
 
-impl Verdict {
+impl Significance {
     fn name(self) -> &'static str {
         match self {
-            Verdict::WithinNoise => "within noise",
-            Verdict::Faster => "faster",
-            Verdict::Slower => "slower",
+            Significance::WithinNoise => "within noise",
+            Significance::Faster => "faster",
+            Significance::Slower => "slower",
         }
     }
 }
 
 impl Comparison {
     /// Compares `now` with `earlier`, which was read from `file`. Both have samples in every row, as every report has.
-    pub fn of(file: &Path, earlier: &Report, now: &Report) -> Option<Self> {
+    pub fn of(file: &Path, earlier: &BenchReport, now: &BenchReport) -> Option<Self> {
         let mut before: HashMap<_, _> = keyed(earlier).collect();
         let mut rows = Vec::new();
         let mut appeared = Vec::new();
@@ -184,9 +184,9 @@ impl Compared {
 
 /// What makes a row of one run the same as one of another: its kind, its kernel and, since a machine may have several, a
 /// GPU's name, then its place among those of the same name. Numbers such as `gpu0` move when a card is added.
-type Key<'a> = (Kind, &'a str, &'a str, usize);
+type RowKey<'a> = (Kind, &'a str, &'a str, usize);
 
-fn keyed(report: &Report) -> impl Iterator<Item = (Key<'_>, &Row)> {
+fn keyed(report: &BenchReport) -> impl Iterator<Item = (RowKey<'_>, &Row)> {
     let mut same = HashMap::new();
     report.results.iter().map(move |row| {
         let name = if row.kind == Kind::Cpu { "" } else { row.name.as_str() };
@@ -197,8 +197,8 @@ fn keyed(report: &Report) -> impl Iterator<Item = (Key<'_>, &Row)> {
 }
 
 /// What differs in the machine, the program and the settings.
-fn differences(earlier: &Report, now: &Report) -> Vec<Difference> {
-    let part = |report: &Report| serde_json::json!({ "adit": report.adit, "machine": report.machine, "settings": report.settings });
+fn differences(earlier: &BenchReport, now: &BenchReport) -> Vec<Difference> {
+    let part = |report: &BenchReport| serde_json::json!({ "adit": report.adit, "machine": report.machine, "settings": report.settings });
     let mut found = Vec::new();
     differ("", &part(earlier), &part(now), &mut found);
     found.retain(|difference| !VOLATILE.contains(&difference.field.as_str()));
@@ -238,11 +238,11 @@ mod tests {
     use super::super::report::tests::report;
     use super::*;
 
-    fn compared(earlier: &Report, now: &Report) -> Comparison {
+    fn compared(earlier: &BenchReport, now: &BenchReport) -> Comparison {
         Comparison::of(Path::new("some/earlier.json"), earlier, now).unwrap()
     }
 
-    fn verdict(earlier: &[f64], now: &[f64]) -> Verdict {
+    fn verdict(earlier: &[f64], now: &[f64]) -> Significance {
         let of = |ratios: &[f64]| report(&[(Kind::Cpu, "sha_ni", ratios)]);
         compared(&of(earlier), &of(now)).rows[0].verdict
     }
@@ -251,7 +251,9 @@ mod tests {
     fn a_run_is_within_its_own_noise() {
         let report = report(&[(Kind::Cpu, "sha_ni", &[3.0, 3.1, 3.2, 3.1, 3.0]), (Kind::Gpu, "pruned", &[700.0; 5])]);
         let same = compared(&report, &report);
-        assert!(same.rows.iter().all(|row| row.verdict == Verdict::WithinNoise && row.ratio_to_ruler.factor == 1.0));
+        assert!(
+            same.rows.iter().all(|row| row.verdict == Significance::WithinNoise && row.ratio_to_ruler.factor == 1.0)
+        );
         assert!(same.differences.is_empty() && same.appeared.is_empty() && same.disappeared.is_empty());
         assert_eq!((same.file.as_str(), same.ruler.factor), ("earlier.json", 1.0));
     }
@@ -259,20 +261,20 @@ mod tests {
     #[test]
     fn intervals_that_touch_are_noise_and_those_apart_are_not() {
         let earlier = [3.00, 3.10, 3.20, 3.12, 3.05];
-        assert_eq!(verdict(&earlier, &[3.19, 3.30, 3.40, 3.35, 3.38]), Verdict::WithinNoise);
-        assert_eq!(verdict(&earlier, &[3.20, 3.30, 3.40, 3.35, 3.38]), Verdict::WithinNoise);
-        assert_eq!(verdict(&earlier, &[3.21, 3.30, 3.40, 3.35, 3.38]), Verdict::Faster);
-        assert_eq!(verdict(&[3.21, 3.30, 3.40, 3.35, 3.38], &earlier), Verdict::Slower);
+        assert_eq!(verdict(&earlier, &[3.19, 3.30, 3.40, 3.35, 3.38]), Significance::WithinNoise);
+        assert_eq!(verdict(&earlier, &[3.20, 3.30, 3.40, 3.35, 3.38]), Significance::WithinNoise);
+        assert_eq!(verdict(&earlier, &[3.21, 3.30, 3.40, 3.35, 3.38]), Significance::Faster);
+        assert_eq!(verdict(&[3.21, 3.30, 3.40, 3.35, 3.38], &earlier), Significance::Slower);
         // One slow sample widens the interval: five do not suffice to tell it from the truth.
-        assert_eq!(verdict(&earlier, &[1.00, 3.30, 3.40, 3.35, 3.38]), Verdict::WithinNoise);
+        assert_eq!(verdict(&earlier, &[1.00, 3.30, 3.40, 3.35, 3.38]), Significance::WithinNoise);
     }
 
     #[test]
     fn a_difference_too_small_to_mean_anything_is_noise_however_steady() {
-        assert_eq!(verdict(&[3.000; 5], &[3.029; 5]), Verdict::WithinNoise);
-        assert_eq!(verdict(&[3.000; 5], &[3.031; 5]), Verdict::Faster);
-        assert_eq!(verdict(&[3.000; 5], &[2.969; 5]), Verdict::Slower);
-        assert_eq!(verdict(&[3.000; 5], &[2.971; 5]), Verdict::WithinNoise);
+        assert_eq!(verdict(&[3.000; 5], &[3.029; 5]), Significance::WithinNoise);
+        assert_eq!(verdict(&[3.000; 5], &[3.031; 5]), Significance::Faster);
+        assert_eq!(verdict(&[3.000; 5], &[2.969; 5]), Significance::Slower);
+        assert_eq!(verdict(&[3.000; 5], &[2.971; 5]), Significance::WithinNoise);
     }
 
     #[test]
@@ -291,7 +293,8 @@ mod tests {
         }
         let comparison = compared(&earlier, &now);
         let figures = comparison.rows.iter().map(|row| (row.judged_by, row.verdict)).collect::<Vec<_>>();
-        let wanted = [(Figure::RatioToRuler, Verdict::WithinNoise), (Figure::HashesPerSecond, Verdict::WithinNoise)];
+        let wanted =
+            [(Figure::RatioToRuler, Significance::WithinNoise), (Figure::HashesPerSecond, Significance::WithinNoise)];
         assert_eq!(figures, wanted);
         assert_eq!((comparison.ruler.factor, comparison.rows[0].hashes_per_second.factor), (0.5, 0.5));
     }

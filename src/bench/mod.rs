@@ -25,7 +25,7 @@ use crate::exit::{OrExit, Result};
 use crate::{output, tune};
 use compare::Comparison;
 use machine::{Build, Machine};
-use report::{Report, Row, SCHEMA, SCHEMA_VERSION, Settings};
+use report::{BenchReport, Row, SCHEMA, SCHEMA_VERSION, Settings};
 use rounds::{FIRST_WARM_UP, Subject, Subjects, WARM_UP};
 
 pub fn run(args: &BenchArgs) -> Result {
@@ -42,7 +42,7 @@ fn measure_and_report(args: &BenchArgs) -> Result {
     // What would make the measurement worthless is looked at before it, and before GPUs are opened and tuned.
     let plot = args.plot.as_deref().map(Destination::check).transpose().context("--plot").or_usage()?;
     let earlier = args.compare.as_deref().map(|file| {
-        let report = Report::read(file).with_context(|| file.display().to_string());
+        let report = BenchReport::read(file).with_context(|| file.display().to_string());
         report.context("--compare").or_usage().map(|report| (file, report))
     });
     let earlier = earlier.transpose()?;
@@ -62,12 +62,15 @@ fn measure_and_report(args: &BenchArgs) -> Result {
     Subjects::complete(&failed).or_running()
 }
 
-fn compared(file: &Path, earlier: &Report, now: &Report) -> anyhow::Result<Comparison> {
+fn compared(file: &Path, earlier: &BenchReport, now: &BenchReport) -> anyhow::Result<Comparison> {
     Comparison::of(file, earlier, now).context("a row without a sample")
 }
 
 /// The report, and what it lacks because it failed.
-fn measure_all(args: &BenchArgs, ToMeasure { devices, gpus_listed, rows }: ToMeasure) -> Result<(Report, Vec<String>)> {
+fn measure_all(
+    args: &BenchArgs,
+    ToMeasure { devices, gpus_listed, rows }: ToMeasure,
+) -> Result<(BenchReport, Vec<String>)> {
     let began = now();
     let machine = Machine::this(&devices, gpus_listed);
     let ruler = devices::ruler(args.devices.threads)?;
@@ -78,7 +81,7 @@ fn measure_all(args: &BenchArgs, ToMeasure { devices, gpus_listed, rows }: ToMea
     };
     subjects.measure(args.rounds, args.seconds).or_running()?;
     let (ruler, results) = rows_of(&subjects).or_running()?;
-    let report = Report {
+    let report = BenchReport {
         schema: SCHEMA.to_owned(),
         schema_version: SCHEMA_VERSION,
         adit: Build::this(),

@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use super::report::{RULER, Report, Row};
+use super::report::{BenchReport, RULER, Row};
 use crate::rate::hashrate;
 
 /// Pixels.
@@ -29,7 +29,7 @@ const BARS: &str = "#3b82f6";
 const RULER_BAR: &str = "#9ca3af";
 
 /// Draws a report.
-pub fn svg(report: &Report) -> String {
+pub fn svg(report: &BenchReport) -> String {
     let rows: Vec<_> = std::iter::once((RULER.to_owned(), RULER_BAR, &report.ruler))
         .chain(report.results.iter().map(|row| (row.label(), BARS, row)))
         .collect();
@@ -53,7 +53,7 @@ pub fn svg(report: &Report) -> String {
     svg
 }
 
-fn legend(report: &Report) -> String {
+fn legend(report: &BenchReport) -> String {
     let rounds = report.settings.rounds;
     format!("bars: median of {rounds} samples; whiskers: least to most; ×: times the plain loop over sha2")
 }

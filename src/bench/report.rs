@@ -31,7 +31,7 @@ const MOST_BYTES: u64 = 64 << 20;
 
 /// One run of `adit bench`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct BenchReport {
     pub schema: String,
     pub schema_version: u32,
     pub adit: Build,
@@ -121,7 +121,7 @@ pub enum EnergySource {
 
 impl Sample {
     /// A sample beside the ruler's of the same round.
-    pub fn new(sample: &adit_miner::Sample, ruler: &adit_miner::Sample) -> Self {
+    pub fn new(sample: &adit_miner::Measurement, ruler: &adit_miner::Measurement) -> Self {
         let (joules, energy_source) = match (sample.counted_joules, sample.mean.power_watts) {
             (Some(joules), _) => (Some(joules), Some(EnergySource::Counter)),
             (None, Some(watts)) => (Some(watts * sample.seconds), Some(EnergySource::Readings)),
@@ -151,8 +151,8 @@ impl Row {
     pub fn new(
         info: &DeviceInfo,
         kernel: &str,
-        samples: &[adit_miner::Sample],
-        ruler: &[adit_miner::Sample],
+        samples: &[adit_miner::Measurement],
+        ruler: &[adit_miner::Measurement],
     ) -> Option<Self> {
         let (kind, threads) = match &info.kind {
             DeviceKind::Cpu(cpu) => (Kind::Cpu, Some(cpu.threads)),
@@ -219,7 +219,7 @@ pub enum ReadError {
     Rate { row: String, seen: f64 },
 }
 
-impl Report {
+impl BenchReport {
     /// Reads a report that `adit bench --json` wrote.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
         let mut bytes = Vec::new();
@@ -270,7 +270,7 @@ pub mod tests {
     use super::*;
 
     /// A report with a ruler of 10 MH/s and rows of these ratios to it.
-    pub fn report(rows: &[(Kind, &str, &[f64])]) -> Report {
+    pub fn report(rows: &[(Kind, &str, &[f64])]) -> BenchReport {
         let row = |kind: Kind, kernel: &str, ratios: &[f64]| {
             let sample = |ratio: &f64| Sample {
                 hashes: (ratio * 1e7) as u64,
@@ -307,7 +307,7 @@ pub mod tests {
         let rounds = rows.first().map_or(FEWEST_SAMPLES, |(_, _, ratios)| ratios.len());
         let mut machine = Machine::this(&[], false);
         machine.load_average = Some(0.25);
-        Report {
+        BenchReport {
             schema: SCHEMA.to_owned(),
             schema_version: SCHEMA_VERSION,
             adit: Build::this(),
@@ -333,8 +333,8 @@ pub mod tests {
         }
     }
 
-    fn read_back(report: &serde_json::Value) -> Result<Report, ReadError> {
-        Report::from_json(report.to_string().as_bytes())
+    fn read_back(report: &serde_json::Value) -> Result<BenchReport, ReadError> {
+        BenchReport::from_json(report.to_string().as_bytes())
     }
 
     #[test]
@@ -362,11 +362,11 @@ pub mod tests {
         for (bytes, reason) in
             [(&b""[..], "empty"), (b" \n", "empty"), (b"\0\xff", "no JSON"), (b"{\"schema\":", "no JSON")]
         {
-            let error = Report::from_json(bytes).unwrap_err().to_string();
+            let error = BenchReport::from_json(bytes).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
         for foreign in ["{}", "[]", "3", "null", "{\"schema\":\"criterion\"}"] {
-            let error = Report::from_json(foreign.as_bytes()).unwrap_err().to_string();
+            let error = BenchReport::from_json(foreign.as_bytes()).unwrap_err().to_string();
             assert!(error.contains("no report of adit bench"), "{error}");
         }
         assert!(refused(&|report| report["schema_version"] = 2.into()).contains("schema version 2"));

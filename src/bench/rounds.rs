@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use adit_miner::{Device, MeasurePlan, Sample, Sensor, measure_with, sensor_of, test_known_answers};
+use adit_miner::{Device, MeasurePlan, Measurement, Sensor, measure_with, sensor_of, test_known_answers};
 use anyhow::{Context, anyhow};
 
 use crate::progress;
@@ -25,7 +25,7 @@ pub struct Subject {
     pub device: Box<dyn Device>,
     sensor: Option<Arc<dyn Sensor>>,
     /// One a round.
-    pub samples: Vec<Sample>,
+    pub samples: Vec<Measurement>,
 }
 
 /// What is measured.

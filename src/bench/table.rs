@@ -1,11 +1,11 @@
 //! The table that `adit bench` prints for people.
 
-use super::report::{RULER, Report, Row};
+use super::report::{BenchReport, RULER, Row};
 use super::statistics::Summary;
 use crate::rate::{counted, hashes_a_joule, hashrate};
 
 /// The lines of a report.
-pub fn text(report: &Report) -> String {
+pub fn text(report: &BenchReport) -> String {
     let rows: Vec<_> = std::iter::once((RULER.to_owned(), &report.ruler))
         .chain(report.results.iter().map(|row| (row.label(), row)))
         .collect();

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use adit_miner::{
     CpuSettings, Device, DeviceId, DeviceInfo, DeviceKind, Devices, GpuDevice, GpuKernel, GpuSettings, MeasurePlan,
-    Operations, Sample, Selection, Sensor, TuningCache, measure_with, sensor_of, test_known_answers,
+    Measurement, Operations, Selection, Sensor, TuningCache, measure_with, sensor_of, test_known_answers,
 };
 use serde_json::{Value, json};
 
@@ -83,7 +83,7 @@ fn args() -> Result<Args, Error> {
 /// A kernel on the device, and its samples.
 struct Row {
     gpu: GpuDevice,
-    samples: Vec<Sample>,
+    samples: Vec<Measurement>,
     /// The share of a core that the feeding thread had in each.
     host: Vec<f64>,
 }
@@ -164,17 +164,17 @@ impl Row {
 
     /// Hashes a second.
     fn rates(&self) -> Vec<f64> {
-        self.samples.iter().map(Sample::rate).collect()
+        self.samples.iter().map(Measurement::rate).collect()
     }
 
     /// Of the samples that know it.
-    fn median(&self, figure: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
+    fn median(&self, figure: impl Fn(&Measurement) -> Option<f64>) -> Option<f64> {
         median_of(self.samples.iter().filter_map(figure))
     }
 }
 
 /// As the hardware counted the energy, or else as the readings while the sample was taken have it.
-fn watts(sample: &Sample) -> Option<f64> {
+fn watts(sample: &Measurement) -> Option<f64> {
     sample.counted_joules.map(|joules| joules / sample.seconds).or(sample.mean.power_watts)
 }
 

@@ -27,7 +27,7 @@ use crate::throttle::ThrottlePolicy;
 use crate::work::{TemplateId, WorkSource};
 
 use stats::DeviceStats;
-pub use stats::{DeviceSnapshot, DeviceState, Snapshot};
+pub use stats::{DeviceSnapshot, DeviceState, EngineSnapshot};
 use supervise::Supervisor;
 pub use watchdog::WatchdogPolicy;
 
@@ -127,9 +127,9 @@ impl Engine {
 
     /// The figures as of now.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> EngineSnapshot {
         let job = self.shared.current_job();
-        Snapshot {
+        EngineSnapshot {
             template: job.as_ref().map(|job| (job.template().id, job.template().height)),
             exhausted: job.is_some_and(|job| job.is_exhausted()),
             failure: self.shared.failure.get().cloned(),
@@ -139,7 +139,7 @@ impl Engine {
 
     /// Stops all devices and returns the last figures. Takes less than a second: a thread that is stuck in a driver or in the
     /// source is left behind with a warning. What was found and not yet handed in is not handed in any more.
-    pub fn stop(mut self) -> Snapshot {
+    pub fn stop(mut self) -> EngineSnapshot {
         self.halt();
         self.snapshot()
     }

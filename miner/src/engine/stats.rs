@@ -82,7 +82,7 @@ pub struct DeviceSnapshot {
 /// The engine's figures at one moment.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Snapshot {
+pub struct EngineSnapshot {
     /// The template being searched and the height of its block; `None` while there is nothing to search.
     pub template: Option<(TemplateId, u32)>,
     /// Whether all that the template lets roll has been searched, so that the devices wait for a new one.
@@ -93,7 +93,7 @@ pub struct Snapshot {
     pub devices: Vec<DeviceSnapshot>,
 }
 
-impl Snapshot {
+impl EngineSnapshot {
     /// Hashes a second of all devices together.
     #[must_use]
     pub fn hashrate(&self) -> f64 {

@@ -103,7 +103,7 @@ pub(super) struct Dispatch {
 
 /// What a batch came to.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum BatchOutcome {
     /// Every candidate.
     Candidates(Vec<u32>),
     /// More candidates than fit.
@@ -219,7 +219,11 @@ impl Kernel {
 
     /// Sleeps until the device is done with `dispatch`, and reads what it found. How long is too long is not known here: a
     /// slow device is not sick. `given_up` says when nobody waits for it any more.
-    pub(super) fn collect(&self, dispatch: &Dispatch, given_up: impl Fn() -> bool) -> Result<Outcome, DeviceError> {
+    pub(super) fn collect(
+        &self,
+        dispatch: &Dispatch,
+        given_up: impl Fn() -> bool,
+    ) -> Result<BatchOutcome, DeviceError> {
         self.wait(dispatch, given_up)?;
         let readback = &dispatch.buffers.readback;
         let unreadable = |error: String| DeviceError::Lost(format!("the candidates cannot be read: {error}"));
@@ -228,14 +232,14 @@ impl Kernel {
             let words = bytemuck::try_cast_slice::<u8, u32>(&view).map_err(|error| unreadable(error.to_string()))?;
             match words.split_first() {
                 Some((&found, nonces)) if found <= self.capacity => {
-                    Outcome::Candidates(nonces[..found as usize].to_vec())
+                    BatchOutcome::Candidates(nonces[..found as usize].to_vec())
                 }
                 // Splitting would never end.
                 Some((&found, _)) if u64::from(found) > dispatch.work.range.count => {
                     let count = dispatch.work.range.count;
                     return Err(DeviceError::Refused(format!("it reports {found} candidates among {count} nonces")));
                 }
-                _ => Outcome::Overflow,
+                _ => BatchOutcome::Overflow,
             }
         };
         readback.unmap();

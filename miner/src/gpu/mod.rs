@@ -19,7 +19,7 @@ use crate::device::{Device, DeviceError, DeviceInfo, Draw, Feed, batch_for_candi
 use crate::job::HeaderWork;
 
 use batch::BatchSizer;
-use kernel::{BatchBuffers, Dispatch, Kernel, Outcome};
+use kernel::{BatchBuffers, BatchOutcome, Dispatch, Kernel};
 
 pub use kernel::GpuKernel;
 pub use operations::Operations;
@@ -211,9 +211,9 @@ impl<'a> Run<'a> {
         self.last_end = now;
         self.free.push(buffers);
         match outcome {
-            Outcome::Candidates(nonces) => self.feed.report(&work, &nonces),
+            BatchOutcome::Candidates(nonces) => self.feed.report(&work, &nonces),
             // At least two nonces, as the capacity is at least one.
-            Outcome::Overflow => {
+            BatchOutcome::Overflow => {
                 let (first, second) = work.split_at(work.range.count / 2);
                 self.held.extend(second);
                 self.held.push(first);

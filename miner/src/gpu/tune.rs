@@ -66,13 +66,13 @@ pub(crate) const AT_START: Duration = Duration::from_millis(1_200);
 pub(crate) const ON_REQUEST: Duration = Duration::from_secs(20);
 
 /// Tunes `adapter`. No further setting is tried after `budget`; how long one takes is the driver's affair, which compiles it.
-pub(crate) fn tune(info: &DeviceInfo, adapter: &wgpu::Adapter, budget: Duration) -> Result<Outcome, DeviceError> {
+pub(crate) fn tune(info: &DeviceInfo, adapter: &wgpu::Adapter, budget: Duration) -> Result<TuningOutcome, DeviceError> {
     tune_by(&|settings| GpuDevice::open(info.clone(), adapter, settings), budget)
 }
 
 /// What tuning came to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct TuningOutcome {
     pub(crate) tuning: Tuning,
     /// The settings that were tried.
     pub(crate) tried: usize,
@@ -96,7 +96,7 @@ impl Tunable for GpuDevice {
 fn tune_by<D: Tunable>(
     open: &dyn Fn(GpuSettings) -> Result<D, DeviceError>,
     budget: Duration,
-) -> Result<Outcome, DeviceError> {
+) -> Result<TuningOutcome, DeviceError> {
     let mut tuner = Tuner { open, end: Instant::now() + budget, tried: 0 };
     let default = GpuSettings { dispatch: TRIAL_DISPATCH, ..GpuSettings::default() };
     let mut best = tuner.trial(default, None).map(|trial| trial.expect("nothing to beat"));
@@ -120,7 +120,7 @@ fn tune_by<D: Tunable>(
     }
     let GpuSettings { workgroup, nonces_per_thread, .. } = best.settings;
     let Trial { settings: GpuSettings { dispatch, .. }, batch, .. } = chosen.unwrap_or(best);
-    Ok(Outcome { tuning: Tuning { workgroup, nonces_per_thread, dispatch, batch }, tried: tuner.tried })
+    Ok(TuningOutcome { tuning: Tuning { workgroup, nonces_per_thread, dispatch, batch }, tried: tuner.tried })
 }
 
 /// Settings that passed the known-answer test, and what they came to.
@@ -221,7 +221,7 @@ mod tests {
         }
     }
 
-    fn tuned(is_lazy: impl Fn(&GpuSettings) -> bool, budget: Duration) -> Result<Outcome, DeviceError> {
+    fn tuned(is_lazy: impl Fn(&GpuSettings) -> bool, budget: Duration) -> Result<TuningOutcome, DeviceError> {
         let open = |settings: GpuSettings| {
             let cpu = CpuDevice::new(NonZeroUsize::new(1), Some(Backend::Portable))?;
             Ok(Card { cpu, lazy: is_lazy(&settings) })

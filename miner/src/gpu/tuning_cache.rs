@@ -35,15 +35,15 @@ pub struct TuningCache {
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-struct File {
+struct CacheFile {
     format: u32,
-    devices: Vec<Entry>,
+    devices: Vec<CacheEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
-struct Entry {
+struct CacheEntry {
     #[serde(flatten)]
-    key: Key,
+    key: CacheKey,
     workgroup: u32,
     nonces_per_thread: u32,
     /// Milliseconds.
@@ -53,7 +53,7 @@ struct Entry {
 
 /// What an entry holds for.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-struct Key {
+struct CacheKey {
     /// The device's name, its PCI ids and the interface. Two cards that have these in common are the same to a kernel.
     device: String,
     driver: String,
@@ -61,7 +61,7 @@ struct Key {
     shader: String,
 }
 
-impl Key {
+impl CacheKey {
     /// `None` for what is no GPU.
     fn of(info: &DeviceInfo) -> Option<Self> {
         let DeviceKind::Gpu(gpu) = &info.kind else { return None };
@@ -74,8 +74,8 @@ impl Key {
     }
 }
 
-impl Entry {
-    fn new(key: Key, tuning: &Tuning) -> Self {
+impl CacheEntry {
+    fn new(key: CacheKey, tuning: &Tuning) -> Self {
         let Tuning { workgroup, nonces_per_thread, dispatch, batch } = *tuning;
         // A dispatch is meant to take 50 ms at most.
         let dispatch_ms = u64::try_from(dispatch.as_millis()).unwrap_or(u64::MAX);
@@ -111,7 +111,7 @@ impl TuningCache {
     /// What is known of a device.
     #[must_use]
     pub fn get(&self, info: &DeviceInfo) -> Option<Tuning> {
-        let key = Key::of(info)?;
+        let key = CacheKey::of(info)?;
         let entry = self.read().into_iter().find(|entry| entry.key == key)?;
         let tuning = entry.tuning();
         if tuning.is_none() {
@@ -125,14 +125,14 @@ impl TuningCache {
     /// # Errors
     /// If the file cannot be written.
     pub fn put(&self, info: &DeviceInfo, tuning: &Tuning) -> io::Result<()> {
-        let Some(key) = Key::of(info) else { return Ok(()) };
+        let Some(key) = CacheKey::of(info) else { return Ok(()) };
         // It guards a file, which is whole whatever panicked.
         let _changing = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut devices = self.read();
         // What an older driver or shader needed will not be asked for again.
         devices.retain(|entry| entry.key.device != key.device);
-        devices.push(Entry::new(key, tuning));
-        let text = serde_json::to_string_pretty(&File { format: FORMAT, devices })?;
+        devices.push(CacheEntry::new(key, tuning));
+        let text = serde_json::to_string_pretty(&CacheFile { format: FORMAT, devices })?;
 
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder {
@@ -152,7 +152,7 @@ impl TuningCache {
     }
 
     /// Every entry; none where there is no file, or none that can be read.
-    fn read(&self) -> Vec<Entry> {
+    fn read(&self) -> Vec<CacheEntry> {
         let path = self.path.display();
         let bytes = match std::fs::read(&self.path) {
             Ok(bytes) => bytes,
@@ -162,7 +162,7 @@ impl TuningCache {
                 return Vec::new();
             }
         };
-        match serde_json::from_slice::<File>(&bytes) {
+        match serde_json::from_slice::<CacheFile>(&bytes) {
             Ok(file) if file.format == FORMAT => file.devices,
             Ok(file) => {
                 tracing::warn!("{path}: tuned settings of format {}; wanted {FORMAT}; tuning anew", file.format);
@@ -243,7 +243,7 @@ mod tests {
         let cache = TuningCache::at(folder.path().join("tuning.json"));
         cache.put(&gpu("one", "1.0"), &tuning(64)).unwrap();
         let text = std::fs::read_to_string(cache.path()).unwrap();
-        let shader = Key::of(&gpu("one", "1.0")).unwrap().shader;
+        let shader = CacheKey::of(&gpu("one", "1.0")).unwrap().shader;
         assert!(shader.len() == 64 && text.contains(&shader));
         std::fs::write(cache.path(), text.replace(&shader, &shader.replace('0', "1"))).unwrap();
         assert_eq!(cache.get(&gpu("one", "1.0")), None);

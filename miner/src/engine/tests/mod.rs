@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use adit_hash::ScanTarget;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
-use super::{DeviceState, Engine, EngineOptions, Snapshot, WatchdogPolicy};
+use super::{DeviceState, Engine, EngineOptions, EngineSnapshot, WatchdogPolicy};
 use crate::cpu::CpuDevice;
 use crate::device::{Device, DeviceError, DeviceInfo, DeviceOpener, Draw, Feed};
 use crate::job::HeaderWork;
@@ -241,7 +241,7 @@ impl Rig {
     }
 
     /// Waits with the clock at a stand.
-    fn wait(&self, done: impl Fn(&Snapshot) -> bool) -> Snapshot {
+    fn wait(&self, done: impl Fn(&EngineSnapshot) -> bool) -> EngineSnapshot {
         let start = Instant::now();
         loop {
             let snapshot = self.engine.snapshot();
@@ -254,7 +254,7 @@ impl Rig {
     }
 
     /// Moves the clock on, and waits until the device that is well has reported since.
-    fn step(&self) -> Snapshot {
+    fn step(&self) -> EngineSnapshot {
         self.clock.advance(STEP);
         let before = self.engine.snapshot().devices[0].hashes;
         self.wait(|snapshot| snapshot.devices[0].hashes > before + (2 << 10))
@@ -262,7 +262,7 @@ impl Rig {
 
     /// Steps until `done`; returns how many steps that took. No time passes while device 1 is opened and tested, unless it
     /// sleeps by the clock.
-    fn step_until(&self, done: impl Fn(&Snapshot) -> bool) -> (u32, Snapshot) {
+    fn step_until(&self, done: impl Fn(&EngineSnapshot) -> bool) -> (u32, EngineSnapshot) {
         let (start, mut steps) = (Instant::now(), 0);
         loop {
             let snapshot = self.engine.snapshot();
@@ -299,14 +299,14 @@ fn quick() -> EngineOptions {
     }
 }
 
-fn sick(snapshot: &Snapshot, device: usize) -> Option<(&str, u32)> {
+fn sick(snapshot: &EngineSnapshot, device: usize) -> Option<(&str, u32)> {
     match &snapshot.devices[device].state {
         DeviceState::Sick { reason, failures, .. } => Some((reason, *failures)),
         _ => None,
     }
 }
 
-fn mines(snapshot: &Snapshot, device: usize) -> bool {
+fn mines(snapshot: &EngineSnapshot, device: usize) -> bool {
     snapshot.devices[device].state == DeviceState::Mining
 }
 
