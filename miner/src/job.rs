@@ -166,8 +166,8 @@ impl Job {
         if template.coinbase.extranonce_len > MAX_EXTRANONCE_LEN {
             return Err(JobError::ExtranonceTooLong { seen: template.coinbase.extranonce_len });
         }
-        if template.branch.len() > MAX_BRANCH_LEN {
-            return Err(JobError::BranchTooDeep { seen: template.branch.len() });
+        if template.merkle_branch.len() > MAX_BRANCH_LEN {
+            return Err(JobError::BranchTooDeep { seen: template.merkle_branch.len() });
         }
         if template.max_time < template.time {
             return Err(JobError::TimeBackwards { time: template.time, max_time: template.max_time });
@@ -263,7 +263,7 @@ fn header(template: &Template, version_roll: u32, merkle_root: &Digest, time: u3
     let version = template.version as u32 ^ deposit_bits(version_roll, template.version_mask);
     let mut header = [0; HEADER_LEN];
     header[..4].copy_from_slice(&version.to_le_bytes());
-    header[4..36].copy_from_slice(&template.previous);
+    header[4..36].copy_from_slice(&template.prev_hash);
     header[36..68].copy_from_slice(merkle_root);
     header[68..72].copy_from_slice(&time.to_le_bytes());
     header[72..76].copy_from_slice(&template.bits.to_le_bytes());
@@ -282,7 +282,7 @@ fn merkle_root(template: &Template, extranonce: Extranonce) -> Digest {
             .finalize(),
     )
     .into();
-    template.branch.iter().fold(txid, |left, right| {
+    template.merkle_branch.iter().fold(txid, |left, right| {
         let inner = Sha256::new().chain_update(left).chain_update(right).finalize();
         Sha256::digest(inner).into()
     })
@@ -295,15 +295,15 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashSet;
 
-    fn template(version_mask: u32, extranonce_len: usize, branch: Vec<Digest>, times: u32) -> Template {
+    fn template(version_mask: u32, extranonce_len: usize, merkle_branch: Vec<Digest>, times: u32) -> Template {
         Template {
             id: TemplateId(7),
             height: 1,
             version: 0x2000_0000,
             version_mask,
-            previous: [3; 32],
+            prev_hash: [3; 32],
             coinbase: Coinbase { prefix: vec![1, 2, 3], extranonce_len, suffix: vec![4, 5] },
-            branch,
+            merkle_branch,
             time: 1_700_000_000,
             max_time: 1_700_000_000 + times - 1,
             bits: 0x207f_ffff,
@@ -315,7 +315,7 @@ mod tests {
     fn rebuilt_root(template: &Template, extranonce: &[u8]) -> Digest {
         let coinbase = [&template.coinbase.prefix[..], extranonce, &template.coinbase.suffix[..]].concat();
         let mut node = sha256d(&coinbase);
-        for sibling in &template.branch {
+        for sibling in &template.merkle_branch {
             let mut pair = vec![node, *sibling];
             node = adit_hash::merkle_root(adit_hash::Backend::Portable, &mut pair).unwrap().root;
         }
@@ -443,7 +443,7 @@ mod tests {
                 prop_assert!(seen.insert(header));
                 let version = i32::from_le_bytes(header[..4].try_into().unwrap());
                 prop_assert_eq!((version ^ template.version) as u32 & !version_mask, 0);
-                prop_assert_eq!(&header[4..36], &template.previous);
+                prop_assert_eq!(&header[4..36], &template.prev_hash);
                 prop_assert_eq!(&header[36..68], rebuilt_root(&template, &work.extranonce.to_vec()));
                 let time = u32::from_le_bytes(header[68..72].try_into().unwrap());
                 prop_assert!((template.time..=template.max_time).contains(&time));

@@ -36,11 +36,11 @@ pub struct Template {
     /// The version bits that may be rolled; BIP320 gives `0x1fffe000`.
     pub version_mask: u32,
     /// The hash of the block before, in header order.
-    pub previous: Digest,
+    pub prev_hash: Digest,
     /// The coinbase, whose extranonce may be rolled.
     pub coinbase: Coinbase,
     /// The Merkle branch from the coinbase (leaf 0) to the root: the sibling at each level, leaves first.
-    pub branch: Vec<Digest>,
+    pub merkle_branch: Vec<Digest>,
     /// The header's time, in seconds since 1970, as of the template's making.
     pub time: u32,
     /// The latest time that may be rolled to, at least `time`.

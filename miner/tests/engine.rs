@@ -57,7 +57,7 @@ impl WorkSource for Desk {
         self.submitted.lock().unwrap().push(solution.clone());
         if self.chain {
             let next = template(solution.template.0 + 1, self.template.lock().unwrap().as_ref().unwrap().target);
-            self.set(Template { previous: solution.hash, ..next });
+            self.set(Template { prev_hash: solution.hash, ..next });
         }
         self.answer.clone()
     }
@@ -84,9 +84,9 @@ fn template(id: u64, target: ScanTarget) -> Template {
         height: 100 + id as u32,
         version: 0x2000_0000,
         version_mask: 0x1fff_e000,
-        previous: [7; 32],
+        prev_hash: [7; 32],
         coinbase: Coinbase { prefix: vec![1; 42], extranonce_len: 4, suffix: vec![2; 60] },
-        branch: vec![[3; 32], [4; 32]],
+        merkle_branch: vec![[3; 32], [4; 32]],
         time: 1_700_000_000,
         max_time: 1_700_000_600,
         bits: 0x207f_ffff,
@@ -205,7 +205,8 @@ fn a_chain_grows_by_solutions_that_rebuild() {
         assert!(made_from.target.is_met_by(&solution.hash));
         assert_eq!(solution.header[4..36], previous);
         let coinbase = [&made_from.coinbase.prefix[..], &solution.extranonce, &made_from.coinbase.suffix].concat();
-        let root = made_from.branch.iter().fold(sha256d(&coinbase), |left, right| sha256d(&[left, *right].concat()));
+        let root =
+            made_from.merkle_branch.iter().fold(sha256d(&coinbase), |left, right| sha256d(&[left, *right].concat()));
         assert_eq!(solution.header[36..68], root);
         previous = solution.hash;
     }
@@ -222,7 +223,7 @@ fn cpu_and_gpu_mine_together_and_stop_together() {
     let desk = Desk::new(template(1, moderate()), Submission::Accepted, false);
     let engine = start(&desk, vec![Box::new(one_thread()), devices.open(gpu.id).unwrap()]);
     wait_for(&engine, |snapshot| snapshot.devices.iter().all(|device| device.accepted >= 3));
-    desk.set(Template { previous: [8; 32], ..template(2, ScanTarget::MAX) });
+    desk.set(Template { prev_hash: [8; 32], ..template(2, ScanTarget::MAX) });
     let answered = |snapshot: &EngineSnapshot| snapshot.template.map(|(id, _)| id) == Some(TemplateId(2));
     wait_for(&engine, |snapshot| answered(snapshot) && snapshot.devices.iter().all(|device| device.accepted >= 10_000));
     let snapshot = engine.stop();
