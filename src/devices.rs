@@ -160,7 +160,7 @@ impl Listed {
 }
 
 /// The CPU as a plain loop over the `sha2` crate, which every measurement is held against.
-pub fn ruler(threads: Option<u16>) -> Result<Measured> {
+pub fn baseline(threads: Option<u16>) -> Result<Measured> {
     on_cpu(thread_count(threads), Backend::Sha2Crate).or_running()
 }
 

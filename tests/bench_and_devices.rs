@@ -49,14 +49,14 @@ fn bench_writes_the_report_that_its_schema_describes() {
     assert_eq!(bench.code(), 0, "{}", bench.stderr());
     let report = bench.json();
     assert_eq!(Schema::documented().problems(&report, "Report"), [""; 0]);
-    assert_eq!((&report["schema"], &report["schema_version"]), (&"adit-bench".into(), &1.into()));
+    assert_eq!((&report["schema"], &report["schema_version"]), (&"adit-bench".into(), &2.into()));
     assert_eq!((&report["settings"]["rounds"], &report["settings"]["threads"]), (&5.into(), &1.into()));
     assert!(report["machine"]["cpu"]["threads_granted"].as_u64().is_some_and(|threads| threads > 0));
     assert_eq!(report["machine"]["gpus"], serde_json::Value::Null, "nobody asked for them");
 
     let row = &report["results"][0];
     assert_eq!((&row["device"], &row["kernel"]), (&"cpu".into(), &"portable".into()));
-    for row in [row, &report["ruler"]] {
+    for row in [row, &report["baseline"]] {
         let samples = row["samples"].as_array().expect("an array");
         assert_eq!(samples.len(), 5);
         for sample in samples {
@@ -65,12 +65,12 @@ fn bench_writes_the_report_that_its_schema_describes() {
             let rate = number("hashes") / number("seconds");
             assert!((number("hashes_per_second") / rate - 1.0).abs() < 1e-9, "{sample}");
         }
-        for figure in ["hashes_per_second", "ratio_to_ruler"] {
+        for figure in ["hashes_per_second", "ratio_to_baseline"] {
             let [min, median, max] = ["min", "median", "max"].map(|of| row[figure][of].as_f64().expect("a number"));
             assert!(0.0 < min && min <= median && median <= max, "{figure} of {row}");
         }
     }
-    assert_eq!(report["ruler"]["ratio_to_ruler"]["median"], 1.0);
+    assert_eq!(report["baseline"]["ratio_to_baseline"]["median"], 1.0);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn bench_compares_with_itself_and_with_the_example_and_draws_both_ways() {
     let comparison = &again["comparison"];
     assert_eq!((&comparison["file"], &comparison["differences"]), (&"first.json".into(), &serde_json::json!([])));
     assert_eq!(comparison["rows"].as_array().map(Vec::len), Some(1));
-    assert_eq!(comparison["rows"][0]["judged_by"], "ratio_to_ruler");
+    assert_eq!(comparison["rows"][0]["judged_by"], "ratio_to_baseline");
 
     // A report that holds a comparison is compared with like any other.
     std::fs::write(&first, again.to_string()).expect("the report is written");
@@ -122,6 +122,16 @@ fn bench_compares_with_itself_and_with_the_example_and_draws_both_ways() {
     for words in ["differs: settings.seconds was 3.0, is 0.1", "only in the earlier run", "not in the earlier run"] {
         assert!(other.stdout().contains(words), "{words} in {}", other.stdout());
     }
+    // A report of an earlier version of the schema, with the same rows as the example.
+    let version_1 = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/bench-report-v1.json");
+    let earlier = run(QUICK.iter().chain(&["--json", "--compare", version_1]));
+    assert_eq!(earlier.code(), 0, "{}", earlier.stderr());
+    let comparison = &earlier.json()["comparison"];
+    assert_eq!(
+        (&comparison["file"], &comparison["began"]),
+        (&"bench-report-v1.json".into(), &"2026-11-23T08:55:06Z".into())
+    );
+    assert!(comparison["baseline"]["factor"].as_f64().is_some_and(|factor| factor > 0.0), "{comparison}");
     let left: Vec<_> = std::fs::read_dir(folder.path()).expect("the folder").flatten().collect();
     assert_eq!(left.len(), 3, "nothing but the three files: {left:?}");
 }
@@ -136,8 +146,8 @@ fn files_that_cannot_be_compared_with_or_drawn_into_are_refused_before_measuring
         ("", "empty"),
         ("{\"schema\": \"criterion\"}", "no report of adit bench"),
         (&example[..example.len() / 2], "no JSON"),
-        (&example.replace("\"schema_version\": 1", "\"schema_version\": 99"), "99"),
-        (&example.replace("\"ruler\"", "\"rules\""), "ruler"),
+        (&example.replace("\"schema_version\": 2", "\"schema_version\": 99"), "99"),
+        (&example.replace("\"baseline\"", "\"basement\""), "baseline"),
     ] {
         std::fs::write(&file, content).expect("the file is written");
         run(["bench", "--seconds", "3600", "--compare", path]).refused(2, &["earlier.json", words]);

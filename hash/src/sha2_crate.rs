@@ -1,6 +1,6 @@
 //! The `sha2` crate's compression function: whatever acceleration it has for this CPU, on every architecture.
 //!
-//! It is the default where no kernel of ours fits, and the ruler that the others are measured with: its scan is a plain
+//! It is the default where no kernel of ours fits, and the baseline that the others are measured with: its scan is a plain
 //! loop of two compressions a nonce from a midstate.
 
 use sha2::block_api::compress256;

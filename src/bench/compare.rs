@@ -2,7 +2,7 @@
 //!
 //! **The rule.** A row is faster or slower if the intervals of both runs (see [`interval`]: from the least to the most of five
 //! samples) do not touch and their medians differ by more than [`LEAST_DIFFERENCE`]; otherwise the difference is within noise.
-//! What is held against each other is the ratio to the ruler: other programs on the machine slow the ruler and the kernel
+//! What is held against each other is the ratio to the baseline: other programs on the machine slow the baseline and the kernel
 //! alike, and the ratio stays. A real GPU does not share the CPU's noise, so that there it is the rate itself.
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::report::{BenchReport, Kind, RULER, Row};
+use super::report::{BASELINE, BenchReport, Kind, Row};
 use super::statistics::{interval, median};
 
 /// The least relative difference of medians that is called one: a convention. What changes from one start to the next, such
@@ -33,8 +33,8 @@ pub struct Comparison {
     pub adit: String,
     /// What differs apart from the rates, so that a difference of rates may come from it.
     pub differences: Vec<Difference>,
-    /// The ruler's rates.
-    pub ruler: Change,
+    /// The baseline's rates.
+    pub baseline: Change,
     pub rows: Vec<Compared>,
     /// Rows of this run that the earlier one does not have.
     pub appeared: Vec<String>,
@@ -56,7 +56,7 @@ pub struct Difference {
 pub struct Compared {
     pub label: String,
     pub hashes_per_second: Change,
-    pub ratio_to_ruler: Change,
+    pub ratio_to_baseline: Change,
     pub judged_by: Figure,
     pub verdict: Significance,
 }
@@ -76,7 +76,7 @@ pub struct Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Figure {
-    RatioToRuler,
+    RatioToBaseline,
     HashesPerSecond,
 }
 
@@ -139,7 +139,7 @@ impl Comparison {
             began: earlier.began.clone(),
             adit: earlier.adit.line(),
             differences: differences(earlier, now),
-            ruler: Change::of(&earlier.ruler.rates(), &now.ruler.rates())?,
+            baseline: Change::of(&earlier.baseline.rates(), &now.baseline.rates())?,
             rows,
             appeared,
             disappeared: gone.map(|(_, row)| row.label()).collect(),
@@ -149,16 +149,16 @@ impl Comparison {
     /// The lines that `adit bench --compare` prints.
     pub fn text(&self) -> String {
         let names = self.rows.iter().map(|row| row.label.chars().count());
-        let width = names.max().unwrap_or(0).max(RULER.len());
+        let width = names.max().unwrap_or(0).max(BASELINE.len());
         let range = |change: &Change| format!("{:.3} ({:.3} to {:.3})", change.factor, change.low, change.high);
         let mut lines = vec![format!("against {}, {}, {}", self.file, self.began, self.adit)];
         for Difference { field, earlier, now } in &self.differences {
             lines.push(format!("  differs: {field} was {earlier}, is {now}"));
         }
-        lines.push(format!("{:width$}  {:>24}  {:>24}  verdict", "now over then", "rate", "ratio to the ruler"));
-        lines.push(format!("{RULER:width$}  {:>24}", range(&self.ruler)));
+        lines.push(format!("{:width$}  {:>24}  {:>24}  verdict", "now over then", "rate", "ratio to the baseline"));
+        lines.push(format!("{BASELINE:width$}  {:>24}", range(&self.baseline)));
         for row in &self.rows {
-            let [rate, ratio] = [range(&row.hashes_per_second), range(&row.ratio_to_ruler)];
+            let [rate, ratio] = [range(&row.hashes_per_second), range(&row.ratio_to_baseline)];
             let by = if row.judged_by == Figure::HashesPerSecond { " by rate" } else { "" };
             lines.push(format!("{:width$}  {rate:>24}  {ratio:>24}  {}{by}", row.label, row.verdict.name()));
         }
@@ -173,12 +173,12 @@ impl Comparison {
 impl Compared {
     fn of(earlier: &Row, now: &Row) -> Option<Self> {
         let hashes_per_second = Change::of(&earlier.rates(), &now.rates())?;
-        let ratio_to_ruler = Change::of(&earlier.ratios(), &now.ratios())?;
+        let ratio_to_baseline = Change::of(&earlier.ratios(), &now.ratios())?;
         let (judged_by, change) = match now.kind {
             Kind::Gpu => (Figure::HashesPerSecond, hashes_per_second),
-            Kind::Cpu | Kind::SoftwareGpu => (Figure::RatioToRuler, ratio_to_ruler),
+            Kind::Cpu | Kind::SoftwareGpu => (Figure::RatioToBaseline, ratio_to_baseline),
         };
-        Some(Self { label: now.label(), hashes_per_second, ratio_to_ruler, judged_by, verdict: change.verdict() })
+        Some(Self { label: now.label(), hashes_per_second, ratio_to_baseline, judged_by, verdict: change.verdict() })
     }
 }
 
@@ -252,10 +252,10 @@ mod tests {
         let report = report(&[(Kind::Cpu, "sha_ni", &[3.0, 3.1, 3.2, 3.1, 3.0]), (Kind::Gpu, "pruned", &[700.0; 5])]);
         let same = compared(&report, &report);
         assert!(
-            same.rows.iter().all(|row| row.verdict == Significance::WithinNoise && row.ratio_to_ruler.factor == 1.0)
+            same.rows.iter().all(|row| row.verdict == Significance::WithinNoise && row.ratio_to_baseline.factor == 1.0)
         );
         assert!(same.differences.is_empty() && same.appeared.is_empty() && same.disappeared.is_empty());
-        assert_eq!((same.file.as_str(), same.ruler.factor), ("earlier.json", 1.0));
+        assert_eq!((same.file.as_str(), same.baseline.factor), ("earlier.json", 1.0));
     }
 
     #[test]
@@ -282,21 +282,23 @@ mod tests {
         let earlier = report(&[(Kind::Cpu, "avx2", &[1.5; 5]), (Kind::Gpu, "pruned", &[700.0; 5])]);
         let mut now = earlier.clone();
         // The CPU has half its time for us; the GPU goes on as before.
-        for sample in &mut now.ruler.samples {
+        for sample in &mut now.baseline.samples {
             sample.hashes_per_second /= 2.0;
         }
         for sample in &mut now.results[0].samples {
             sample.hashes_per_second /= 2.0;
         }
         for sample in &mut now.results[1].samples {
-            sample.ratio_to_ruler *= 2.0;
+            sample.ratio_to_baseline *= 2.0;
         }
         let comparison = compared(&earlier, &now);
         let figures = comparison.rows.iter().map(|row| (row.judged_by, row.verdict)).collect::<Vec<_>>();
-        let wanted =
-            [(Figure::RatioToRuler, Significance::WithinNoise), (Figure::HashesPerSecond, Significance::WithinNoise)];
+        let wanted = [
+            (Figure::RatioToBaseline, Significance::WithinNoise),
+            (Figure::HashesPerSecond, Significance::WithinNoise),
+        ];
         assert_eq!(figures, wanted);
-        assert_eq!((comparison.ruler.factor, comparison.rows[0].hashes_per_second.factor), (0.5, 0.5));
+        assert_eq!((comparison.baseline.factor, comparison.rows[0].hashes_per_second.factor), (0.5, 0.5));
     }
 
     #[test]
@@ -315,7 +317,7 @@ mod tests {
         ]);
         now.results[2].device = "gpu7".to_owned();
         let comparison = compared(&earlier, &now);
-        let factors: Vec<_> = comparison.rows.iter().map(|row| row.ratio_to_ruler.factor).collect();
+        let factors: Vec<_> = comparison.rows.iter().map(|row| row.ratio_to_baseline.factor).collect();
         assert_eq!(factors, [1.0; 3]);
         assert_eq!(comparison.appeared, [now.results[1].label()]);
         assert_eq!(comparison.disappeared, [earlier.results[0].label()]);

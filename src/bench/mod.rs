@@ -8,6 +8,7 @@ mod compare;
 mod genesis;
 mod machine;
 mod plot;
+mod read;
 mod report;
 mod rounds;
 mod statistics;
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::Context;
+use serde::Serialize;
 
 use crate::atomic_file::{self, Destination};
 use crate::cli::{BenchArgs, Puzzle};
@@ -27,6 +29,15 @@ use compare::Comparison;
 use machine::{Build, Machine};
 use report::{BenchReport, Row, SCHEMA, SCHEMA_VERSION, Settings};
 use rounds::{FIRST_WARM_UP, Subject, Subjects, WARM_UP};
+
+/// What `--json` prints: the report, and with `--compare` what differs from the earlier one.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    report: &'a BenchReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comparison: Option<&'a Comparison>,
+}
 
 pub fn run(args: &BenchArgs) -> Result {
     match args.solve {
@@ -46,13 +57,15 @@ fn measure_and_report(args: &BenchArgs) -> Result {
         report.context("--compare").or_usage().map(|report| (file, report))
     });
     let earlier = earlier.transpose()?;
-    let (mut report, failed) = measure_all(args, listed.open()?)?;
-    report.comparison = earlier.map(|(file, earlier)| compared(file, &earlier, &report)).transpose().or_running()?;
+    let (report, failed) = measure_all(args, listed.open()?)?;
+    let comparison = earlier.map(|(file, earlier)| compared(file, &earlier, &report)).transpose().or_running()?;
     if args.json {
-        output::line(serde_json::to_string_pretty(&report).or_running()?)?;
+        output::line(
+            serde_json::to_string_pretty(&Printed { report: &report, comparison: comparison.as_ref() }).or_running()?,
+        )?;
     } else {
         output::line(table::text(&report))?;
-        if let Some(comparison) = &report.comparison {
+        if let Some(comparison) = &comparison {
             output::line(format_args!("\n{}", comparison.text()))?;
         }
     }
@@ -73,14 +86,14 @@ fn measure_all(
 ) -> Result<(BenchReport, Vec<String>)> {
     let began = now();
     let machine = Machine::this(&devices, gpus_listed);
-    let ruler = devices::ruler(args.devices.threads)?;
+    let baseline = devices::baseline(args.devices.threads)?;
     let mut subjects = Subjects {
-        ruler: Subject::new(ruler.kernel, ruler.device),
+        baseline: Subject::new(baseline.kernel, baseline.device),
         others: rows.into_iter().map(|row| Subject::new(row.kernel, row.device)).collect(),
         failed: Vec::new(),
     };
     subjects.measure(args.rounds, args.seconds).or_running()?;
-    let (ruler, results) = rows_of(&subjects).or_running()?;
+    let (baseline, results) = rows_of(&subjects).or_running()?;
     let report = BenchReport {
         schema: SCHEMA.to_owned(),
         schema_version: SCHEMA_VERSION,
@@ -93,21 +106,20 @@ fn measure_all(
             rounds: usize::from(args.rounds),
             first_warm_up_seconds: FIRST_WARM_UP.as_secs_f64(),
             warm_up_seconds: WARM_UP.as_secs_f64(),
-            threads: ruler.threads.unwrap_or(1),
+            threads: baseline.threads.unwrap_or(1),
         },
-        ruler,
+        baseline,
         results,
-        comparison: None,
     };
     Ok((report, subjects.failed))
 }
 
-/// The ruler's row, and the others'.
-fn rows_of(Subjects { ruler, others, .. }: &Subjects) -> anyhow::Result<(Row, Vec<Row>)> {
+/// The baseline's row, and the others'.
+fn rows_of(Subjects { baseline, others, .. }: &Subjects) -> anyhow::Result<(Row, Vec<Row>)> {
     let row = |subject: &Subject| {
-        Row::new(subject.device.info(), &subject.kernel, &subject.samples, &ruler.samples).context("no sample")
+        Row::new(subject.device.info(), &subject.kernel, &subject.samples, &baseline.samples).context("no sample")
     };
-    Ok((row(ruler)?, others.iter().map(row).collect::<anyhow::Result<_>>()?))
+    Ok((row(baseline)?, others.iter().map(row).collect::<anyhow::Result<_>>()?))
 }
 
 fn now() -> String {

@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use super::report::{BenchReport, RULER, Row};
+use super::report::{BASELINE, BenchReport, Row};
 use crate::rate::hashrate;
 
 /// Pixels.
@@ -14,7 +14,7 @@ const WIDTH: f64 = 860.0;
 const MARGIN: f64 = 20.0;
 const ROW: f64 = 46.0;
 const BAR: f64 = 16.0;
-/// Baselines of the head's lines, the first at the margin.
+/// From one line of the head to the next.
 const LINE: f64 = 20.0;
 const FONT: f64 = 13.0;
 
@@ -26,11 +26,11 @@ const FIGURES: usize = 34;
 
 const TEXT: &str = "#767676";
 const BARS: &str = "#3b82f6";
-const RULER_BAR: &str = "#9ca3af";
+const BASELINE_BAR: &str = "#9ca3af";
 
 /// Draws a report.
 pub fn svg(report: &BenchReport) -> String {
-    let rows: Vec<_> = std::iter::once((RULER.to_owned(), RULER_BAR, &report.ruler))
+    let rows: Vec<_> = std::iter::once((BASELINE.to_owned(), BASELINE_BAR, &report.baseline))
         .chain(report.results.iter().map(|row| (row.label(), BARS, row)))
         .collect();
     let most = rows.iter().map(|(_, _, row)| row.hashes_per_second.max).fold(0.0, f64::max);
@@ -63,16 +63,16 @@ fn draw(svg: &mut String, top: f64, name: &str, colour: &str, row: &Row, most: f
     let room = WIDTH - 2.0 * MARGIN;
     let place = |rate: f64| if most > 0.0 { MARGIN + room * rate / most } else { MARGIN };
     let rates = &row.hashes_per_second;
-    let baseline = top + FONT;
-    text(svg, baseline, name, letters(room) - FIGURES);
+    let line = top + FONT;
+    text(svg, line, name, letters(room) - FIGURES);
     let figures = format!(
         "{} ± {:.1} %, {:.2} ×",
         hashrate(rates.median),
         100.0 * rates.mad / rates.median,
-        row.ratio_to_ruler.median
+        row.ratio_to_baseline.median
     );
     let (right, bar, middle) = (WIDTH - MARGIN, top + FONT + 7.0, top + FONT + 7.0 + BAR / 2.0);
-    write(svg, format_args!("<text x=\"{right}\" y=\"{baseline}\" text-anchor=\"end\">{}</text>\n", escaped(&figures)));
+    write(svg, format_args!("<text x=\"{right}\" y=\"{line}\" text-anchor=\"end\">{}</text>\n", escaped(&figures)));
     let length = place(rates.median) - MARGIN;
     write(
         svg,
@@ -93,11 +93,11 @@ fn draw(svg: &mut String, top: f64, name: &str, colour: &str, row: &Row, most: f
 }
 
 /// One line of text at the left margin, cut where it has more than `most` letters; pointing at it shows the whole.
-fn text(svg: &mut String, baseline: f64, line: &str, most: usize) {
+fn text(svg: &mut String, y: f64, line: &str, most: usize) {
     let line = printable(line);
     let shown = cut(&line, most);
     let title = if shown == line { String::new() } else { format!("<title>{}</title>", escaped(&line)) };
-    write(svg, format_args!("<text x=\"{MARGIN}\" y=\"{baseline}\">{title}{}</text>\n", escaped(&shown)));
+    write(svg, format_args!("<text x=\"{MARGIN}\" y=\"{y}\">{title}{}</text>\n", escaped(&shown)));
 }
 
 fn write(svg: &mut String, element: std::fmt::Arguments<'_>) {

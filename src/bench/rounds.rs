@@ -1,7 +1,7 @@
 //! The rounds of a measurement: every subject is tested, and then gives one sample a round, in the same order.
 //!
 //! A rate of wrong answers is no rate, so that each subject passes the known-answer test first. One that fails, then or in a
-//! round, is given up with a warning, as a row without its samples could not be compared; the others go on. Only the ruler
+//! round, is given up with a warning, as a row without its samples could not be compared; the others go on. Only the baseline
 //! cannot be missed.
 
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub struct Subject {
 /// What is measured.
 pub struct Subjects {
     /// The plain loop, beside which the others are measured.
-    pub ruler: Subject,
+    pub baseline: Subject,
     pub others: Vec<Subject>,
     /// What those were called that failed.
     pub failed: Vec<String>,
@@ -62,7 +62,7 @@ impl Subjects {
     /// Tests all and takes one sample of each a round, `seconds` in all of each.
     ///
     /// # Errors
-    /// If the ruler fails, or all others do.
+    /// If the baseline fails, or all others do.
     pub fn measure(&mut self, rounds: u16, seconds: f64) -> anyhow::Result<()> {
         let testing = progress::spinner("known answers".to_owned());
         self.each(Subject::test)?;
@@ -87,7 +87,7 @@ impl Subjects {
 
     /// Does `step` with every subject that is left, and gives up those that fail at it.
     fn each(&mut self, mut step: impl FnMut(&mut Subject) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        step(&mut self.ruler).with_context(|| self.ruler.label())?;
+        step(&mut self.baseline).with_context(|| self.baseline.label())?;
         self.others.retain_mut(|subject| {
             let Err(error) = step(subject) else { return true };
             tracing::warn!("{}: {error:#}; going on without it", subject.label());
@@ -166,31 +166,31 @@ mod tests {
         Subject::new(name.to_owned(), Box::new(Faulty { cpu, runs: 0, lost_at, blind }))
     }
 
-    fn subjects(ruler: Subject, others: Vec<Subject>) -> Subjects {
-        Subjects { ruler, others, failed: Vec::new() }
+    fn subjects(baseline: Subject, others: Vec<Subject>) -> Subjects {
+        Subjects { baseline, others, failed: Vec::new() }
     }
 
     #[test]
     fn a_subject_that_fails_is_given_up_and_the_others_are_measured() {
         let others = vec![subject("lost", 3, false), subject("sound", 0, false), subject("blind", 0, true)];
-        let mut subjects = subjects(subject("ruler", 0, false), others);
+        let mut subjects = subjects(subject("baseline", 0, false), others);
         subjects.measure(3, 0.03).unwrap();
         assert_eq!(subjects.failed, ["cpu blind", "cpu lost"]);
         let left: Vec<_> = subjects.others.iter().map(|one| (one.kernel.as_str(), one.samples.len())).collect();
-        assert_eq!((left, subjects.ruler.samples.len()), (vec![("sound", 3)], 3));
+        assert_eq!((left, subjects.baseline.samples.len()), (vec![("sound", 3)], 3));
         let missing = Subjects::complete(&subjects.failed).unwrap_err().to_string();
         assert_eq!(missing, "without cpu blind, cpu lost, which failed");
         assert!(Subjects::complete(&[]).is_ok());
     }
 
     #[test]
-    fn without_a_ruler_or_anything_beside_it_there_is_no_measurement() {
+    fn without_a_baseline_or_anything_beside_it_there_is_no_measurement() {
         let mut alone =
-            subjects(subject("ruler", 0, false), vec![subject("blind", 0, true), subject("lost", 1, false)]);
+            subjects(subject("baseline", 0, false), vec![subject("blind", 0, true), subject("lost", 1, false)]);
         let error = alone.measure(3, 0.03).unwrap_err().to_string();
         assert_eq!(error, "nothing is left to measure: cpu blind, cpu lost failed");
-        let mut unruled = subjects(subject("ruler", 2, false), vec![subject("sound", 0, false)]);
-        let error = format!("{:#}", unruled.measure(3, 0.03).unwrap_err());
-        assert_eq!(error, "cpu ruler: device lost: unplugged");
+        let mut no_baseline = subjects(subject("baseline", 2, false), vec![subject("sound", 0, false)]);
+        let error = format!("{:#}", no_baseline.measure(3, 0.03).unwrap_err());
+        assert_eq!(error, "cpu baseline: device lost: unplugged");
     }
 }
