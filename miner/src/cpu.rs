@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use adit_hash::Backend;
 
-use crate::device::{CpuInfo, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, Draw, Feed, batch_for_candidates};
+use crate::device::{Device, DeviceError, Draw, Feed, batch_for_candidates};
+use crate::device_info::{CpuInfo, DeviceId, DeviceInfo, DeviceKind};
 use crate::job::HeaderWork;
 
 /// A thread's first batch, in nonces: under 10 ms for any kernel on any CPU of the last ten years.

@@ -4,112 +4,11 @@
 //! other way round (an engine that pushes batches) would need a second conversation about sizes. And since a feed is all
 //! that a device sees, mining, the known-answer test, the benchmark and the search of one header run the same code.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use adit_hash::Backend;
-
+use crate::device_info::DeviceInfo;
 use crate::job::HeaderWork;
 use crate::telemetry::{Sensor, sensor_of};
-
-/// Names a device on the command line: `cpu`, or `gpu` and a number.
-///
-/// GPUs are numbered in the order of their PCI addresses, software adapters last, so that the same machine gives the same
-/// names at every start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DeviceId {
-    /// All CPU threads together.
-    Cpu,
-    /// A GPU adapter.
-    Gpu(u32),
-}
-
-/// Text that is no device id.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no device id; want cpu, or gpu and a number such as gpu0")]
-pub struct InvalidDeviceId(pub String);
-
-impl fmt::Display for DeviceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DeviceId::Cpu => f.write_str("cpu"),
-            DeviceId::Gpu(number) => write!(f, "gpu{number}"),
-        }
-    }
-}
-
-impl FromStr for DeviceId {
-    type Err = InvalidDeviceId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidDeviceId> {
-        let number = |digits: &str| digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
-        match text.strip_prefix("gpu") {
-            _ if text == "cpu" => Ok(DeviceId::Cpu),
-            Some(digits) => number(digits).map(DeviceId::Gpu).ok_or_else(|| InvalidDeviceId(text.to_owned())),
-            None => Err(InvalidDeviceId(text.to_owned())),
-        }
-    }
-}
-
-/// What is known of a device without running it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// Its name on the command line.
-    pub id: DeviceId,
-    /// Its name as its maker gives it.
-    pub name: String,
-    /// What sort of device it is, and what is known of that sort.
-    pub kind: DeviceKind,
-}
-
-/// The sorts of devices.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DeviceKind {
-    /// The CPU.
-    Cpu(CpuInfo),
-    /// A GPU adapter, real or software.
-    Gpu(GpuInfo),
-}
-
-/// What is known of the CPU.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CpuInfo {
-    /// The threads that will mine.
-    pub threads: usize,
-    /// The instruction sets that matter to hashing and that this CPU has, by the names of Rust's target features.
-    pub instruction_sets: Vec<&'static str>,
-    /// The kernel that will run.
-    pub backend: Backend,
-}
-
-/// What is known of a GPU adapter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GpuInfo {
-    /// The vendor's name, or its PCI id in hexadecimal where we know no name.
-    pub vendor: String,
-    /// The vendor's PCI id; 0 where the backend does not tell.
-    pub vendor_id: u32,
-    /// The device's PCI id; 0 where the backend does not tell.
-    pub device_id: u32,
-    /// The driver's name and version, as far as it tells.
-    pub driver: String,
-    /// The interface through which it is reached: `vulkan`, `metal`, `dx12` or `gl`.
-    pub backend: &'static str,
-    /// The PCI address, `domain:bus:device.function` in hexadecimal, where the backend tells it.
-    pub pci: Option<String>,
-    /// Whether it is a program on the CPU rather than a GPU.
-    pub software: bool,
-}
-
-impl DeviceInfo {
-    /// Whether this is a GPU, and no software that behaves as one.
-    #[must_use]
-    pub fn is_real_gpu(&self) -> bool {
-        matches!(&self.kind, DeviceKind::Gpu(gpu) if !gpu.software)
-    }
-}
 
 /// Why a device does not mine, or no longer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -232,16 +131,6 @@ pub(crate) fn batch_for_candidates(top: u32, candidates: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_read_back_as_written_and_others_are_refused() {
-        for id in [DeviceId::Cpu, DeviceId::Gpu(0), DeviceId::Gpu(17)] {
-            assert_eq!(id.to_string().parse(), Ok(id));
-        }
-        for text in ["", "gpu", "gpu-1", "gpu+1", "gpu1x", "CPU", "cpu0", "gpu4294967296"] {
-            assert_eq!(text.parse::<DeviceId>(), Err(InvalidDeviceId(text.to_owned())));
-        }
-    }
 
     #[test]
     fn easy_targets_make_small_batches() {

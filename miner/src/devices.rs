@@ -11,7 +11,8 @@ use std::time::Duration;
 use adit_hash::Backend;
 
 use crate::cpu::CpuDevice;
-use crate::device::{Device, DeviceError, DeviceId, DeviceInfo, DeviceOpener, InvalidDeviceId};
+use crate::device::{Device, DeviceError, DeviceOpener};
+use crate::device_info::{DeviceId, DeviceInfo, InvalidDeviceId};
 use crate::gpu::tune::{self, TuningOutcome};
 use crate::gpu::{GpuDevice, GpuSettings, Tuning, TuningCache, adapters};
 
@@ -321,7 +322,7 @@ fn select(infos: &[DeviceInfo], selection: &Selection) -> Result<Vec<DeviceId>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{DeviceKind, GpuInfo};
+    use crate::device_info::{DeviceKind, GpuInfo};
 
     fn gpu(number: u32, software: bool) -> DeviceInfo {
         let kind = GpuInfo {

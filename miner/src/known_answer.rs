@@ -232,7 +232,7 @@ impl Feed for Examination<'_> {
 mod tests {
     use super::*;
     use crate::cpu::CpuDevice;
-    use crate::device::DeviceInfo;
+    use crate::device_info::DeviceInfo;
 
     /// The CPU, with its reports falsified on the way to the feed.
     struct Forger<F>(CpuDevice, F);

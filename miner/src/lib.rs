@@ -8,6 +8,7 @@
 
 mod cpu;
 mod device;
+mod device_info;
 mod devices;
 mod engine;
 mod gpu;
@@ -20,9 +21,8 @@ mod throttle;
 mod work;
 
 pub use cpu::CpuDevice;
-pub use device::{
-    CpuInfo, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, DeviceOpener, Draw, Feed, GpuInfo, InvalidDeviceId,
-};
+pub use device::{Device, DeviceError, DeviceOpener, Draw, Feed};
+pub use device_info::{CpuInfo, DeviceId, DeviceInfo, DeviceKind, GpuInfo, InvalidDeviceId};
 pub use devices::{CpuSettings, Devices, SelectError, Selection, Tuned};
 pub use engine::{DeviceSnapshot, DeviceState, Engine, EngineOptions, EngineSnapshot, WatchdogPolicy};
 pub use gpu::{GpuDevice, GpuKernel, GpuSettings, Operations, Tuning, TuningCache};

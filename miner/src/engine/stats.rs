@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::device::DeviceInfo;
+use crate::device_info::DeviceInfo;
 use crate::telemetry::Reading;
 use crate::throttle::DutyCycle;
 use crate::work::TemplateId;

@@ -4,7 +4,7 @@
 //! identical cards, on the other hand, have everything in common but the PCI address. So: equal PCI addresses are one card,
 //! different ones are two; where an address is not known, an adapter stands for at most one adapter of each other interface.
 
-use crate::device::{DeviceId, DeviceInfo, DeviceKind, GpuInfo};
+use crate::device_info::{DeviceId, DeviceInfo, DeviceKind, GpuInfo};
 
 /// Every adapter that can compute, real ones first, with its id.
 pub(crate) fn list() -> Vec<(DeviceInfo, wgpu::Adapter)> {

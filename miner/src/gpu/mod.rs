@@ -15,7 +15,8 @@ mod tuning_cache;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::device::{Device, DeviceError, DeviceInfo, Draw, Feed, batch_for_candidates};
+use crate::device::{Device, DeviceError, Draw, Feed, batch_for_candidates};
+use crate::device_info::DeviceInfo;
 use crate::job::HeaderWork;
 
 use batch::BatchSizer;

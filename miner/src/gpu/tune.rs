@@ -9,7 +9,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::{GpuDevice, GpuSettings, batch};
-use crate::device::{Device, DeviceError, DeviceInfo};
+use crate::device::{Device, DeviceError};
+use crate::device_info::DeviceInfo;
 use crate::known_answer;
 use crate::measure::{MeasurePlan, measure};
 

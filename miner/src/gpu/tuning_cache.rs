@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::tune::Tuning;
 use super::{GpuKernel, batch};
-use crate::device::{DeviceInfo, DeviceKind};
+use crate::device_info::{DeviceInfo, DeviceKind};
 
 /// The number of the file's format. Also raised when tuning itself changes, as what was found before is then out of date.
 const FORMAT: u32 = 1;
@@ -185,7 +185,7 @@ fn write_and_sync(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{DeviceId, GpuInfo};
+    use crate::device_info::{DeviceId, GpuInfo};
 
     fn gpu(name: &str, driver: &str) -> DeviceInfo {
         let kind = GpuInfo {

@@ -26,7 +26,7 @@ use std::sync::Arc;
 #[cfg(any(target_os = "linux", target_os = "windows"))]
 use pci::PciAddress;
 
-use crate::device::{DeviceInfo, DeviceKind, GpuInfo};
+use crate::device_info::{DeviceInfo, DeviceKind, GpuInfo};
 
 /// One look at a device's sensors. `None`: the system does not offer it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -116,7 +116,7 @@ fn through_driver(_: PciAddress) -> Option<Arc<dyn Sensor>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::DeviceId;
+    use crate::device_info::DeviceId;
 
     fn gpu(pci: Option<&str>, software: bool) -> DeviceInfo {
         let kind = GpuInfo {

@@ -1,7 +1,7 @@
 //! Devices that hang, fail, panic and are taken away.
 
 use super::*;
-use crate::device::DeviceKind;
+use crate::device_info::DeviceKind;
 use crate::devices::{CpuSettings, Devices, Selection};
 use crate::gpu::GpuSettings;
 

@@ -18,7 +18,8 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 
 use super::{DeviceState, Engine, EngineOptions, EngineSnapshot, WatchdogPolicy};
 use crate::cpu::CpuDevice;
-use crate::device::{Device, DeviceError, DeviceInfo, DeviceOpener, Draw, Feed};
+use crate::device::{Device, DeviceError, DeviceOpener, Draw, Feed};
+use crate::device_info::DeviceInfo;
 use crate::job::HeaderWork;
 use crate::telemetry::{Reading, Sensor};
 use crate::throttle::ThrottlePolicy;
