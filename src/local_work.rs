@@ -292,14 +292,12 @@ mod tests {
     fn solve(template: &Arc<Template>) -> Solution {
         let job = Job::new(template.clone()).unwrap();
         let work = job.draw(1000).unwrap();
-        let (nonce, hash) = (0..1000)
+        (0..1000)
             .find_map(|nonce| match work.check_candidate(nonce) {
-                CheckedCandidate::Solution(hash) => Some((nonce, hash)),
+                CheckedCandidate::Solution(solution) => Some(solution),
                 _ => None,
             })
-            .unwrap();
-        let header = work.scan.header(nonce);
-        Solution { template: work.template, header, extranonce: work.extranonce.to_vec(), hash }
+            .unwrap()
     }
 
     #[test]

@@ -88,23 +88,13 @@ impl BlockTemplate {
         let header = &self.block.header;
         let base = without_witness(&self.block.txdata[0]);
         let at = BEFORE_SCRIPT + self.extranonce_at;
-        Template {
-            id,
-            height,
-            version: header.version.to_consensus(),
-            version_mask: VERSION_MASK,
-            prev_hash: header.prev_blockhash.to_byte_array(),
-            coinbase: Coinbase {
-                prefix: base[..at].to_vec(),
-                extranonce_len: EXTRANONCE_LEN,
-                suffix: base[at + EXTRANONCE_LEN..].to_vec(),
-            },
-            merkle_branch: Vec::new(),
-            time: header.time,
-            max_time: header.time.saturating_add(TIME_ROOM).min(self.latest),
-            bits: header.bits.to_consensus(),
-            target: adit_hash::ScanTarget::from_le_bytes(bitcoin::Target::from(header.bits).to_le_bytes()),
-        }
+        let coinbase = Coinbase::new(base[..at].to_vec(), EXTRANONCE_LEN, base[at + EXTRANONCE_LEN..].to_vec());
+        let target = adit_hash::ScanTarget::from_le_bytes(bitcoin::Target::from(header.bits).to_le_bytes());
+        let (prev_hash, bits) = (header.prev_blockhash.to_byte_array(), header.bits.to_consensus());
+        Template::new(id, prev_hash, coinbase, header.time, bits, target)
+            .with_height(height)
+            .with_version(header.version.to_consensus(), VERSION_MASK)
+            .with_max_time(header.time.saturating_add(TIME_ROOM).min(self.latest))
     }
 
     /// The block that `solution` solves, serialized.

@@ -89,8 +89,8 @@ pub fn run(args: &UpArgs) -> Result {
 }
 
 fn engine_options(args: &UpArgs) -> EngineOptions {
-    let watchdog = WatchdogPolicy { stall: Duration::from_secs(args.stall), ..WatchdogPolicy::default() };
-    EngineOptions { watchdog, max_temp: args.max_temp.map(f64::from), ..EngineOptions::default() }
+    let watchdog = WatchdogPolicy::default().with_stall(Duration::from_secs(args.stall));
+    EngineOptions::default().with_watchdog(watchdog).with_max_temp(args.max_temp.map(f64::from))
 }
 
 /// Names the devices that --max-temp cannot protect.
@@ -420,9 +420,8 @@ mod tests {
 
     #[test]
     fn a_run_whose_devices_are_all_dead_ends_and_names_them() {
-        let watchdog =
-            WatchdogPolicy { first_pause: Duration::from_millis(1), failures: 3, ..WatchdogPolicy::default() };
-        let options = EngineOptions { watchdog, ..EngineOptions::default() };
+        let watchdog = WatchdogPolicy::default().with_first_pause(Duration::from_millis(1)).with_failures(3);
+        let options = EngineOptions::default().with_watchdog(watchdog);
         let engine = Engine::start(broken(), vec![broken() as Arc<dyn DeviceOpener>], options).expect("threads");
         let (_sender, events) = channel();
         let params = ChainParams::by_name("regtest").expect("a chain");

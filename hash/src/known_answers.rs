@@ -1,21 +1,30 @@
-//! Scans whose hits are known: what a kernel or device must find before it is trusted with work.
+//! Scans whose hits are known. A kernel or device must find them before it mines.
 //!
-//! A kernel that is wrong in some lane, or drops the hit at the edge of a batch, still looks busy; only planted hits show
-//! it. The answers come from the `sha2` crate and from mainnet's genesis block, never from a kernel of ours.
+//! A kernel that is wrong in some lane, or misses the hit at the edge of a batch, still looks busy. Only known hits show it.
+//! The answers come from the `sha2` crate and from mainnet's genesis block, and never from a kernel of ours.
 
 use crate::{Backend, Digest, Header, NonceRange, ScanJob, ScanTarget, sha2_crate};
 
 /// A scan and what it must find.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KnownAnswer {
     /// The header.
     pub job: ScanJob,
-    /// Where to search.
+    /// The nonces to search.
     pub range: NonceRange,
-    /// What counts as a hit.
+    /// The largest hash that is a hit.
     pub target: ScanTarget,
     /// Every hit, in the order of the range.
     pub hits: Vec<u32>,
+}
+
+impl KnownAnswer {
+    /// A scan of `range` whose hits are `hits`, in the order of the range.
+    #[must_use]
+    pub fn new(job: ScanJob, range: NonceRange, target: ScanTarget, hits: Vec<u32>) -> Self {
+        Self { job, range, target, hits }
+    }
 }
 
 /// A kernel gave a wrong answer and must not be used.
@@ -70,7 +79,7 @@ pub const GENESIS: Header = {
     header
 };
 
-/// The one nonce that solves it, as far as a search has looked on either side.
+/// The only nonce that solves it within any range used here.
 const GENESIS_NONCE: u32 = 2_083_236_893;
 
 /// Its target, `0x1d00ffff` in compact form.
@@ -80,16 +89,16 @@ const GENESIS_TARGET: ScanTarget = {
     ScanTarget::from_le_bytes(bytes)
 };
 
-/// The longest range whose hits are found by hashing all of it has twice as many nonces and one. Half of them being hits,
-/// it fills what a GPU keeps for the candidates of one batch as far as it lets itself be filled.
+/// Ranges of up to twice as many nonces and one are hashed whole to find their hits. With half of them hits, such a range fills a
+/// GPU's list of candidates to half, which is as far as a device lets it fill.
 const SEARCHED: u32 = 2_048;
 
-/// Scans with hits at the first and the last nonce of the range and of groups of `group` nonces: lanes, a workgroup, or
-/// whatever else the kernel works in, at most 2^20.
+/// Scans with hits at the first and the last nonce of the range and of groups of `group` nonces, at most 2^20. A group is
+/// whatever the kernel works in: its lanes, or a GPU's workgroup.
 ///
-/// Targets are the genesis block's (32 zero bits, one hit), ones that are exactly the hash of a planted nonce, and so are met
-/// by any share of the others, a regtest-like one that half of them meet, one that all do, and one that none does. For
-/// groups of more than 2,048 all but the genesis block's answers are those of 2,048.
+/// The targets are the genesis block's (32 zero bits, one hit); the exact hash of a chosen nonce, which any share of the others
+/// may meet; one that half of the nonces meet, as on regtest; one that all meet; and one that none meets. For groups of more
+/// than 2,048 only the genesis block's scans have that group; the others have 2,048.
 #[must_use]
 pub fn known_answers(group: u32) -> Vec<KnownAnswer> {
     let group = group.clamp(1, 1 << 20);
@@ -124,7 +133,7 @@ pub fn known_answers(group: u32) -> Vec<KnownAnswer> {
     answers
 }
 
-/// Compares the kernel with known answers at every edge of its lanes. It takes a few milliseconds.
+/// Compares the kernel with known answers at every edge of its lanes. Takes a few milliseconds.
 ///
 /// # Errors
 /// The first answer that is wrong.
@@ -152,7 +161,7 @@ pub fn self_test(backend: Backend) -> Result<(), SelfTestError> {
     Ok(())
 }
 
-/// Puts the known answers to `scan`, for groups of every number of lanes that a kernel has.
+/// Compares `scan` with the known answers, for groups of every number of lanes that a kernel has.
 fn check_scan(
     backend: Backend,
     mut scan: impl FnMut(&ScanJob, NonceRange, &ScanTarget, &mut Vec<u32>),
@@ -175,7 +184,7 @@ fn digest(job: &ScanJob, nonce: u32) -> Digest {
     digest[0]
 }
 
-/// A header with no structure, another for each seed.
+/// A pseudorandom header for each seed.
 fn seeded_header(seed: u32) -> Header {
     let mut header = [0; 80];
     let mut x = seed ^ 0x9e37_79b9;

@@ -1,4 +1,4 @@
-//! The kernel for every CPU: scalar code, one header at a time, and the plain statement of what the others do.
+//! The kernel for every CPU: scalar code, one header at a time. The other kernels compute the same.
 
 use crate::scan::{NonceRange, ScanJob, ScanTarget};
 use crate::sha256::{HEADER_BITS, IV, PADDING_BIT, PAIR_PADDING, bytes, compress, second_hash, words};

@@ -37,7 +37,7 @@ fn run() -> Result<(), Error> {
     let devices = Devices::list(CpuSettings::default(), &Selection::All)?;
     let expected = hits("cpu", &mut *devices.open(DeviceId::Cpu)?)?;
     for kernel in GpuKernel::ALL {
-        let mut gpu = devices.open_gpu(id, GpuSettings { kernel, ..GpuSettings::default() })?;
+        let mut gpu = devices.open_gpu(id, GpuSettings::default().with_kernel(kernel))?;
         let found = hits(&format!("{id} {}", kernel.name()), &mut gpu)?;
         if let Some(nonce) = expected.iter().find(|nonce| !found.contains(nonce)) {
             return Err(format!("{id} {}: nonce {nonce} missed", kernel.name()).into());
@@ -79,15 +79,8 @@ impl Feed for Whole {
 
 /// The hits of `device`, sorted.
 fn hits(name: &str, device: &mut dyn Device) -> Result<Vec<u32>, Error> {
-    let mut target = [0xff; 32];
-    target[28..].copy_from_slice(&TOP.to_le_bytes());
-    let work = HeaderWork {
-        template: TemplateId(0),
-        scan: ScanJob::new(&[0x5a; HEADER_LEN]),
-        range: NonceRange::ALL,
-        target: ScanTarget::from_le_bytes(target),
-        extranonce: Extranonce::default(),
-    };
+    let (scan, target) = (ScanJob::new(&[0x5a; HEADER_LEN]), ScanTarget::from_top(TOP));
+    let work = HeaderWork::new(TemplateId(0), scan, NonceRange::ALL, target, Extranonce::default());
     let feed = Whole(Mutex::new((Some(work.clone()), 0, Vec::new())));
     let begun = Instant::now();
     device.run(&feed)?;

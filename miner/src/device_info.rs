@@ -46,29 +46,31 @@ impl FromStr for DeviceId {
     }
 }
 
-/// What is known of a device without running it.
+/// A device's id, name and kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DeviceInfo {
     /// Its name on the command line.
     pub id: DeviceId,
     /// Its name as its maker gives it.
     pub name: String,
-    /// What sort of device it is, and what is known of that sort.
+    /// The kind of device, and the facts of it.
     pub kind: DeviceKind,
 }
 
-/// The sorts of devices.
+/// The kinds of devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceKind {
     /// The CPU.
     Cpu(CpuInfo),
-    /// A GPU adapter, real or software.
+    /// A GPU adapter, hardware or software.
     Gpu(GpuInfo),
 }
 
-/// What is known of the CPU.
+/// The facts of the CPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CpuInfo {
     /// The threads that will mine.
     pub threads: usize,
@@ -78,30 +80,54 @@ pub struct CpuInfo {
     pub backend: Backend,
 }
 
-/// What is known of a GPU adapter.
+/// The facts of a GPU adapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GpuInfo {
-    /// The vendor's name, or its PCI id in hexadecimal where we know no name.
+    /// The vendor's name, or its PCI id in hexadecimal if the name is not known.
     pub vendor: String,
-    /// The vendor's PCI id; 0 where the backend does not tell.
+    /// The vendor's PCI id; 0 if the interface does not tell.
     pub vendor_id: u32,
-    /// The device's PCI id; 0 where the backend does not tell.
+    /// The device's PCI id; 0 if the interface does not tell.
     pub device_id: u32,
-    /// The driver's name and version, as far as it tells.
+    /// The driver's name and version, as far as they are known.
     pub driver: String,
     /// The interface through which it is reached: `vulkan`, `metal`, `dx12` or `gl`.
     pub backend: &'static str,
-    /// The PCI address, `domain:bus:device.function` in hexadecimal, where the backend tells it.
+    /// The PCI address, `domain:bus:device.function` in hexadecimal, if the interface tells it.
     pub pci: Option<String>,
-    /// Whether it is a program on the CPU rather than a GPU.
+    /// Whether it is a program that runs on the CPU.
     pub software: bool,
 }
 
 impl DeviceInfo {
-    /// Whether this is a GPU, and no software that behaves as one.
+    /// The device `id`, with its maker's name for it.
+    #[must_use]
+    pub fn new(id: DeviceId, name: String, kind: DeviceKind) -> Self {
+        Self { id, name, kind }
+    }
+
+    /// Whether this is a GPU in hardware.
     #[must_use]
     pub fn is_real_gpu(&self) -> bool {
         matches!(&self.kind, DeviceKind::Gpu(gpu) if !gpu.software)
+    }
+}
+
+impl CpuInfo {
+    /// A CPU that mines with `threads` threads of `backend`. `instruction_sets` has the names of Rust's target features.
+    #[must_use]
+    pub fn new(threads: usize, instruction_sets: Vec<&'static str>, backend: Backend) -> Self {
+        Self { threads, instruction_sets, backend }
+    }
+}
+
+impl GpuInfo {
+    /// A real GPU that is reached through `backend`, and of which nothing else is known.
+    #[must_use]
+    pub fn new(backend: &'static str) -> Self {
+        let (vendor, driver) = (String::new(), String::new());
+        Self { vendor, vendor_id: 0, device_id: 0, driver, backend, pci: None, software: false }
     }
 }
 

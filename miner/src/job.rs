@@ -1,17 +1,16 @@
-//! From a template to headers and nonce ranges: a job never gives the same header twice, and 2^32 nonces are never its end.
+//! Makes headers and nonce ranges of a template. A job never gives the same header twice, and goes on after 2^32 nonces.
 //!
-//! A fast GPU searches every nonce of a header in 0.6 s. What can be rolled beyond the nonce is turned like an odometer:
-//! version bits first, since they cost one compression; then the extranonce, which costs the coinbase and its Merkle
-//! branch; the time last, because a block whose time runs ahead of the clock is the one that peers may refuse. The
-//! coinbase and the branch are hashed by `sha2`, not by our kernels, so that a kernel's bug cannot yield a header whose
-//! Merkle root is wrong.
+//! A fast GPU searches every nonce of a header in 0.6 s. Then another field is rolled, like the digits of an odometer: the
+//! version bits first, which cost one compression; then the extranonce, which costs the coinbase and its Merkle branch; the
+//! time last, because peers may refuse a block whose time is ahead of the clock. The coinbase and the branch are hashed by the
+//! `sha2` crate and not by our kernels, so that a kernel's bug cannot give a header with a wrong Merkle root.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use adit_hash::{Digest, HEADER_LEN, Header, NonceRange, ScanJob, ScanTarget};
 use sha2::{Digest as _, Sha256};
 
-use crate::work::{Template, TemplateId};
+use crate::work::{Solution, Template, TemplateId};
 
 /// The longest extranonce in bytes.
 pub const MAX_EXTRANONCE_LEN: usize = 8;
@@ -22,7 +21,7 @@ pub const MAX_BRANCH_LEN: usize = 32;
 /// The nonces of one header.
 const NONCES: u64 = 1 << 32;
 
-/// What is wrong with a template.
+/// Why a template cannot be mined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JobError {
@@ -48,7 +47,7 @@ pub enum JobError {
     },
 }
 
-/// The extranonce as it stands in a coinbase.
+/// The extranonce of a coinbase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Extranonce {
     value: u64,
@@ -56,13 +55,13 @@ pub struct Extranonce {
 }
 
 impl Extranonce {
-    /// `value`, little-endian in `len` bytes; `len` above [`MAX_EXTRANONCE_LEN`] means that.
+    /// `value`, little-endian in `len` bytes. A `len` above [`MAX_EXTRANONCE_LEN`] is cut to it.
     #[must_use]
     pub fn new(value: u64, len: usize) -> Self {
         Self { value, len: len.min(MAX_EXTRANONCE_LEN) }
     }
 
-    /// The bytes that stand between the coinbase's prefix and suffix.
+    /// The bytes between the coinbase's prefix and suffix.
     #[must_use]
     pub fn to_vec(self) -> Vec<u8> {
         self.value.to_le_bytes()[..self.len].to_vec()
@@ -77,6 +76,7 @@ impl Extranonce {
 
 /// A piece of a search: one header and the nonces to try in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HeaderWork {
     /// The template that the header belongs to.
     pub template: TemplateId,
@@ -84,24 +84,36 @@ pub struct HeaderWork {
     pub scan: ScanJob,
     /// The nonces.
     pub range: NonceRange,
-    /// What counts as a hit.
+    /// The largest hash that is a hit.
     pub target: ScanTarget,
-    /// The extranonce behind the header's Merkle root.
+    /// The extranonce of the coinbase under the header's Merkle root.
     pub extranonce: Extranonce,
 }
 
-/// What the CPU says of a nonce that a device reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the CPU finds of a nonce that a device reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckedCandidate {
-    /// The hash, in header order, meets the target.
-    Solution(Digest),
+    /// The hash meets the target.
+    Solution(Solution),
     /// The hash is above the target, but not in its most significant 32 bits, which are all that a device must compare.
     AboveTarget,
-    /// The device had no reason to report this nonce: it erred.
+    /// The hash is above the target in its most significant 32 bits, or the nonce is outside of the range: the device erred.
     HardwareError,
 }
 
 impl HeaderWork {
+    /// The nonces `range` of the header of `scan`, whose Merkle root has `extranonce` in its coinbase.
+    #[must_use]
+    pub fn new(
+        template: TemplateId,
+        scan: ScanJob,
+        range: NonceRange,
+        target: ScanTarget,
+        extranonce: Extranonce,
+    ) -> Self {
+        Self { template, scan, range, target, extranonce }
+    }
+
     /// The first `nonces` of this work (at least one), and the rest if any is left.
     #[must_use]
     pub fn split_at(&self, nonces: u64) -> (HeaderWork, Option<HeaderWork>) {
@@ -115,16 +127,18 @@ impl HeaderWork {
         (with(NonceRange::new(self.range.first, head)), Some(with(rest)))
     }
 
-    /// Judges a candidate with the `sha2` crate, which shares no code with the devices' kernels.
+    /// Checks a candidate with the `sha2` crate, which shares no code with the devices' kernels.
     #[must_use]
     pub fn check_candidate(&self, nonce: u32) -> CheckedCandidate {
         let within = u64::from(nonce.wrapping_sub(self.range.first)) < self.range.count;
-        let hash = sha256d(&self.scan.header(nonce));
+        let header = self.scan.header(nonce);
+        let hash = sha256d(&header);
         let top = u32::from_le_bytes([hash[28], hash[29], hash[30], hash[31]]);
         if !within || top > self.target.top() {
             CheckedCandidate::HardwareError
         } else if self.target.is_met_by(&hash) {
-            CheckedCandidate::Solution(hash)
+            let (template, extranonce) = (self.template, self.extranonce.to_vec());
+            CheckedCandidate::Solution(Solution { template, header, extranonce, hash })
         } else {
             CheckedCandidate::AboveTarget
         }
@@ -144,10 +158,10 @@ pub struct Job {
     cursor: Mutex<Cursor>,
 }
 
-/// Where the search stands: the header in hand and the first of its nonces that nobody has drawn.
+/// The present header and the first of its nonces that is not drawn.
 #[derive(Debug)]
 struct Cursor {
-    /// How often the version was rolled: the low bits, spread over the mask, are exclusive-ored into it.
+    /// How often the version was rolled. Its low bits are spread over the mask and exclusive-ored into the version.
     version_roll: u64,
     extranonce: Extranonce,
     time: u32,
@@ -161,7 +175,7 @@ impl Job {
     /// Starts on a template.
     ///
     /// # Errors
-    /// If the template contradicts itself or exceeds the bounds of this module.
+    /// If the template contradicts itself, or exceeds [`MAX_EXTRANONCE_LEN`] or [`MAX_BRANCH_LEN`].
     pub fn new(template: Arc<Template>) -> Result<Self, JobError> {
         if template.coinbase.extranonce_len > MAX_EXTRANONCE_LEN {
             return Err(JobError::ExtranonceTooLong { seen: template.coinbase.extranonce_len });
@@ -186,9 +200,9 @@ impl Job {
         &self.template
     }
 
-    /// Takes the next nonces, at most `nonces` and at least one; `None` once everything that may be rolled has been.
+    /// Takes the next 1 to `nonces` nonces; `None` once everything that may be rolled was rolled.
     ///
-    /// What is left of a header is given out whole before the next one begins, so a draw may be smaller than asked.
+    /// A draw ends with its header, so it may be smaller than asked.
     pub fn draw(&self, nonces: u64) -> Option<HeaderWork> {
         let mut cursor = self.lock();
         if cursor.next_nonce == NONCES {
@@ -406,7 +420,10 @@ mod tests {
         };
         let all = NonceRange::ALL;
         let hash = sha256d(&work(ScanTarget::MAX, all).scan.header(77));
-        assert_eq!(work(ScanTarget::from_le_bytes(hash), all).check_candidate(77), CheckedCandidate::Solution(hash));
+        let header = work(ScanTarget::MAX, all).scan.header(77);
+        let solution =
+            CheckedCandidate::Solution(Solution { template: TemplateId(0), header, extranonce: Vec::new(), hash });
+        assert_eq!(work(ScanTarget::from_le_bytes(hash), all).check_candidate(77), solution);
         assert_eq!(work(ScanTarget::MAX, NonceRange::new(78, 5)).check_candidate(77), CheckedCandidate::HardwareError);
         let mut below = hash;
         below[..28].fill(0);

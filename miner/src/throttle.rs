@@ -1,13 +1,13 @@
 //! Keeps a device below a temperature: slows it down in steps before it pauses it, and lets it come back.
 //!
-//! Two small machines without a clock of their own, so that tests run them against a simulated device. [`Throttle`] turns
-//! temperatures into a [`DutyCycle`]; [`DutyTimer`] turns a duty cycle into idle time between batches. Idle time works on everything that
-//! draws work, with no driver's help and no rights beyond a user's. Lower clocks would give more hashes a joule, but each
-//! vendor has its own door to them, most of which are locked.
+//! [`Throttle`] turns temperatures into a [`DutyCycle`]; [`DutyTimer`] turns a duty cycle into idle time between batches. Neither
+//! reads a clock, so tests run them with a simulated device. Idle time works for every device that draws work, without a
+//! driver's help or special rights. Lower clocks would give more hashes a joule, but each vendor has its own interface for
+//! them, and most need an administrator's rights.
 
 use std::time::{Duration, Instant};
 
-/// How much of the time a device may be busy. Later is slower.
+/// How much of the time a device may be busy. Later variants are slower.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DutyCycle {
     /// All of it.
@@ -24,7 +24,7 @@ pub enum DutyCycle {
 }
 
 impl DutyCycle {
-    /// Every duty cycle, the fastest first.
+    /// Every duty cycle, the highest first.
     pub const ALL: [DutyCycle; 5] =
         [DutyCycle::Full, DutyCycle::ThreeQuarters, DutyCycle::Half, DutyCycle::Quarter, DutyCycle::Paused];
 
@@ -40,7 +40,7 @@ impl DutyCycle {
         }
     }
 
-    /// The next slower one.
+    /// The next lower duty cycle.
     const fn slower(self) -> Self {
         match self {
             DutyCycle::Full => DutyCycle::ThreeQuarters,
@@ -50,7 +50,7 @@ impl DutyCycle {
         }
     }
 
-    /// The next faster one.
+    /// The next higher duty cycle.
     const fn faster(self) -> Self {
         match self {
             DutyCycle::Paused => DutyCycle::Quarter,
@@ -60,7 +60,7 @@ impl DutyCycle {
         }
     }
 
-    /// The idle time that a busy time calls for; `None` where nothing may be busy.
+    /// The idle time that follows a busy time; `None` if the device may not be busy at all.
     fn rest_after(self, busy: Duration) -> Option<Duration> {
         match self.percent() {
             0 => None,
@@ -71,16 +71,17 @@ impl DutyCycle {
 
 /// How temperatures become a duty cycle.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ThrottlePolicy {
     /// A device goes one step faster only when it is this many degrees Celsius below its limit. Between the two it keeps its
-    /// duty cycle, so that it does not swing from step to step.
+    /// duty cycle, so that it does not alternate between two steps.
     pub hysteresis: f64,
-    /// The least time from any step to a slower one: a chip shows within seconds what a step did. A fifth of it where the
-    /// device is above its limit by more than `hysteresis`, and so heats up faster than steps cool it down.
+    /// The least time from any step to a slower one: a chip's temperature follows a step within seconds. A fifth of this applies
+    /// while the device is above its limit by more than `hysteresis`, and so heats up faster than the steps cool it.
     pub slower_after: Duration,
-    /// The least time from any step to a faster one: a heat sink takes longer to show what a step did than the chip on it.
+    /// The least time from any step to a faster one: a heat sink's temperature follows a step more slowly than the chip's.
     pub faster_after: Duration,
-    /// A sensor that gave temperatures and has given none for this long no longer answers.
+    /// A sensor that gave temperatures once and none for this long counts as silent.
     pub blind_after: Duration,
     /// How often sensors are read.
     pub read_every: Duration,
@@ -95,6 +96,20 @@ impl Default for ThrottlePolicy {
             blind_after: Duration::from_secs(10),
             read_every: Duration::from_secs(1),
         }
+    }
+}
+
+impl ThrottlePolicy {
+    /// The same policy with this hysteresis in degrees Celsius.
+    #[must_use]
+    pub fn with_hysteresis(self, hysteresis: f64) -> Self {
+        Self { hysteresis, ..self }
+    }
+
+    /// The same policy with sensors read this often.
+    #[must_use]
+    pub fn with_read_every(self, read_every: Duration) -> Self {
+        Self { read_every, ..self }
     }
 }
 
@@ -123,17 +138,17 @@ impl Throttle {
         self.limit
     }
 
-    /// Whether the sensor gave temperatures once and no longer does.
+    /// Whether the sensor gave temperatures once and is silent now.
     #[must_use]
     pub fn is_blind(&self) -> bool {
         self.blind
     }
 
-    /// Learns the temperature at `now`, in degrees Celsius, or that there is none, and says how fast to go.
+    /// Takes the temperature at `now` in degrees Celsius, or `None` if there is none, and returns the duty cycle.
     ///
-    /// Above the limit the device goes a step slower, and well below it a step faster. One whose sensor stops answering goes
-    /// no faster than the slowest step until it answers again: at full speed it could burn, and a pause for good would be
-    /// the end of mining for every driver that forgets a sensor. A device that never gave a temperature is not slowed down.
+    /// Above the limit the device goes a step slower, and well below it a step faster. If its sensor falls silent, it runs at a
+    /// quarter until the sensor answers: at full duty it could overheat, and a pause would end mining with every driver that
+    /// loses a sensor. A device that never gave a temperature is not slowed down.
     pub fn observe(&mut self, now: Instant, temperature: Option<f64>) -> DutyCycle {
         let Some(temperature) = temperature.filter(|temperature| temperature.is_finite()) else {
             let silence = self.heard.map(|heard| now.saturating_duration_since(heard));
@@ -164,15 +179,15 @@ impl Throttle {
     }
 }
 
-/// A device is busy at least this long before it rests, unless a batch takes longer: below what a heat sink notices, and far
-/// above what a device needs to begin and to end.
+/// The least time for which a device is busy before it rests. It is short enough for a heat sink not to warm up in it, and long
+/// compared with the beginning and end of a batch.
 const STRETCH: Duration = Duration::from_millis(100);
 
-/// Spaces a device's batches so that it is busy as much of the time as its duty cycle allows.
+/// Delays a device's batches so that it is busy for the share of the time that its duty cycle allows.
 ///
-/// Time goes by in stretches. Batches begin freely until one ends with the stretch at least [`STRETCH`] old; then none
-/// begins until all have ended and the device has rested in proportion to the stretch. So a device with several batches in
-/// flight and one with many threads rest as a whole: time that one batch waits for another is not taken for idle.
+/// Batches begin freely until one ends at least [`STRETCH`] after the first began. Then none begins until all have ended and the
+/// device has rested in proportion to that time. So a device with several batches in flight or many threads rests as a whole,
+/// and the time that one batch waits for another does not count as rest.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DutyTimer {
     busy_since: Option<Instant>,
@@ -208,12 +223,12 @@ impl DutyTimer {
         }
     }
 
-    /// Nothing is in flight, and there is nothing to begin: the time that now passes is no busy time.
+    /// Nothing is in flight, and there is no work: the time from now on is not busy time.
     pub(crate) fn idle(&mut self) {
         self.busy_since = None;
     }
 
-    /// How long no batch may begin yet, as far as it is known.
+    /// How long no batch may begin, if that is known.
     pub(crate) fn rest_left(&self, now: Instant) -> Option<Duration> {
         self.rest_until.map(|until| until.saturating_duration_since(now))
     }

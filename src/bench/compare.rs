@@ -1,9 +1,9 @@
-//! A run of `adit bench` beside an earlier one: what changed, and whether the change is more than noise.
+//! Compares a run of `adit bench` with an earlier one: what changed, and whether the change is more than noise.
 //!
 //! **The rule.** A row is faster or slower if the intervals of both runs (see [`interval`]: from the least to the most of five
 //! samples) do not touch and their medians differ by more than [`LEAST_DIFFERENCE`]; otherwise the difference is within noise.
-//! What is held against each other is the ratio to the baseline: other programs on the machine slow the baseline and the kernel
-//! alike, and the ratio stays. A real GPU does not share the CPU's noise, so that there it is the rate itself.
+//! The ratios to the baseline are compared: other programs on the machine slow the baseline and the kernel alike, and the ratio
+//! stays. The noise of a real GPU is not the CPU's, so its rates are compared.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,15 +14,15 @@ use serde_json::Value;
 use super::report::{BASELINE, BenchReport, Kind, Row};
 use super::statistics::{interval, median};
 
-/// The least relative difference of medians that is called one: a convention. What changes from one start to the next, such
-/// as where code and data come to lie, is in no sample of a single run, and is worth about as much (Mytkowicz et al.,
-/// "Producing wrong data without doing anything obviously wrong!", ASPLOS 2009).
+/// The least relative difference of medians that counts, by convention. The addresses of code and data, which change from one
+/// start to the next, make about as much of a difference, and no sample of a single run shows it (Mytkowicz et al., "Producing
+/// wrong data without doing anything obviously wrong!", ASPLOS 2009).
 pub const LEAST_DIFFERENCE: f64 = 0.01;
 
-/// Values that differ between any two runs and mean nothing.
+/// Fields that differ between any two runs.
 const VOLATILE: [&str; 1] = ["machine.load_average"];
 
-/// This run beside an earlier one.
+/// The difference between this run and an earlier one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     /// The file's name, without its folder.
@@ -31,7 +31,7 @@ pub struct Comparison {
     pub began: String,
     /// The program that made it.
     pub adit: String,
-    /// What differs apart from the rates, so that a difference of rates may come from it.
+    /// What else differs: each may be the reason for a difference of rates.
     pub differences: Vec<Difference>,
     /// The baseline's rates.
     pub baseline: Change,
@@ -42,7 +42,7 @@ pub struct Comparison {
     pub disappeared: Vec<String>,
 }
 
-/// One value that both reports have, or one of them.
+/// A field whose values differ, or that one of the reports lacks.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
     /// Its path in the report.
@@ -80,7 +80,7 @@ pub enum Figure {
     HashesPerSecond,
 }
 
-/// What a change comes to.
+/// Whether a change is more than noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Significance {
@@ -90,7 +90,7 @@ pub enum Significance {
 }
 
 impl Change {
-    /// Of two rows of samples, each with one at least.
+    /// The change from the samples `earlier` to the samples `now`; `None` if either is empty.
     fn of(earlier: &[f64], now: &[f64]) -> Option<Self> {
         let ((earlier_low, earlier_high), (now_low, now_high)) = (interval(earlier)?, interval(now)?);
         Some(Self {
@@ -122,7 +122,7 @@ impl Significance {
 }
 
 impl Comparison {
-    /// Compares `now` with `earlier`, which was read from `file`. Both have samples in every row, as every report has.
+    /// Compares `now` with `earlier`, which was read from `file`. `None` if a row of either has no sample.
     pub fn of(file: &Path, earlier: &BenchReport, now: &BenchReport) -> Option<Self> {
         let mut before: HashMap<_, _> = keyed(earlier).collect();
         let mut rows = Vec::new();
@@ -182,8 +182,8 @@ impl Compared {
     }
 }
 
-/// What makes a row of one run the same as one of another: its kind, its kernel and, since a machine may have several, a
-/// GPU's name, then its place among those of the same name. Numbers such as `gpu0` move when a card is added.
+/// Rows of two runs are the same if they agree in this: the kind, the kernel, and for GPUs the name and the place among GPUs of
+/// that name. Ids such as `gpu0` change when a card is added.
 type RowKey<'a> = (Kind, &'a str, &'a str, usize);
 
 fn keyed(report: &BenchReport) -> impl Iterator<Item = (RowKey<'_>, &Row)> {
@@ -196,7 +196,7 @@ fn keyed(report: &BenchReport) -> impl Iterator<Item = (RowKey<'_>, &Row)> {
     })
 }
 
-/// What differs in the machine, the program and the settings.
+/// The differences of machine, program and settings.
 fn differences(earlier: &BenchReport, now: &BenchReport) -> Vec<Difference> {
     let part = |report: &BenchReport| serde_json::json!({ "adit": report.adit, "machine": report.machine, "settings": report.settings });
     let mut found = Vec::new();
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(verdict(&earlier, &[3.20, 3.30, 3.40, 3.35, 3.38]), Significance::WithinNoise);
         assert_eq!(verdict(&earlier, &[3.21, 3.30, 3.40, 3.35, 3.38]), Significance::Faster);
         assert_eq!(verdict(&[3.21, 3.30, 3.40, 3.35, 3.38], &earlier), Significance::Slower);
-        // One slow sample widens the interval: five do not suffice to tell it from the truth.
+        // One slow sample widens the interval: with five samples it may be the true rate.
         assert_eq!(verdict(&earlier, &[1.00, 3.30, 3.40, 3.35, 3.38]), Significance::WithinNoise);
     }
 
@@ -281,7 +281,7 @@ mod tests {
     fn a_busy_machine_changes_no_verdict_of_a_cpu_and_a_gpu_is_judged_by_its_rate() {
         let earlier = report(&[(Kind::Cpu, "avx2", &[1.5; 5]), (Kind::Gpu, "pruned", &[700.0; 5])]);
         let mut now = earlier.clone();
-        // The CPU has half its time for us; the GPU goes on as before.
+        // The CPU gives half its time to other programs; the GPU goes on as before.
         for sample in &mut now.baseline.samples {
             sample.hashes_per_second /= 2.0;
         }
@@ -342,7 +342,7 @@ mod tests {
         let wanted = ["adit.commit", "machine.cpu.instruction_sets", "machine.cpu.model", "settings.threads"];
         assert_eq!(fields(&compared(&earlier, &now)), wanted);
         assert!(compared(&earlier, &now).text().contains("settings.threads was 1, is 2"));
-        // A list that was not asked for differs from nothing.
+        // A list of GPUs that was not asked for is no difference.
         now = earlier.clone();
         now.machine.gpus = Some(Vec::new());
         assert!(fields(&compared(&earlier, &now)).is_empty());

@@ -1,8 +1,8 @@
 //! `adit bench`: hashrates of devices and kernels, beside a plain loop over the `sha2` crate in the same run.
 //!
-//! The machine may be busy with other things, so an absolute rate proves little. Everything is measured in rounds: each
-//! round takes one sample of the plain loop and of every device, and the ratio is the median over the rounds' ratios. What
-//! is measured becomes a [`Report`]; the table, the JSON, the comparison and the plot are views of it.
+//! Other programs may run on the machine, so an absolute rate means little. The measurement is made in rounds: each round takes
+//! one sample of the plain loop and of every device, and the ratio is the median of the rounds' ratios. The result is a
+//! [`BenchReport`]; the table, the JSON, the comparison and the plot are made of it.
 
 mod compare;
 mod genesis;
@@ -48,9 +48,9 @@ pub fn run(args: &BenchArgs) -> Result {
 }
 
 fn measure_and_report(args: &BenchArgs) -> Result {
-    // First, since listing GPUs may start the program anew, and a pipe can be read only once.
+    // Before anything is read, because listing GPUs may start the program again, and a pipe can be read only once.
     let listed = devices::list_to_measure(&args.devices)?;
-    // What would make the measurement worthless is looked at before it, and before GPUs are opened and tuned.
+    // Files that cannot be used are refused before GPUs are opened, tuned and measured.
     let plot = args.plot.as_deref().map(Destination::check).transpose().context("--plot").or_usage()?;
     let earlier = args.compare.as_deref().map(|file| {
         let report = BenchReport::read(file).with_context(|| file.display().to_string());
@@ -79,7 +79,7 @@ fn compared(file: &Path, earlier: &BenchReport, now: &BenchReport) -> anyhow::Re
     Comparison::of(file, earlier, now).context("a row without a sample")
 }
 
-/// The report, and what it lacks because it failed.
+/// The report, and the labels of the rows that it lacks because they failed.
 fn measure_all(
     args: &BenchArgs,
     ToMeasure { devices, gpus_listed, rows }: ToMeasure,
@@ -114,7 +114,7 @@ fn measure_all(
     Ok((report, subjects.failed))
 }
 
-/// The baseline's row, and the others'.
+/// The row of the baseline, and the rows of the others.
 fn rows_of(Subjects { baseline, others, .. }: &Subjects) -> anyhow::Result<(Row, Vec<Row>)> {
     let row = |subject: &Subject| {
         Row::new(subject.device.info(), &subject.kernel, &subject.samples, &baseline.samples).context("no sample")

@@ -1,8 +1,8 @@
-//! The bars of `adit bench --plot`: an SVG that any browser, viewer or page shows.
+//! Draws the bars of `adit bench --plot` as an SVG.
 //!
-//! Written by hand: a plotting library would bring fonts and rasters for four kinds of elements. Nothing is drawn behind the
-//! bars, and text has a grey that is readable on white (4.5 to 1) and on near-black (4.2 to 1) alike, since pages that embed
-//! the file have either. Names stand above their bars, in a type of fixed width, so that no name meets a figure or a bar.
+//! It is written by hand: a plotting library would bring fonts and rasters for four kinds of elements. There is no background,
+//! and the text's grey is readable on white (contrast 4.5 to 1) and on near-black (4.2 to 1), since pages that embed the file
+//! have either. Names are above their bars, in a font of fixed width, so that no name overlaps a figure or a bar.
 
 use std::fmt::Write;
 
@@ -18,10 +18,10 @@ const BAR: f64 = 16.0;
 const LINE: f64 = 20.0;
 const FONT: f64 = 13.0;
 
-/// What a fixed-width letter takes at most, as a share of the font's size: Courier's 0.6 and a little.
+/// The width of a letter of a fixed-width font at most, as a share of the font's size. Courier's is 0.6.
 const LETTER: f64 = 0.62;
 
-/// Letters that the figures at a row's right take, with the space before them.
+/// The width of the figures at a row's right in letters, with the space before them.
 const FIGURES: usize = 34;
 
 const TEXT: &str = "#767676";

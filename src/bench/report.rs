@@ -1,6 +1,6 @@
 //! The report of `adit bench --json`: its schema, and how it is made of measurements.
 //!
-//! `docs/bench-schema.md` is its definition; a test holds the two together. The schema's version goes up when a field
+//! `docs/bench-schema.md` defines it, and a test compares the two. The schema's version goes up when a field
 //! changes its meaning or goes away; new fields may come without that, so that readers ignore those that they do not know.
 
 use adit_miner::{DeviceInfo, DeviceKind};
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use super::machine::{Build, Machine};
 use super::statistics::Summary;
 
-/// What `schema` holds.
+/// The value of `schema`.
 pub const SCHEMA: &str = "adit-bench";
 
-/// What `schema_version` holds.
+/// The value of `schema_version`.
 ///
 /// Version 1 called the baseline a ruler: its fields `ruler` and `ratio_to_ruler` are read as `baseline` and
 /// `ratio_to_baseline`.
 pub const SCHEMA_VERSION: u32 = 2;
 
-/// What the baseline is called in lines and bars.
+/// The baseline's name in tables and plots.
 pub const BASELINE: &str = "plain loop over sha2";
 
 /// One run of `adit bench`.
@@ -41,7 +41,7 @@ pub struct BenchReport {
 /// How it was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Of all samples of a device together, at least.
+    /// The least time of all samples of a device together.
     pub seconds: f64,
     pub rounds: usize,
     pub first_warm_up_seconds: f64,
@@ -58,7 +58,7 @@ pub struct Row {
     pub kind: Kind,
     pub name: String,
     pub kernel: String,
-    /// Of a CPU.
+    /// The threads of a CPU.
     pub threads: Option<usize>,
     pub hashes_per_second: Summary,
     #[serde(alias = "ratio_to_ruler")]
@@ -71,13 +71,13 @@ pub struct Row {
     pub samples: Vec<Sample>,
 }
 
-/// The sorts of devices.
+/// The kinds of devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Cpu,
     Gpu,
-    /// A GPU's interface on the CPU.
+    /// A software adapter.
     SoftwareGpu,
 }
 
@@ -101,18 +101,18 @@ pub struct Sample {
     pub memory_clock_mhz: Option<f64>,
 }
 
-/// Where a sample's energy comes from.
+/// The source of a sample's energy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EnergySource {
-    /// The hardware counts it.
+    /// A counter of the hardware.
     Counter,
     /// The mean of several readings of power, times the seconds.
     Readings,
 }
 
 impl Sample {
-    /// A sample beside the baseline's of the same round.
+    /// A sample, with its ratio to the baseline's sample of the same round.
     pub fn new(sample: &adit_miner::Measurement, baseline: &adit_miner::Measurement) -> Self {
         let (joules, energy_source) = match (sample.counted_joules, sample.mean.power_watts) {
             (Some(joules), _) => (Some(joules), Some(EnergySource::Counter)),
@@ -258,13 +258,9 @@ pub mod tests {
 
     #[test]
     fn energy_is_taken_from_the_counter_before_the_readings() {
-        // Only the miner makes its samples, so that these come from a real measurement and are judged by their relations.
+        // Only the miner can make a measurement, so this is a real one, and its values are compared with each other.
         let mut cpu = adit_miner::CpuDevice::new(std::num::NonZeroUsize::new(1), None).unwrap();
-        let plan = adit_miner::MeasurePlan {
-            warm_up: std::time::Duration::ZERO,
-            samples: 1,
-            sample: std::time::Duration::from_millis(20),
-        };
+        let plan = adit_miner::MeasurePlan::new(1, std::time::Duration::from_millis(20));
         let mut measured = adit_miner::measure_with(&mut cpu, &plan, None).unwrap()[0];
         let sample = |measured| Sample::new(&measured, &measured);
         assert_eq!((sample(measured).joules, sample(measured).energy_source), (None, None));

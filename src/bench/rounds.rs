@@ -1,8 +1,8 @@
-//! The rounds of a measurement: every subject is tested, and then gives one sample a round, in the same order.
+//! The rounds of a measurement: every subject is tested, and then gives one sample a round, always in the same order.
 //!
-//! A rate of wrong answers is no rate, so that each subject passes the known-answer test first. One that fails, then or in a
-//! round, is given up with a warning, as a row without its samples could not be compared; the others go on. Only the baseline
-//! cannot be missed.
+//! Each subject passes the known-answer test first, as the rate of a kernel that computes wrongly means nothing. A subject that
+//! fails, in the test or in a round, is left out with a warning, and the others go on. Without the baseline there is no
+//! measurement.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,10 +13,10 @@ use anyhow::{Context, anyhow};
 
 use crate::progress;
 
-/// Before the first round: clocks settle, a GPU's batches reach their size.
+/// The warm-up before the first sample, in which clocks settle and a GPU's batches reach their size.
 pub const FIRST_WARM_UP: Duration = Duration::from_millis(700);
 
-/// Before each later sample.
+/// The warm-up before each later sample.
 pub const WARM_UP: Duration = Duration::from_millis(100);
 
 /// A device with one of its kernels, and its samples so far.
@@ -28,12 +28,12 @@ pub struct Subject {
     pub samples: Vec<Measurement>,
 }
 
-/// What is measured.
+/// Everything that is measured.
 pub struct Subjects {
-    /// The plain loop, beside which the others are measured.
+    /// The plain loop that the others are compared with.
     pub baseline: Subject,
     pub others: Vec<Subject>,
-    /// What those were called that failed.
+    /// The labels of those that failed.
     pub failed: Vec<String>,
 }
 
@@ -69,11 +69,9 @@ impl Subjects {
         testing.finish_and_clear();
         let progress = progress::steps(u64::from(rounds) * (1 + self.others.len() as u64));
         for round in 0..rounds {
-            let plan = MeasurePlan {
-                warm_up: if round == 0 { FIRST_WARM_UP } else { WARM_UP },
-                samples: 1,
-                sample: Duration::from_secs_f64(seconds / f64::from(rounds)),
-            };
+            let warm_up = if round == 0 { FIRST_WARM_UP } else { WARM_UP };
+            let sample = Duration::from_secs_f64(seconds / f64::from(rounds));
+            let plan = MeasurePlan::new(1, sample).with_warm_up(warm_up);
             self.each(|subject| {
                 progress.set_message(subject.label());
                 subject.measure(&plan)?;
@@ -85,7 +83,7 @@ impl Subjects {
         Ok(())
     }
 
-    /// Does `step` with every subject that is left, and gives up those that fail at it.
+    /// Runs `step` for every subject that is left, and leaves out those that fail in it.
     fn each(&mut self, mut step: impl FnMut(&mut Subject) -> anyhow::Result<()>) -> anyhow::Result<()> {
         step(&mut self.baseline).with_context(|| self.baseline.label())?;
         self.others.retain_mut(|subject| {

@@ -11,8 +11,7 @@
 //! twice, and [`ShaNi`] is the proof, either way, that the CPU has the instructions.
 
 mod pairs;
-#[cfg(test)]
-mod tests;
+mod variants;
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -20,6 +19,8 @@ use std::arch::x86_64::*;
 use crate::scan::{NonceRange, ScanJob, ScanTarget};
 use crate::sha256::{DIGEST_BITS, HEADER_BITS, IV, K, PADDING_BIT, PAIR_PADDING, schedule, small_sigma0};
 use crate::{Digest, Header};
+
+pub use variants::{Variant, variants};
 
 /// How many messages are in flight at once, by measurement.
 const STREAMS: usize = 4;

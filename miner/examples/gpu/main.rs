@@ -19,8 +19,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use adit_miner::{
-    CpuSettings, Device, DeviceId, DeviceInfo, DeviceKind, Devices, GpuDevice, GpuKernel, GpuSettings, MeasurePlan,
-    Measurement, Operations, Selection, Sensor, TuningCache, measure_with, sensor_of, test_known_answers,
+    CpuSettings, Device, DeviceId, DeviceInfo, DeviceKind, Devices, GpuDevice, GpuKernel, MeasurePlan, Measurement,
+    Operations, Selection, Sensor, TuningCache, measure_with, sensor_of, test_known_answers,
 };
 use serde_json::{Value, json};
 
@@ -92,7 +92,7 @@ fn run(args: &Args) -> Result<Value, Error> {
     let cache = args.cache.clone().map(TuningCache::at);
     let mut devices = Devices::list(CpuSettings::default(), &Selection::All)?;
     if let Some(cache) = cache.clone() {
-        devices = devices.tuned_by(cache);
+        devices = devices.with_tuning_cache(cache);
     }
     let gpu = |info: &&DeviceInfo| {
         matches!(info.kind, DeviceKind::Gpu(_)) && args.device.is_none_or(|wanted| wanted == info.id)
@@ -103,7 +103,7 @@ fn run(args: &Args) -> Result<Value, Error> {
     let tuning =
         cache.and_then(|cache| cache.get(&info)).map_or_else(|| devices.tune(info.id).map(|tuned| tuned.tuning), Ok)?;
     let open = |kernel| -> Result<Row, Error> {
-        let mut gpu = devices.open_gpu(info.id, GpuSettings { kernel, ..tuning.settings() })?;
+        let mut gpu = devices.open_gpu(info.id, tuning.settings().with_kernel(kernel))?;
         test_known_answers(&mut gpu, &AtomicBool::new(false)).map_err(|error| format!("{}: {error}", kernel.name()))?;
         Ok(Row { gpu, samples: Vec::new(), host: Vec::new() })
     };
@@ -154,7 +154,7 @@ fn run(args: &Args) -> Result<Value, Error> {
 
 impl Row {
     fn sample(&mut self, sensor: Option<&dyn Sensor>) -> Result<(), Error> {
-        let plan = MeasurePlan { warm_up: WARM_UP, samples: 1, sample: SAMPLE };
+        let plan = MeasurePlan::new(1, SAMPLE).with_warm_up(WARM_UP);
         let before = host::Clock::now();
         let samples = measure_with(&mut self.gpu, &plan, sensor)?;
         self.host.extend(before.share());
@@ -179,7 +179,7 @@ fn watts(sample: &Measurement) -> Option<f64> {
 }
 
 fn as_json(operations: &Operations) -> Value {
-    let Operations { rotates, shifts, xors, selections, additions, others } = *operations;
+    let Operations { rotates, shifts, xors, selections, additions, others, .. } = *operations;
     json!({
         "rotates": rotates,
         "shifts": shifts,

@@ -1,9 +1,8 @@
-//! One session of a device, from its opening to its end, and the feed that it draws from meanwhile.
+//! A session of a device, from one opening to its end, and the feed that the device draws from in it.
 //!
 //! A thread that is stuck in a driver cannot be ended. It is left behind with its session, and the next session begins in
-//! another thread. Everything that a device's thread does to the engine goes through its session's state, and once the state
-//! is closed nothing does: so whatever the thread may do when it comes back, no nonce is counted twice and no channel is held
-//! open.
+//! another thread. Everything that a device's thread does to the engine goes through the state of its session. A closed session
+//! accepts nothing, so a thread that comes back later cannot count a nonce twice or hold a channel open.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -28,13 +27,13 @@ pub(super) struct Session {
     /// The index of the device.
     pub(super) device: usize,
     state: Mutex<SessionState>,
-    /// Whether the state is closed, for those who cannot take its lock.
+    /// Whether the session is closed. Read without the lock.
     over: AtomicBool,
 }
 
 #[derive(Debug)]
 struct SessionState {
-    /// The way to the verifier; `None` once the state is closed.
+    /// Where candidates go; `None` once the session is closed.
     found: Option<Sender<CandidateBatch>>,
     /// Whether the device passed the known-answer test.
     mining: bool,
@@ -59,8 +58,8 @@ impl Session {
         Self { device, state: Mutex::new(state), over: AtomicBool::new(false) }
     }
 
-    /// Ends the session, whatever its thread does. Returns the nonces that were drawn, could still count and were never
-    /// reported. They are not given out again: other nonces are worth the same, and there is no end of them.
+    /// Closes the session, whatever its thread is doing. Returns the number of nonces of the newest template that were drawn and
+    /// not reported. They are not given out again: other nonces are worth the same, and a job does not run out of them.
     pub(super) fn close(&self) -> u64 {
         let mut state = self.lock();
         self.over.store(true, Ordering::Release);
@@ -72,14 +71,14 @@ impl Session {
         self.over.load(Ordering::Acquire)
     }
 
-    /// The device is open, and its test begins.
+    /// The device is open, and its known-answer test begins.
     pub(super) fn opened(&self, now: Instant) {
         self.lock().heartbeat.reset(now);
     }
 
-    /// The device gave an answer of the known-answer test.
+    /// The device reported a batch of the known-answer test.
     pub(super) fn answered(&self, now: Instant) {
-        self.lock().heartbeat.answers(now);
+        self.lock().heartbeat.test_report(now);
     }
 
     /// The device passed the known-answer test.
@@ -89,12 +88,12 @@ impl Session {
         state.heartbeat.reset(now);
     }
 
-    /// Forgets the silence until now, which was not the device's.
+    /// Restarts the time since the last report: the device was not to blame for it.
     pub(super) fn excuse(&self, now: Instant) {
         self.lock().heartbeat.reset(now);
     }
 
-    /// How long the device has given no sign of life, if that is too long.
+    /// The time since the last heartbeat, if that is too long.
     pub(super) fn stalled(&self, policy: &WatchdogPolicy, now: Instant) -> Option<Duration> {
         let state = self.lock();
         let patience = if state.mining { policy.stall } else { policy.opening };
@@ -107,15 +106,15 @@ impl Session {
 }
 
 impl SessionState {
-    /// Work of a template that is not `newest` need not be finished: the device that asks for more has dropped it.
+    /// Forgets work in flight of a template that is not `newest`: a device that asks for more has dropped it.
     fn drop_stale(&mut self, newest: Option<TemplateId>) {
         if self.template != newest {
             self.in_flight = 0;
         }
     }
 
-    /// A sign of life, if the device holds no work: otherwise only a report is one.
-    fn looked_in(&mut self, now: Instant) {
+    /// The device called its feed. That is a heartbeat if it holds no work; otherwise only a report is one.
+    fn feed_called(&mut self, now: Instant) {
         if self.in_flight == 0 {
             self.heartbeat.reset(now);
         }
@@ -133,7 +132,7 @@ impl Feed for SessionFeed<'_> {
         if self.shared.is_stopping() || self.session.is_over() {
             return Draw::Done;
         }
-        // Before the lock: a source is not our code, and might panic.
+        // Before the lock is taken, as a source may panic.
         let newest = self.shared.source.newest();
         let job = self.shared.current_job().filter(|job| Some(job.template().id) == newest);
         let (now, duty_cycle) = (self.shared.now(), self.shared.devices[self.session.device].duty_cycle());
@@ -142,7 +141,7 @@ impl Feed for SessionFeed<'_> {
             return Draw::Done;
         }
         state.drop_stale(newest);
-        state.looked_in(now);
+        state.feed_called(now);
         let in_flight = state.in_flight > 0;
         if !state.duty_timer.may_begin(duty_cycle, in_flight, now) {
             return Draw::Empty;
@@ -164,7 +163,7 @@ impl Feed for SessionFeed<'_> {
         let rest = {
             let mut state = self.session.lock();
             state.drop_stale(newest);
-            state.looked_in(now);
+            state.feed_called(now);
             state.duty_timer.rest_left(now)
         };
         let resting = rest.is_some() || self.shared.devices[self.session.device].duty_cycle() == DutyCycle::Paused;
@@ -173,7 +172,7 @@ impl Feed for SessionFeed<'_> {
             let ready = !resting && job.as_ref().is_some_and(newest);
             !ready && !self.shared.is_stopping() && !self.session.is_over()
         };
-        // Where the rest is over and another thread's batch is not, there is no telling how long.
+        // If the rest is over and another thread's batch is not, the time is not known.
         let longest = rest.map_or(IDLE_WAIT, |rest| rest.clamp(SHORTEST_REST, IDLE_WAIT));
         let job = self.shared.lock_job();
         drop(self.shared.changed.wait_timeout_while(job, longest, idle));
@@ -196,9 +195,9 @@ impl Feed for SessionFeed<'_> {
             if state.template == Some(work.template) {
                 state.in_flight = state.in_flight.saturating_sub(work.range.count);
             }
-            state.heartbeat.reports(now);
+            state.heartbeat.report(now);
             state.duty_timer.batch_ended(duty_cycle, now);
-            // Under the lock, so that a session's nonces are either counted or unsearched.
+            // Under the lock, so that each nonce of a session counts either as searched or as unsearched.
             stats.add_hashes(work.range.count);
             if candidates.is_empty() {
                 return;
@@ -208,7 +207,7 @@ impl Feed for SessionFeed<'_> {
         };
         let found_now =
             CandidateBatch { device: self.session.device, work: work.clone(), candidates: candidates.to_vec() };
-        // The verifier outlives every sender, unless it panicked: then the engine is stopping, and says so.
+        // The verifier outlives every sender unless it panicked. Then the engine is stopping, and gives the reason.
         let _ = found.send(found_now);
         drop(found);
         self.session.lock().heartbeat.leave_feed(self.shared.now());

@@ -1,4 +1,4 @@
-//! What the engine counts for each device, and the snapshot of it that anyone may take at any time.
+//! The engine's counters for each device, and the snapshots of them.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,34 +10,34 @@ use crate::telemetry::Reading;
 use crate::throttle::DutyCycle;
 use crate::work::TemplateId;
 
-/// The hashrate shown is the mean over this long.
+/// The hashrate is the mean over this time.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Reports within this long of each other share an entry of the window, which bounds it to 100 entries.
+/// Reports within this time share an entry of the window, so that it has at most 100 entries.
 const GRAIN: Duration = Duration::from_millis(100);
 
 /// What a device is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceState {
-    /// It is being opened and tested on known answers, for the first time or after a failure.
+    /// It is being opened and tested on known answers.
     Starting,
     /// It draws work, or waits for some; [`DeviceSnapshot::duty_cycle`] says how much of the time it may be busy.
     Mining,
-    /// It failed, and will be opened again; the others go on.
+    /// It failed, and is opened again later. The other devices go on.
     Sick {
-        /// What its last failure was.
+        /// Its last failure.
         reason: String,
         /// Its failures in a row.
         failures: u32,
         /// Since when it has not mined.
         since: Instant,
-        /// When it will be opened again.
+        /// When it is opened again.
         next_try: Instant,
     },
-    /// It failed for good; the others go on.
+    /// It failed and is given up. The other devices go on.
     Dead {
-        /// What its last failure was.
+        /// Its last failure.
         reason: String,
         /// Its failures in a row.
         failures: u32,
@@ -46,13 +46,13 @@ pub enum DeviceState {
     Stopped,
 }
 
-/// A device's figures at one moment.
+/// A device's figures at one time.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DeviceSnapshot {
     /// The device.
     pub info: DeviceInfo,
-    /// What it is doing.
+    /// Its state.
     pub state: DeviceState,
     /// Nonces searched since it began to mine.
     pub hashes: u64,
@@ -62,32 +62,32 @@ pub struct DeviceSnapshot {
     pub accepted: u64,
     /// Solutions that the source refused.
     pub rejected: u64,
-    /// Solutions of a template that something newer, not of our making, had replaced.
+    /// Solutions of a template that was replaced before we solved it.
     pub stale: u64,
-    /// Solutions of a template that we had solved already, found before the next one came. Where blocks are easy they are
-    /// many, and no loss.
+    /// Further solutions of a template that we had solved, found before the next one came. Where blocks are easy there are many
+    /// of them, and nothing is lost with them.
     pub surplus: u64,
-    /// Nonces that the device reported although their hash is above the target. A sound device has none.
+    /// Nonces that the device reported although their hash is above the target. A device that computes correctly has none.
     pub hardware_errors: u64,
-    /// Nonces that were drawn and never reported, because the device failed. They are not searched again.
+    /// Nonces that were drawn and not reported because the device failed. They are not searched again.
     pub unsearched: u64,
     /// How often the device failed and mined again.
     pub recoveries: u64,
-    /// What its sensors said last; `None` while they have said nothing.
+    /// The last reading of its sensor; `None` before the first.
     pub reading: Option<Reading>,
-    /// How much of the time it may be busy, given its temperature.
+    /// How much of the time it may be busy at its temperature.
     pub duty_cycle: DutyCycle,
 }
 
-/// The engine's figures at one moment.
+/// The engine's figures at one time.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct EngineSnapshot {
     /// The template being searched and the height of its block; `None` while there is nothing to search.
     pub template: Option<(TemplateId, u32)>,
-    /// Whether all that the template lets roll has been searched, so that the devices wait for a new one.
+    /// Whether everything that the template lets roll was searched, so that the devices wait for a new one.
     pub exhausted: bool,
-    /// Why the engine stopped by itself; `None` while it has not.
+    /// Why the engine stopped without being asked to; `None` while it has not.
     pub failure: Option<String>,
     /// Each device, in the order in which the engine was given them.
     pub devices: Vec<DeviceSnapshot>,
@@ -100,7 +100,7 @@ impl EngineSnapshot {
         self.devices.iter().map(|device| device.hashrate).sum()
     }
 
-    /// Whether no device is left that could find anything.
+    /// Whether every device is given up.
     #[must_use]
     pub fn all_dead(&self) -> bool {
         self.devices.iter().all(|device| matches!(device.state, DeviceState::Dead { .. }))

@@ -1,7 +1,7 @@
-//! The watchdog's thread: opens each device, watches it mine, opens it again when it fails, and keeps it cool.
+//! The watchdog's thread: opens each device, checks its heartbeat, opens it again when it fails, and slows it down when it is hot.
 //!
-//! It alone sets the states of devices, and it never waits for one. Whatever may hang, opening included, runs in a thread of
-//! the device's own, which is left behind when it does: so the other devices never notice.
+//! Only this thread sets the states of devices, and it never waits for one. Everything that may hang, opening included, runs in
+//! the device's own thread, which is left behind if it hangs. So no device disturbs another.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use crate::known_answer;
 use crate::telemetry::Sensor;
 use crate::throttle::{DutyCycle, Throttle};
 
-/// A watchdog that has not looked for so long was itself held up, with the process or with the machine, and so were the
-/// devices: their silence until now is forgotten.
+/// If the watchdog has not looked for this long, the process or the machine was stopped, and the devices with it. Then the time
+/// since their last reports starts again.
 const ABSENCE: Duration = Duration::from_secs(5);
 
 /// How long a stop waits for devices to finish what they have in flight.
@@ -39,31 +39,31 @@ pub(super) struct Supervisor {
     last_look: Instant,
 }
 
-/// A device's place in the engine.
+/// A device in the engine, over all of its sessions.
 struct Slot {
     opener: Arc<dyn DeviceOpener>,
     backoff: Backoff,
-    /// `None` between two tries, and at the end.
+    /// The present session; `None` between two tries, and at the end.
     session: Option<Arc<Session>>,
-    /// When to try again.
+    /// When the device is opened again.
     next_try: Option<Instant>,
-    /// Since when it has not mined, of a device that failed.
+    /// Since when a device that failed has not mined.
     sick_since: Option<Instant>,
     throttle: Option<Throttle>,
-    /// When the reading was taken that the throttle saw last.
+    /// When the last reading that the throttle saw was taken.
     read: Option<Instant>,
 }
 
-/// What a device's thread tells.
+/// What a device's thread reports to the watchdog.
 struct SessionEvent {
     session: Arc<Session>,
     kind: SessionEventKind,
 }
 
 enum SessionEventKind {
-    /// It passed the known-answer test.
+    /// The device passed the known-answer test.
     Passed,
-    /// It ended.
+    /// The session ended.
     Ended(Result<(), DeviceError>),
 }
 
@@ -95,7 +95,7 @@ impl Supervisor {
         }
         while !self.shared.is_stopping() {
             if let Ok(event) = self.events.recv_timeout(self.options.watchdog.look_every) {
-                self.take(event);
+                self.handle(event);
             }
             self.look();
         }
@@ -108,7 +108,7 @@ impl Supervisor {
         let was_absent = now.saturating_duration_since(self.last_look) > ABSENCE;
         self.last_look = now;
         for index in 0..self.slots.len() {
-            self.see_to_temperature(index, now);
+            self.update_duty_cycle(index, now);
             let slot = &mut self.slots[index];
             slot.backoff.forgive(&self.options.watchdog, now);
             if let Some(session) = &slot.session {
@@ -138,8 +138,8 @@ impl Supervisor {
         }
     }
 
-    /// Deals with what a device's thread told. One that was left behind has nothing to tell.
-    fn take(&mut self, SessionEvent { session, kind }: SessionEvent) {
+    /// Handles an event of a device's thread. Events of a thread that was left behind are dropped.
+    fn handle(&mut self, SessionEvent { session, kind }: SessionEvent) {
         let index = session.device;
         let slot = &mut self.slots[index];
         if !slot.session.as_ref().is_some_and(|current| Arc::ptr_eq(current, &session)) {
@@ -148,7 +148,7 @@ impl Supervisor {
         let stats = &self.shared.devices[index];
         match kind {
             SessionEventKind::Passed => {
-                slot.backoff.mines(self.shared.now());
+                slot.backoff.mining(self.shared.now());
                 stats.set_state(DeviceState::Mining);
                 if slot.sick_since.take().is_some() {
                     stats.recoveries.fetch_add(1, Ordering::Relaxed);
@@ -170,14 +170,14 @@ impl Supervisor {
         }
     }
 
-    /// Ends a session that failed and decides what follows.
+    /// Closes a session that failed, and opens the device again later or gives it up.
     fn fail(&mut self, index: usize, error: &DeviceError) {
         let (slot, stats) = (&mut self.slots[index], &self.shared.devices[index]);
         if let Some(session) = slot.session.take() {
             stats.unsearched.fetch_add(session.close(), Ordering::Relaxed);
         }
         let now = self.shared.now();
-        let action = slot.backoff.fails(&self.options.watchdog, error, now);
+        let action = slot.backoff.failed(&self.options.watchdog, error, now);
         let (reason, failures) = (error.to_string(), slot.backoff.failures());
         match action {
             FailureAction::Retry(next_try) => {
@@ -195,8 +195,8 @@ impl Supervisor {
         }
     }
 
-    /// Lets the throttle see the last reading, and the device hear of it.
-    fn see_to_temperature(&mut self, index: usize, now: Instant) {
+    /// Gives the last reading to the throttle, and sets the duty cycle that it returns.
+    fn update_duty_cycle(&mut self, index: usize, now: Instant) {
         let (slot, stats) = (&mut self.slots[index], &self.shared.devices[index]);
         let Some(throttle) = &mut slot.throttle else { return };
         let before = (stats.duty_cycle(), throttle.is_blind());
@@ -225,12 +225,12 @@ impl Supervisor {
         }
     }
 
-    /// Waits for the devices to end, and leaves behind those that do not.
+    /// Waits for the devices to end, and leaves behind those that do not end.
     fn wind_down(&mut self) {
         let deadline = Instant::now() + DEVICES_WAIT;
         while self.slots.iter().any(|slot| slot.session.is_some()) {
             match self.events.recv_deadline(deadline) {
-                Ok(event) => self.take(event),
+                Ok(event) => self.handle(event),
                 Err(_) => break,
             }
         }
@@ -249,35 +249,35 @@ fn named(stats: &DeviceStats) -> String {
 
 /// A device's thread: the opening, the known-answer test, then mining until the feed is done or the device fails.
 fn serve(shared: &Shared, session: &Arc<Session>, opener: &dyn DeviceOpener, tell: &Sender<SessionEvent>) {
-    // The watchdog is gone only when the engine has stopped.
+    // The receiver is gone only when the engine has stopped.
     let say = |kind| drop(tell.send(SessionEvent { session: session.clone(), kind }));
     let mut opened: Option<Box<dyn Device>> = None;
-    // A panic in a driver's or a library's code costs this session, not the process. Nothing of the device is used after.
+    // A panic in a driver or a library ends this session and not the process. The device is not used after it.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let device = opened.insert(opener.open()?);
         session.opened(shared.now());
         let over = || shared.is_stopping() || session.is_over();
-        known_answer::examine(device.as_mut(), &over, &|| session.answered(shared.now()))?;
+        known_answer::test_until(device.as_mut(), &over, &|| session.answered(shared.now()))?;
         if !over() {
             session.passed(shared.now());
             say(SessionEventKind::Passed);
             device.run(&SessionFeed { shared, session })?;
         }
-        // A device that is well is closed before its end is told, so that a stop leaves no driver at work.
+        // A device without a failure is closed before its end is reported, so that no driver runs after a stop.
         drop(opened.take());
         Ok(())
     }));
     say(SessionEventKind::Ended(
         outcome.unwrap_or_else(|panic| Err(DeviceError::Panicked(panic_text(panic.as_ref())))),
     ));
-    // One that failed is closed after: its driver may hang or panic once more.
+    // One that failed is closed after it: its driver may hang or panic again.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(opened)));
 }
 
-/// A sensor's thread: one each, as a driver may take its time to answer, or for ever.
+/// A sensor's thread. Each sensor has its own, as a driver may answer late or never.
 pub(super) fn sense(shared: &Shared, index: usize, sensor: &dyn Sensor, every: Duration) {
     while !shared.is_stopping() {
-        // One that panics has told nothing; it is asked again.
+        // A panic counts as an empty reading.
         let reading = catch_unwind(AssertUnwindSafe(|| sensor.read())).unwrap_or_default();
         shared.devices[index].set_reading(shared.now(), reading);
         let job = shared.lock_job();

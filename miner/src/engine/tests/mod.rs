@@ -82,19 +82,11 @@ struct Source {
 
 impl Source {
     fn new(target: ScanTarget, closed: Option<Receiver<()>>) -> Arc<Self> {
-        let template = Template {
-            id: TemplateId(1),
-            height: 1,
-            version: 0x2000_0000,
-            version_mask: 0x1fff_e000,
-            prev_hash: [7; 32],
-            coinbase: Coinbase { prefix: vec![1; 42], extranonce_len: 8, suffix: vec![2; 60] },
-            merkle_branch: vec![],
-            time: 1_700_000_000,
-            max_time: 1_700_000_600,
-            bits: 0x207f_ffff,
-            target,
-        };
+        let coinbase = Coinbase::new(vec![1; 42], 8, vec![2; 60]);
+        let template = Template::new(TemplateId(1), [7; 32], coinbase, 1_700_000_000, 0x207f_ffff, target)
+            .with_height(1)
+            .with_version(0x2000_0000, 0x1fff_e000)
+            .with_max_time(1_700_000_600);
         Arc::new(Self { template: Arc::new(template), withdrawn: AtomicBool::new(false), closed })
     }
 }
@@ -293,11 +285,9 @@ fn never() -> ScanTarget {
 /// The options of mining, with looks that are close together.
 fn quick() -> EngineOptions {
     let look_every = Duration::from_millis(1);
-    EngineOptions {
-        watchdog: WatchdogPolicy { look_every, ..WatchdogPolicy::default() },
-        throttle: ThrottlePolicy { read_every: look_every, ..ThrottlePolicy::default() },
-        max_temp: None,
-    }
+    EngineOptions::default()
+        .with_watchdog(WatchdogPolicy::default().with_look_every(look_every))
+        .with_throttle(ThrottlePolicy::default().with_read_every(look_every))
 }
 
 fn sick(snapshot: &EngineSnapshot, device: usize) -> Option<(&str, u32)> {
