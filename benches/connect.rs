@@ -281,7 +281,7 @@ fn phases(waiting: Duration, before: &Timings, after: &Timings) -> Value {
 }
 
 fn open(folder: &Path) -> anyhow::Result<ChainState> {
-    let options = Options::default().commit(CommitPolicy::WhenFull).cache_bytes(CACHE_MIB << 20);
+    let options = Options::default().with_commit(CommitPolicy::WhenFull).with_cache_bytes(CACHE_MIB << 20);
     Ok(ChainState::open(folder, ChainParams::regtest(), options)?)
 }
 

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use adit_hash::{Backend, NonceRange, ScanJob, Target};
+use adit_hash::{Backend, NonceRange, ScanJob, ScanTarget};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sha2::block_api::compress256;
 
@@ -47,7 +47,7 @@ fn scan(criterion: &mut Criterion) {
     group.bench_function("rival: plain loop over sha2", |bencher| {
         bencher.iter(|| plain_loop(black_box(&job), range()));
     });
-    let target = Target::from_le_bytes([0; 32]);
+    let target = ScanTarget::from_le_bytes([0; 32]);
     for backend in Backend::supported() {
         let mut hits = Vec::new();
         group.bench_function(backend.name(), |bencher| {

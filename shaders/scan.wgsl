@@ -1,47 +1,47 @@
-// The scan kernel: SHA-256d of a header from its midstate, with all left out that can be.
+// The pruned scan kernel: SHA-256d of a header from its midstate, without every operation that can be left out.
 //
-// Left out: the first three rounds and the schedule words that the nonce does not reach, which arrive in `work`; schedule
-// words that are zero; additions of constants to constants; in the second hash everything that the last word of the digest
-// does not need. That word is the e of round 60 plus a constant, so rounds 61 to 63 fall away, and since no later round
-// reads what rounds 57 to 60 would make of a, so does that half of those.
+// Left out:
+// - the first three rounds and the schedule words that do not depend on the nonce: the host computes them (`KernelInput`);
+// - schedule words that are zero, and additions of constants to constants;
+// - everything in the second hash that its digest's last word does not depend on. That word is the e of round 60 plus a
+//   constant. So rounds 61 to 63 are left out, and so is the new a of rounds 57 to 60, which no later round reads.
 //
-// Three things are as they are because of what compilers make of them (docs/performance.md, "WGSL"):
-//
-// - Schedule words have names rather than a ring of sixteen: each is written once and compilers need not find that out.
-// - `work` is read whole before anything branches. Behind a branch llvmpipe reads a uniform once for each lane.
-// - A constant that is added to what is rotated next comes from `work` rather than from a literal. Mesa turns
-//   `(x + 1u) << n` into `(x << n) + (1u << n)`, for every GPU, and finds no rotate afterwards.
+// Three things are written for the sake of compilers (docs/performance.md, "WGSL"):
+// - Schedule words have names instead of a ring of sixteen, so that a compiler sees that each is written once.
+// - `kernel_input` is read whole before any branch. Behind a branch, llvmpipe reads a uniform once for each lane.
+// - A constant that is added to a word that is rotated next comes from `kernel_input` instead of a literal. For every GPU,
+//   Mesa turns `(x + 1u) << n` into `(x << n) + (1u << n)`, and then no longer recognises the rotate.
 
-// How many nonces a thread tries, 1 to 32; the miner sets it.
+// How many nonces a thread tries, 1 to 32. The host sets it.
 override nonces_per_thread: u32 = 32u;
 
 // K08 plus the padding, modulo 2^32.
 const K08_PADDING = 0x5807aa98u;
 
-// K15 plus the lengths in bits of what the first and the second hash are given, modulo 2^32.
+// K15 plus the message length in bits of the first and of the second hash, modulo 2^32.
 const K15_BITS1 = 0xc19bf3f4u;
 const K15_BITS2 = 0xc19bf274u;
 
-// K60 plus H7, modulo 2^32: what the last word of the digest adds to round 60.
+// K60 plus H7, modulo 2^32: the constants of round 60 and of the last word of the digest.
 const K60_H7 = 0xec9fcd13u;
 
-// The state after the first hash's last round, not yet added to the midstate. `w3` is the nonce as a schedule word.
-fn first_hash(job: Work, w3: u32) -> Words8 {
+// The state after the last round of the first hash, before the midstate is added. `w3` is the nonce as a schedule word.
+fn first_hash(input: KernelInput, w3: u32) -> Words8 {
     // The state after round 3.
-    var a = job.state.w0 + w3;
-    var b = job.state.w1;
-    var c = job.state.w2;
-    var d = job.state.w3;
-    var e = job.state.w4 + w3;
-    var f = job.state.w5;
-    var g = job.state.w6;
-    var h = job.state.w7;
+    var a = input.state.w0 + w3;
+    var b = input.state.w1;
+    var c = input.state.w2;
+    var d = input.state.w3;
+    var e = input.state.w4 + w3;
+    var f = input.state.w5;
+    var g = input.state.w6;
+    var h = input.state.w7;
 
-    // The h of rounds 4 to 6 comes with the round's constant and schedule word in it.
+    // In rounds 4 to 6, h includes the round's constant and schedule word.
     round(a, b, c, &d, e, f, g, &h, 0u);
-    g = job.g_k05;
+    g = input.g_k05;
     round(h, a, b, &c, d, e, f, &g, 0u);
-    f = job.f_k06;
+    f = input.f_k06;
     round(g, h, a, &b, c, d, e, &f, 0u);
     round(f, g, h, &a, b, c, d, &e, K07);
     round(e, f, g, &h, a, b, c, &d, K08);
@@ -52,21 +52,21 @@ fn first_hash(job: Work, w3: u32) -> Words8 {
     round(h, a, b, &c, d, e, f, &g, K13);
     round(g, h, a, &b, c, d, e, &f, K14);
     round(f, g, h, &a, b, c, d, &e, K15_BITS1);
-    round(e, f, g, &h, a, b, c, &d, job.k16_w16);
-    round(d, e, f, &g, h, a, b, &c, job.k17_w17);
-    let w18 = job.w18 + small_sigma0(w3);
+    round(e, f, g, &h, a, b, c, &d, input.k16_w16);
+    round(d, e, f, &g, h, a, b, &c, input.k17_w17);
+    let w18 = input.w18 + small_sigma0(w3);
     round(c, d, e, &f, g, h, a, &b, K18 + w18);
-    let w19 = job.w19 + w3;
+    let w19 = input.w19 + w3;
     round(b, c, d, &e, f, g, h, &a, K19 + w19);
-    let w20 = small_sigma1(w18) + job.padding;
+    let w20 = small_sigma1(w18) + input.padding;
     round(a, b, c, &d, e, f, g, &h, K20 + w20);
     let w21 = small_sigma1(w19);
     round(h, a, b, &c, d, e, f, &g, K21 + w21);
-    let w22 = small_sigma1(w20) + job.bits1;
+    let w22 = small_sigma1(w20) + input.bits1;
     round(g, h, a, &b, c, d, e, &f, K22 + w22);
-    let w23 = small_sigma1(w21) + job.w16;
+    let w23 = small_sigma1(w21) + input.w16;
     round(f, g, h, &a, b, c, d, &e, K23 + w23);
-    let w24 = small_sigma1(w22) + job.w17;
+    let w24 = small_sigma1(w22) + input.w17;
     round(e, f, g, &h, a, b, c, &d, K24 + w24);
     let w25 = small_sigma1(w23) + w18;
     round(d, e, f, &g, h, a, b, &c, K25 + w25);
@@ -78,13 +78,13 @@ fn first_hash(job: Work, w3: u32) -> Words8 {
     round(a, b, c, &d, e, f, g, &h, K28 + w28);
     let w29 = small_sigma1(w27) + w22;
     round(h, a, b, &c, d, e, f, &g, K29 + w29);
-    let w30 = small_sigma1(w28) + w23 + job.small_sigma0_bits1;
+    let w30 = small_sigma1(w28) + w23 + input.small_sigma0_bits1;
     round(g, h, a, &b, c, d, e, &f, K30 + w30);
-    let w31 = small_sigma1(w29) + w24 + job.w31;
+    let w31 = small_sigma1(w29) + w24 + input.w31;
     round(f, g, h, &a, b, c, d, &e, K31 + w31);
-    let w32 = small_sigma1(w30) + w25 + job.w32;
+    let w32 = small_sigma1(w30) + w25 + input.w32;
     round(e, f, g, &h, a, b, c, &d, K32 + w32);
-    let w33 = schedule(w31, w26, w18, job.w17);
+    let w33 = schedule(w31, w26, w18, input.w17);
     round(d, e, f, &g, h, a, b, &c, K33 + w33);
     let w34 = schedule(w32, w27, w19, w18);
     round(c, d, e, &f, g, h, a, &b, K34 + w34);
@@ -149,32 +149,32 @@ fn first_hash(job: Work, w3: u32) -> Words8 {
     return Words8(e, f, g, h, a, b, c, d);
 }
 
-// The last word of the second hash's digest. `state` is what the first hash comes to, less the midstate.
-fn second_hash_last_word(job: Work, state: Words8) -> u32 {
-    let w0 = job.midstate.w0 + state.w0;
-    let w1 = job.midstate.w1 + state.w1;
-    let w2 = job.midstate.w2 + state.w2;
-    let w3 = job.midstate.w3 + state.w3;
-    let w4 = job.midstate.w4 + state.w4;
-    let w5 = job.midstate.w5 + state.w5;
-    let w6 = job.midstate.w6 + state.w6;
-    let w7 = job.midstate.w7 + state.w7;
+// The last word of the second hash's digest. `state` is the result of `first_hash`, without the midstate.
+fn second_hash_last_word(input: KernelInput, state: Words8) -> u32 {
+    let w0 = input.midstate.w0 + state.w0;
+    let w1 = input.midstate.w1 + state.w1;
+    let w2 = input.midstate.w2 + state.w2;
+    let w3 = input.midstate.w3 + state.w3;
+    let w4 = input.midstate.w4 + state.w4;
+    let w5 = input.midstate.w5 + state.w5;
+    let w6 = input.midstate.w6 + state.w6;
+    let w7 = input.midstate.w7 + state.w7;
 
     // The state after round 0.
-    var a = job.second_a + state.w0;
-    var b = job.h0;
-    var c = job.h1;
-    var d = job.h2;
-    var e = job.second_e + state.w0;
+    var a = input.second_a + state.w0;
+    var b = input.h0;
+    var c = input.h1;
+    var d = input.h2;
+    var e = input.second_e + state.w0;
     var f = H4;
     var g = H5;
-    var h = job.h6_k01;
+    var h = input.h6_k01;
 
-    // The h of rounds 1 to 3 comes with the round's constant and the midstate's part of its schedule word in it.
+    // In rounds 1 to 3, h includes the round's constant and the midstate's part of the schedule word.
     round(a, b, c, &d, e, f, g, &h, state.w1);
-    g = job.h5_k02;
+    g = input.h5_k02;
     round(h, a, b, &c, d, e, f, &g, state.w2);
-    f = job.h4_k03;
+    f = input.h4_k03;
     round(g, h, a, &b, c, d, e, &f, state.w3);
     round(f, g, h, &a, b, c, d, &e, K04 + w4);
     round(e, f, g, &h, a, b, c, &d, K05 + w5);
@@ -190,7 +190,7 @@ fn second_hash_last_word(job: Work, state: Words8) -> u32 {
     round(c, d, e, &f, g, h, a, &b, K15_BITS2);
     let w16 = small_sigma0(w1) + w0;
     round(b, c, d, &e, f, g, h, &a, K16 + w16);
-    let w17 = job.small_sigma1_bits2 + small_sigma0(w2) + w1;
+    let w17 = input.small_sigma1_bits2 + small_sigma0(w2) + w1;
     round(a, b, c, &d, e, f, g, &h, K17 + w17);
     let w18 = small_sigma1(w16) + small_sigma0(w3) + w2;
     round(h, a, b, &c, d, e, f, &g, K18 + w18);
@@ -200,11 +200,11 @@ fn second_hash_last_word(job: Work, state: Words8) -> u32 {
     round(f, g, h, &a, b, c, d, &e, K20 + w20);
     let w21 = small_sigma1(w19) + small_sigma0(w6) + w5;
     round(e, f, g, &h, a, b, c, &d, K21 + w21);
-    let w22 = small_sigma1(w20) + job.bits2 + small_sigma0(w7) + w6;
+    let w22 = small_sigma1(w20) + input.bits2 + small_sigma0(w7) + w6;
     round(d, e, f, &g, h, a, b, &c, K22 + w22);
-    let w23 = small_sigma1(w21) + w16 + job.small_sigma0_padding + w7;
+    let w23 = small_sigma1(w21) + w16 + input.small_sigma0_padding + w7;
     round(c, d, e, &f, g, h, a, &b, K23 + w23);
-    let w24 = small_sigma1(w22) + w17 + job.padding;
+    let w24 = small_sigma1(w22) + w17 + input.padding;
     round(b, c, d, &e, f, g, h, &a, K24 + w24);
     let w25 = small_sigma1(w23) + w18;
     round(a, b, c, &d, e, f, g, &h, K25 + w25);
@@ -216,9 +216,9 @@ fn second_hash_last_word(job: Work, state: Words8) -> u32 {
     round(f, g, h, &a, b, c, d, &e, K28 + w28);
     let w29 = small_sigma1(w27) + w22;
     round(e, f, g, &h, a, b, c, &d, K29 + w29);
-    let w30 = small_sigma1(w28) + w23 + job.small_sigma0_bits2;
+    let w30 = small_sigma1(w28) + w23 + input.small_sigma0_bits2;
     round(d, e, f, &g, h, a, b, &c, K30 + w30);
-    let w31 = small_sigma1(w29) + w24 + small_sigma0(w16) + job.bits2;
+    let w31 = small_sigma1(w29) + w24 + small_sigma0(w16) + input.bits2;
     round(c, d, e, &f, g, h, a, &b, K31 + w31);
     let w32 = schedule(w30, w25, w17, w16);
     round(b, c, d, &e, f, g, h, &a, K32 + w32);
@@ -282,33 +282,33 @@ fn second_hash_last_word(job: Work, state: Words8) -> u32 {
     return a + round_t1(b, c, d, e, K60_H7 + w60);
 }
 
-// What a round adds to d to make the new e.
+// T1 of a round: the new e is d plus this.
 fn round_t1(e: u32, f: u32, g: u32, h: u32, kw: u32) -> u32 {
     return h + big_sigma1(e) + choose(e, f, g) + kw;
 }
 
 @compute @workgroup_size(workgroup_threads)
 fn scan(@builtin(global_invocation_id) id: vec3<u32>) {
-    let job = work;
+    let input = kernel_input;
     let at = place(id) * nonces_per_thread;
-    let nonce = job.first + at;
-    // Bit i stands for the thread's nonce i.
+    let nonce = input.first + at;
+    // Bit i is set if the thread's nonce i is a candidate.
     var hits = 0u;
     var i = 0u;
     loop {
-        let last_word = second_hash_last_word(job, first_hash(job, byte_swap(nonce + i)));
-        hits |= u32(is_candidate(last_word, job.target_top)) << i;
+        let last_word = second_hash_last_word(input, first_hash(input, byte_swap(nonce + i)));
+        hits |= u32(is_candidate(last_word, input.target_top)) << i;
         i++;
-        // At the end, and in no `while` or `continuing`: with either, llvmpipe would run the body once more, for nothing.
+        // At the end of the body, and not as `while` or `continuing`: with either, llvmpipe runs the body one more time.
         if i >= nonces_per_thread {
             break;
         }
     }
-    // Reported behind the loop and not in it: what stands in a branch costs llvmpipe its time whether taken or not.
+    // Reported after the loop: llvmpipe spends the time of a branch whether it is taken or not.
     while hits != 0u {
         let i = countTrailingZeros(hits);
         hits &= hits - 1u;
-        if at + i < job.count {
+        if at + i < input.count {
             report(nonce + i);
         }
     }

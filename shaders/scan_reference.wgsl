@@ -1,7 +1,7 @@
-// The plain scan kernel: two whole compressions a nonce from the midstate, and nothing left out.
+// The reference scan kernel: two whole compressions a nonce from the midstate, nothing left out.
 //
-// It is the twin that the pruned kernel of scan.wgsl is tested and measured against, and short enough to be checked by eye
-// against FIPS 180-4, section 6.2.2.
+// The pruned kernel of scan.wgsl is tested and measured against it. It is short enough to be compared by eye with FIPS
+// 180-4, section 6.2.2.
 
 // The state after one more block, whose words are w0 to w15.
 fn compress(
@@ -158,15 +158,15 @@ fn compress(
 
 @compute @workgroup_size(workgroup_threads)
 fn scan(@builtin(global_invocation_id) id: vec3<u32>) {
-    let job = work;
+    let input = kernel_input;
     let at = place(id);
-    if at >= job.count {
+    if at >= input.count {
         return;
     }
-    let nonce = job.first + at;
+    let nonce = input.first + at;
     let first = compress(
-        job.midstate,
-        job.tail0, job.tail1, job.tail2, byte_swap(nonce),
+        input.midstate,
+        input.tail0, input.tail1, input.tail2, byte_swap(nonce),
         0x80000000u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 640u,
     );
     let second = compress(
@@ -174,7 +174,7 @@ fn scan(@builtin(global_invocation_id) id: vec3<u32>) {
         first.w0, first.w1, first.w2, first.w3, first.w4, first.w5, first.w6, first.w7,
         0x80000000u, 0u, 0u, 0u, 0u, 0u, 0u, 256u,
     );
-    if is_candidate(second.w7, job.target_top) {
+    if is_candidate(second.w7, input.target_top) {
         report(nonce);
     }
 }

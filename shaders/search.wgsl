@@ -1,8 +1,8 @@
-// What every scan kernel has in common: the work it is given, the candidates it reports, and which nonce a thread tries.
+// The interface of every scan kernel: its input, the list of candidates, and the number of a thread.
 
-// Everything that does not depend on the nonce. The miner fills it (miner/src/gpu/prepare.rs, `Prepared`, field by field the
-// same). The reference kernel reads midstate, tail and the last four.
-struct Work {
+// Everything that does not depend on the nonce. `KernelInput` of src/layout.rs is the same struct in Rust; a test compares
+// the two field by field. The reference kernel reads midstate, tail and the last four fields.
+struct KernelInput {
     // The state after the header's first 64 bytes.
     midstate: Words8,
     // The state after round 3: a and e less the nonce, which is that round's schedule word, and h with the constant and the
@@ -20,7 +20,7 @@ struct Work {
     // The constants of rounds 16 and 17 with their schedule words added.
     k16_w16: u32,
     k17_w17: u32,
-    // The schedule words 16 and 17, and what 18, 19, 31 and 32 owe to words that do not depend on the nonce.
+    // The schedule words 16 and 17, and the parts of 18, 19, 31 and 32 that do not depend on the nonce.
     w16: u32,
     w17: u32,
     w18: u32,
@@ -28,7 +28,7 @@ struct Work {
     w31: u32,
     w32: u32,
 
-    // What round 0 of the second hash makes of the initial state, with the midstate's part of schedule word 0.
+    // a and e after round 0 of the second hash, with the midstate's part of schedule word 0.
     second_a: u32,
     second_e: u32,
     // The h of the second hash's rounds 1 to 3 with those rounds' constants and the midstate's part of their schedule words.
@@ -36,11 +36,11 @@ struct Work {
     h5_k02: u32,
     h4_k03: u32,
 
-    // Constants that compilers must not know (scan.wgsl): of the initial state,
+    // Constants whose values are hidden from compilers (the reason is in scan.wgsl). Words 0 to 2 of the initial state.
     h0: u32,
     h1: u32,
     h2: u32,
-    // the padding's first bit, the lengths in bits of what the two hashes are given, and small sigmas of these.
+    // The padding's first bit, the message lengths of the first and the second hash in bits, and small sigmas of these.
     padding: u32,
     bits1: u32,
     bits2: u32,
@@ -51,7 +51,7 @@ struct Work {
 
     // The target's most significant 32 bits.
     target_top: u32,
-    // The first nonce, and the number of nonces, which wrap at 2^32.
+    // The first nonce and the number of nonces. Nonces wrap at 2^32.
     first: u32,
     count: u32,
     // The threads of a row of workgroups.
@@ -59,24 +59,24 @@ struct Work {
 }
 
 struct Candidates {
-    // How many were found, also beyond those that the list holds: then the miner searches the range again in halves.
+    // How many were found. The list may hold fewer: then the host searches the range again in halves.
     found: atomic<u32>,
     nonces: array<u32>,
 }
 
-@group(0) @binding(0) var<uniform> work: Work;
+@group(0) @binding(0) var<uniform> kernel_input: KernelInput;
 @group(0) @binding(1) var<storage, read_write> candidates: Candidates;
 
-// Threads in a workgroup; the miner sets it.
+// Threads in a workgroup. The host sets it.
 override workgroup_threads: u32 = 64u;
 
-// The number of the thread. Rows exist because a dispatch is limited in each dimension.
+// The number of the thread. A dispatch has rows because each of its dimensions is limited.
 fn place(id: vec3<u32>) -> u32 {
-    return id.y * work.row + id.x;
+    return id.y * kernel_input.row + id.x;
 }
 
-// Whether the digest, read as a little-endian number, is not above the target in its most significant 32 bits, which are
-// the digest's last word, bytes swapped. The miner compares the rest.
+// Whether the most significant 32 bits of the digest, read as a little-endian number, are not above those of the target.
+// They are the digest's last word with its bytes swapped. The host compares the rest.
 fn is_candidate(last_word: u32, target_top: u32) -> bool {
     return byte_swap(last_word) <= target_top;
 }

@@ -1,7 +1,7 @@
-// SHA-256's constants, functions and round, for the entry points beside this file, which the miner puts behind it.
+// SHA-256's constants, functions and round. Every kernel begins with this file.
 //
-// Source: FIPS 180-4, sections 4.1.2, 4.2.2 and 5.3.3. Nothing here is an array: one that is indexed by a variable lives in
-// memory rather than in registers on most GPUs, and one that is not gains nothing over names.
+// Source: FIPS 180-4, sections 4.1.2, 4.2.2 and 5.3.3. There are no arrays: on most GPUs an array that is indexed by a
+// variable is kept in memory rather than in registers, and an array that is indexed by constants has no use.
 
 const K00 = 0x428a2f98u;
 const K01 = 0x71374491u;
@@ -103,7 +103,7 @@ fn choose(e: u32, f: u32, g: u32) -> u32 {
     return g ^ (e & (f ^ g));
 }
 
-// Written so that the next round, whose b and c are this round's a and b, finds its `b ^ c` already made.
+// Written so that the next round, whose b and c are this round's a and b, reuses `a ^ b` as its `b ^ c`.
 fn majority(a: u32, b: u32, c: u32) -> u32 {
     return ((a ^ b) & (b ^ c)) ^ b;
 }
@@ -113,8 +113,8 @@ fn schedule(w2: u32, w7: u32, w15: u32, w16: u32) -> u32 {
     return small_sigma1(w2) + w7 + small_sigma0(w15) + w16;
 }
 
-// One round; `kw` is the round's constant plus its schedule word. The state does not move: the new e is left in d and the
-// new a in h, and the caller names the next round's arguments one place further to the left.
+// One round. `kw` is the round's constant plus its schedule word. The state's variables are not moved: the new e is written
+// to d and the new a to h, and the caller passes the next round's arguments rotated by one place.
 fn round(a: u32, b: u32, c: u32, d: ptr<function, u32>, e: u32, f: u32, g: u32, h: ptr<function, u32>, kw: u32) {
     let t1 = *h + big_sigma1(e) + choose(e, f, g) + kw;
     *d += t1;

@@ -151,10 +151,10 @@ impl UpArgs {
     /// How the chain is kept.
     pub fn chain_options(&self, params: &ChainParams) -> Options {
         let options = Options::for_chain(params)
-            .cache_bytes(usize::try_from(u64::from(self.cache) << 20).unwrap_or(usize::MAX))
-            .prune_bytes(self.prune.map(|mib| u64::from(mib) << 20));
+            .with_cache_bytes(usize::try_from(u64::from(self.cache) << 20).unwrap_or(usize::MAX))
+            .with_prune_bytes(self.prune.map(|mib| u64::from(mib) << 20));
         match self.assume_valid {
-            Some(assumed) => options.assume_valid(assumed.block()),
+            Some(assumed) => options.with_assume_valid(assumed.block()),
             None => options,
         }
     }
@@ -335,7 +335,10 @@ mod tests {
             Err(error) => Err(error.to_string()),
         };
         let wanted = |cache: usize, prune| {
-            format!("{:?}", Options::for_chain(&ChainParams::dev()).cache_bytes(cache << 20).prune_bytes(prune))
+            format!(
+                "{:?}",
+                Options::for_chain(&ChainParams::dev()).with_cache_bytes(cache << 20).with_prune_bytes(prune)
+            )
         };
         assert_eq!(up(&["--cache", "64", "--prune", "550"]).unwrap(), wanted(64, Some(550 << 20)));
         assert_eq!(up(&[]).unwrap(), wanted(450, None));

@@ -40,9 +40,9 @@ pub fn run(args: &DevicesArgs) -> Result {
     Ok(())
 }
 
-/// What the sensors of the devices say now; `None` for a device without one.
+/// The present readings of the devices' sensors; `None` for a device without a sensor.
 fn readings(devices: &[DeviceInfo]) -> Vec<Option<Reading>> {
-    /// Where power comes from an energy counter, it takes two looks.
+    /// The time between two readings of an energy counter, of which power is computed.
     const BETWEEN: Duration = Duration::from_millis(100);
     let sensors: Vec<_> = devices.iter().map(sensor_of).collect();
     let counts = |sensor: &Arc<dyn Sensor>| sensor.energy_joules().is_some() && sensor.read().power_watts.is_none();
@@ -57,7 +57,7 @@ pub fn open(args: &DeviceArgs) -> Result<Vec<Box<dyn Device>>> {
     open_by(args, Devices::open)
 }
 
-/// How to open the devices that the flags name, as often as it takes; at least one. None is opened yet.
+/// The openers of the devices that the flags name, at least one. None is opened yet.
 pub fn openers(args: &DeviceArgs) -> Result<Vec<Arc<dyn DeviceOpener>>> {
     open_by(args, Devices::opener)
 }
@@ -102,7 +102,7 @@ fn open_each<D>(
     }
 }
 
-/// What `adit bench` measures, and beside what.
+/// What `adit bench` measures.
 pub struct ToMeasure {
     /// Every device that was listed, measured or not.
     pub devices: Vec<DeviceInfo>,
@@ -159,8 +159,8 @@ impl Listed {
     }
 }
 
-/// The CPU as a plain loop over the `sha2` crate, which every measurement is held against.
-pub fn ruler(threads: Option<u16>) -> Result<Measured> {
+/// The CPU with a plain loop over the `sha2` crate, which every measurement is compared with.
+pub fn baseline(threads: Option<u16>) -> Result<Measured> {
     on_cpu(thread_count(threads), Backend::Sha2Crate).or_running()
 }
 
@@ -168,7 +168,7 @@ fn on_cpu(threads: Option<NonZeroUsize>, backend: Backend) -> std::result::Resul
     Ok(Measured { kernel: backend.name().to_owned(), device: Box::new(CpuDevice::new(threads, Some(backend))?) })
 }
 
-/// What a device is called in a line: its id, and its name or, of the CPU, how it is used.
+/// A device's label: its id, and its name or, for the CPU, its kernel and threads.
 pub fn label(info: &DeviceInfo) -> String {
     match &info.kind {
         DeviceKind::Cpu(cpu) => format!("{} {} ×{}", info.id, cpu.backend, cpu.threads),
@@ -183,16 +183,16 @@ fn list(settings: CpuSettings, selection: &Selection) -> std::result::Result<Dev
     Devices::list(settings, selection)
 }
 
-/// The same, with GPUs as fast as tuning makes them.
+/// [`list`], with the tuned settings of GPUs.
 fn list_tuned(settings: CpuSettings, selection: &Selection) -> std::result::Result<Devices, DeviceError> {
     let devices = list(settings, selection)?;
     Ok(match tuning_cache() {
-        Some(cache) => devices.tuned_by(cache),
+        Some(cache) => devices.with_tuning_cache(cache),
         None => devices,
     })
 }
 
-/// Where tuned settings are kept; nowhere for a user without a home folder, whose GPUs run with the defaults.
+/// The file of tuned settings. A user without a home folder has none, and GPUs run with the default settings.
 fn tuning_cache() -> Option<TuningCache> {
     let folder = etcetera::choose_base_strategy().ok()?.cache_dir();
     Some(TuningCache::at(folder.join("adit").join("gpu-tuning.json")))
@@ -215,11 +215,11 @@ pub fn gpus(args: &DeviceArgs) -> Result<(Devices, Vec<DeviceInfo>)> {
     Ok((devices, gpus))
 }
 
-/// Starts the program anew without Mesa's device-select layer where that would complain.
+/// Starts the program again without Mesa's device-select layer, if that would write errors.
 ///
 /// On a machine without a desktop session the layer writes "error: XDG_RUNTIME_DIR is invalid" to standard error each time
-/// that Vulkan is asked for its devices; all that it does is to reorder them. Only a variable of the environment turns it
-/// off, and setting one in a running process is not safe. If the start fails, the complaint is all that is wrong.
+/// that Vulkan is asked for its devices, and it does nothing but reorder them. Only an environment variable turns it off, and
+/// setting one in a running process is not safe. If the program cannot be started again, the error stays and does no harm.
 fn start_without_device_select() {
     #[cfg(target_os = "linux")]
     if env::var_os("XDG_RUNTIME_DIR").is_none() && env::var_os(NO_DEVICE_SELECT).is_none() {
@@ -237,7 +237,7 @@ fn selection(args: &DeviceArgs) -> Result<Option<Selection>> {
 
 fn cpu_settings(args: &DeviceArgs) -> Result<CpuSettings> {
     let backend = args.backend.as_deref().map(str::parse).transpose().context("--backend").or_usage()?;
-    Ok(CpuSettings { threads: thread_count(args.threads), backend })
+    Ok(CpuSettings::default().with_threads(thread_count(args.threads)).with_backend(backend))
 }
 
 fn thread_count(threads: Option<u16>) -> Option<NonZeroUsize> {
@@ -272,7 +272,7 @@ fn as_text(info: &DeviceInfo, reading: Option<&Reading>) -> String {
     text
 }
 
-/// What is known, joined by commas: `54 °C, 203.0 W, fan 40 % 1482 rpm, core 2310 MHz, memory 1000 MHz`.
+/// The known values, joined by commas: `54 °C, 203.0 W, fan 40 % 1482 rpm, core 2310 MHz, memory 1000 MHz`.
 fn sensors_as_text(reading: &Reading) -> String {
     let fan = [
         reading.fan_percent.map(|percent| format!("{percent:.0} %")),

@@ -9,6 +9,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use adit_hash::ScanTarget;
 use adit_miner::{Coinbase, Solution, Submission, Template, TemplateId, WorkSource};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chainstate::{BlockOutcome, ChainState, ChainView};
@@ -271,26 +272,21 @@ impl State {
 /// A block template as the miner takes it.
 fn for_miner(block: &BlockTemplate, id: TemplateId) -> Template {
     let (header, CoinbaseParts { prefix, suffix }) = (block.header(), block.coinbase());
-    Template {
-        id,
-        height: block.height(),
-        version: header.version.to_consensus(),
-        version_mask: BlockTemplate::VERSION_MASK,
-        previous: header.prev_blockhash.to_byte_array(),
-        coinbase: Coinbase { prefix, extranonce_len: BlockTemplate::EXTRANONCE_LEN, suffix },
-        branch: block.merkle_branch().into_iter().map(Hash::to_byte_array).collect(),
-        time: header.time,
-        max_time: block.max_time(),
-        bits: header.bits.to_consensus(),
-        target: adit_hash::Target::from_le_bytes(bitcoin::Target::from(header.bits).to_le_bytes()),
-    }
+    let coinbase = Coinbase::new(prefix, BlockTemplate::EXTRANONCE_LEN, suffix);
+    let target = ScanTarget::from_le_bytes(bitcoin::Target::from(header.bits).to_le_bytes());
+    let (prev_hash, bits) = (header.prev_blockhash.to_byte_array(), header.bits.to_consensus());
+    Template::new(id, prev_hash, coinbase, header.time, bits, target)
+        .with_height(block.height())
+        .with_version(header.version.to_consensus(), BlockTemplate::VERSION_MASK)
+        .with_merkle_branch(block.merkle_branch().into_iter().map(Hash::to_byte_array).collect())
+        .with_max_time(block.max_time())
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
 
-    use adit_miner::{Job, Verdict};
+    use adit_miner::{CheckedCandidate, Job};
     use adit_validator::chain::ChainParams;
     use adit_validator::chainstate::Options;
 
@@ -310,14 +306,12 @@ mod tests {
     fn solve(template: &Arc<Template>) -> Solution {
         let job = Job::new(template.clone()).unwrap();
         let work = job.draw(1000).unwrap();
-        let (nonce, hash) = (0..1000)
-            .find_map(|nonce| match work.judge(nonce) {
-                Verdict::Solution(hash) => Some((nonce, hash)),
+        (0..1000)
+            .find_map(|nonce| match work.check_candidate(nonce) {
+                CheckedCandidate::Solution(solution) => Some(solution),
                 _ => None,
             })
-            .unwrap();
-        let header = work.scan.header(nonce);
-        Solution { template: work.template, header, extranonce: work.extranonce.to_vec(), hash }
+            .unwrap()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Hashrates and counts as people read them.
+//! Formats hashrates and counts for people.
 
 /// Hashes a second with the largest unit that leaves a number of at least one.
 pub fn hashrate(hashes_a_second: f64) -> String {
@@ -21,7 +21,7 @@ fn with_prefix(mut value: f64, unit: &str) -> String {
     format!("{value:.decimals$} {}{unit}", PREFIXES[prefix])
 }
 
-/// A number of any size with three digits that say something.
+/// A number of any size with three significant digits.
 pub fn significant(value: f64) -> String {
     match value {
         0.001..1000.0 => {

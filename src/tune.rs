@@ -1,4 +1,4 @@
-//! `adit bench --tune`: finds the settings with which GPUs are fastest, and keeps them for mining.
+//! `adit bench --tune`: finds the settings with which GPUs are fastest, and saves them for mining.
 
 use anyhow::{Context, anyhow};
 use serde_json::json;

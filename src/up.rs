@@ -8,7 +8,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use adit_miner::{
-    DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState, Engine, EngineOptions, Pace, Snapshot, WatchdogPolicy,
+    DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState, DutyCycle, Engine, EngineOptions, EngineSnapshot,
+    WatchdogPolicy,
 };
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, ChainView, PruneLock};
@@ -49,7 +50,7 @@ pub fn run(args: &UpArgs) -> Result {
     let folder = recheck::find_store(&folder, &name)?;
     // Nothing is pruned until the index is open and says what it has read.
     let filters_lock = PruneLock::new(if args.filters { 0 } else { u32::MAX });
-    let options = args.chain_options(&params).prune_lock(filters_lock.clone());
+    let options = args.chain_options(&params).with_prune_lock(filters_lock.clone());
     let chain = ChainState::open(&folder, params, options)
         .map_err(|error| recheck::store_failure(error, &folder, &args.chain))?;
 
@@ -86,8 +87,8 @@ pub fn run(args: &UpArgs) -> Result {
 }
 
 fn engine_options(args: &UpArgs) -> EngineOptions {
-    let watchdog = WatchdogPolicy { stall: Duration::from_secs(args.stall), ..WatchdogPolicy::default() };
-    EngineOptions { watchdog, max_temp: args.max_temp.map(f64::from), ..EngineOptions::default() }
+    let watchdog = WatchdogPolicy::default().with_stall(Duration::from_secs(args.stall));
+    EngineOptions::default().with_watchdog(watchdog).with_max_temp(args.max_temp.map(f64::from))
 }
 
 /// Names the devices that --max-temp cannot protect.
@@ -166,7 +167,7 @@ impl NamedDevices {
         Self { named, began: Vec::new() }
     }
 
-    fn check(&mut self, snapshot: &Snapshot) -> Result {
+    fn check(&mut self, snapshot: &EngineSnapshot) -> Result {
         self.began.resize(snapshot.devices.len(), false);
         for (device, began) in snapshot.devices.iter().zip(&mut self.began) {
             // One may begin and fail between two looks.
@@ -182,7 +183,7 @@ impl NamedDevices {
     }
 }
 
-fn failures(snapshot: &Snapshot) -> String {
+fn failures(snapshot: &EngineSnapshot) -> String {
     snapshot
         .devices
         .iter()
@@ -272,7 +273,7 @@ impl Display {
         }
     }
 
-    fn redraw(&mut self, snapshot: &Snapshot) -> Result {
+    fn redraw(&mut self, snapshot: &EngineSnapshot) -> Result {
         if self.terminal {
             self.line.set_message(self.status(snapshot));
         } else if !self.json && self.printed.elapsed() >= LINE {
@@ -282,7 +283,7 @@ impl Display {
         Ok(())
     }
 
-    fn finish(&mut self, snapshot: &Snapshot) -> Result {
+    fn finish(&mut self, snapshot: &EngineSnapshot) -> Result {
         self.line.finish_and_clear();
         self.say(&format!("stopped; {}", self.status(snapshot)))
     }
@@ -295,7 +296,7 @@ impl Display {
         }
     }
 
-    fn status(&self, snapshot: &Snapshot) -> String {
+    fn status(&self, snapshot: &EngineSnapshot) -> String {
         use std::fmt::Write;
         let (mined, height) = (counted(self.mined, "block"), self.height);
         let (tip, difficulty) = (self.shown_tip(), self.difficulty);
@@ -339,10 +340,10 @@ fn device_status(device: &DeviceSnapshot, now: Instant) -> String {
             if let Some(watts) = reading.power_watts {
                 status += &format!(" {watts:.0} W");
             }
-            match device.pace {
-                Pace::Full => {}
-                Pace::Paused => status += " paused",
-                pace => status += &format!(" slowed to {} %", pace.percent()),
+            match device.duty_cycle {
+                DutyCycle::Full => {}
+                DutyCycle::Paused => status += " paused",
+                duty_cycle => status += &format!(" slowed to {} %", duty_cycle.percent()),
             }
             status
         }
@@ -417,9 +418,8 @@ mod tests {
 
     #[test]
     fn a_run_whose_devices_are_all_dead_ends_and_names_them() {
-        let watchdog =
-            WatchdogPolicy { first_pause: Duration::from_millis(1), failures: 3, ..WatchdogPolicy::default() };
-        let options = EngineOptions { watchdog, ..EngineOptions::default() };
+        let watchdog = WatchdogPolicy::default().with_first_pause(Duration::from_millis(1)).with_failures(3);
+        let options = EngineOptions::default().with_watchdog(watchdog);
         let engine = Engine::start(broken(), vec![broken() as Arc<dyn DeviceOpener>], options).expect("threads");
         let (_sender, events) = channel();
         let params = ChainParams::by_name("regtest").expect("a chain");
@@ -437,7 +437,7 @@ mod tests {
         let now = Instant::now();
         let sick = DeviceState::Sick { reason: "unplugged".to_owned(), failures: 1, since: now, next_try: now };
         let check =
-            |snapshot: &Snapshot, named: &mut NamedDevices| named.check(snapshot).map_err(|end| end.to_string());
+            |snapshot: &EngineSnapshot, named: &mut NamedDevices| named.check(snapshot).map_err(|end| end.to_string());
         let [mut named, mut other] = [true, false].map(NamedDevices::new);
         for state in [DeviceState::Starting, sick.clone()] {
             snapshot.devices[0].state = state;
@@ -455,21 +455,24 @@ mod tests {
         let engine = Engine::start(broken(), vec![broken() as Arc<dyn DeviceOpener>], EngineOptions::default());
         let mut device = engine.expect("threads").stop().devices.remove(0);
         let (now, reason) = (Instant::now(), "device lost: unplugged".to_owned());
-        let mut status = |state: DeviceState, pace: Pace, reading: Option<Reading>| {
-            (device.state, device.pace, device.reading) = (state, pace, reading);
+        let mut status = |state: DeviceState, duty_cycle: DutyCycle, reading: Option<Reading>| {
+            (device.state, device.duty_cycle, device.reading) = (state, duty_cycle, reading);
             device_status(&device, now)
         };
         let next_try = now + Duration::from_millis(3_200);
         let sick = DeviceState::Sick { reason: reason.clone(), failures: 2, since: now, next_try };
-        assert_eq!(status(sick, Pace::Full, None), "  cpu sick: device lost: unplugged; next try in 4 s");
+        assert_eq!(status(sick, DutyCycle::Full, None), "  cpu sick: device lost: unplugged; next try in 4 s");
         let dead = DeviceState::Dead { reason, failures: 8 };
-        assert_eq!(status(dead, Pace::Full, None), "  cpu dead: device lost: unplugged");
-        assert_eq!(status(DeviceState::Starting, Pace::Full, None), "  cpu starting");
+        assert_eq!(status(dead, DutyCycle::Full, None), "  cpu dead: device lost: unplugged");
+        assert_eq!(status(DeviceState::Starting, DutyCycle::Full, None), "  cpu starting");
         let mut reading = Reading::default();
-        assert_eq!(status(DeviceState::Mining, Pace::Full, Some(reading)), "  cpu 0.00 H/s");
+        assert_eq!(status(DeviceState::Mining, DutyCycle::Full, Some(reading)), "  cpu 0.00 H/s");
         (reading.temperature_celsius, reading.power_watts) = (Some(81.6), Some(212.3));
-        assert_eq!(status(DeviceState::Mining, Pace::Half, Some(reading)), "  cpu 0.00 H/s 82 °C 212 W slowed to 50 %");
-        assert_eq!(status(DeviceState::Mining, Pace::Paused, None), "  cpu 0.00 H/s paused");
-        assert_eq!(status(DeviceState::Stopped, Pace::Full, Some(reading)), "");
+        assert_eq!(
+            status(DeviceState::Mining, DutyCycle::Half, Some(reading)),
+            "  cpu 0.00 H/s 82 °C 212 W slowed to 50 %"
+        );
+        assert_eq!(status(DeviceState::Mining, DutyCycle::Paused, None), "  cpu 0.00 H/s paused");
+        assert_eq!(status(DeviceState::Stopped, DutyCycle::Full, Some(reading)), "");
     }
 }

@@ -56,7 +56,8 @@ fn validate_block_files(
     report: &mut Report,
 ) -> Verdict {
     let magic = params.magic;
-    let options = Options::for_chain(&params).commit(CommitPolicy::WhenFull).assume_valid(assume_valid.block());
+    let options =
+        Options::for_chain(&params).with_commit(CommitPolicy::WhenFull).with_assume_valid(assume_valid.block());
     let mut chain = ChainState::in_memory(params, None, options).or_running()?;
     if let AssumeValid::Block(hash) = assume_valid {
         take_headers(&mut chain, files, magic)?;

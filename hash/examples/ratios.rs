@@ -9,7 +9,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use adit_hash::{Backend, Digest, Header, NonceRange, ScanJob, Target, merkle_root};
+use adit_hash::{Backend, Digest, Header, NonceRange, ScanJob, ScanTarget, merkle_root};
 use bitcoin::block;
 use bitcoin::consensus::encode::deserialize;
 use bitcoin::merkle_tree::calculate_root;
@@ -37,11 +37,11 @@ fn main() {
     }
 }
 
-/// Every scan kernel beside the ruler: two compressions of the `sha2` crate a nonce, from a midstate.
+/// Every scan kernel beside the baseline: two compressions of the `sha2` crate a nonce, from a midstate.
 fn scan(samples: usize) {
     let job = ScanJob::new(&header(0));
-    let target = Target::from_le_bytes([0; 32]);
-    let rival = |count: u64| black_box(ruler(black_box(&job), count));
+    let target = ScanTarget::from_le_bytes([0; 32]);
+    let rival = |count: u64| black_box(baseline(black_box(&job), count));
     for backend in Backend::supported() {
         let kernel = |count: u64| {
             let mut hits = Vec::new();
@@ -56,7 +56,7 @@ fn scan(samples: usize) {
 
 /// The plain loop that every scan is measured with.
 #[inline(never)]
-fn ruler(job: &ScanJob, count: u64) -> u64 {
+fn baseline(job: &ScanJob, count: u64) -> u64 {
     let mut first = [0; 64];
     first[..12].copy_from_slice(&job.header(0)[64..76]);
     first[16] = 0x80;
@@ -129,7 +129,7 @@ fn threads(samples: usize) {
     for backend in Backend::supported() {
         let one = |count: u64| {
             let mut hits = Vec::new();
-            backend.scan(&job, NonceRange::new(0, count), &Target::from_le_bytes([0; 32]), &mut hits);
+            backend.scan(&job, NonceRange::new(0, count), &ScanTarget::from_le_bytes([0; 32]), &mut hits);
             black_box(hits);
         };
         let two = |count: u64| {

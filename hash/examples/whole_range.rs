@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use adit_hash::{Backend, NonceRange, Target, known_answers};
+use adit_hash::{Backend, NonceRange, ScanTarget, known_answers};
 use sha2::{Digest as _, Sha256};
 
 const GENESIS_NONCE: u32 = 2_083_236_893;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let job = known_answers(1)[0].job;
     let mut bytes = [0xff; 32];
     bytes[28..].copy_from_slice(&511u32.to_le_bytes());
-    let target = Target::from_le_bytes(bytes);
+    let target = ScanTarget::from_le_bytes(bytes);
     let mut first: Option<Vec<u32>> = None;
     for backend in backends {
         let (start, mut hits) = (Instant::now(), Vec::new());

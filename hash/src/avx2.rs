@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use crate::lanes::{self, Lanes};
-use crate::scan::{NonceRange, ScanJob, Target};
+use crate::scan::{NonceRange, ScanJob, ScanTarget};
 use crate::{Digest, Header, sha2_crate};
 
 const N: usize = 8;
@@ -27,7 +27,7 @@ pub(crate) fn is_supported() -> bool {
 
 /// Appends to `hits` every nonce of `range` whose double hash meets `target`, in the order of the range.
 #[target_feature(enable = "avx2")]
-pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
+pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: &mut Vec<u32>) {
     lanes::scan(Avx2::new(), job, range, target, hits);
 }
 

@@ -1,21 +1,30 @@
-//! Scans whose hits are known: what a kernel or device must find before it is trusted with work.
+//! Scans whose hits are known. A kernel or device must find them before it mines.
 //!
-//! A kernel that is wrong in some lane, or drops the hit at the edge of a batch, still looks busy; only planted hits show
-//! it. The answers come from the `sha2` crate and from mainnet's genesis block, never from a kernel of ours.
+//! A kernel that is wrong in some lane, or misses the hit at the edge of a batch, still looks busy. Only known hits show it.
+//! The answers come from the `sha2` crate and from mainnet's genesis block, and never from a kernel of ours.
 
-use crate::{Backend, Digest, Header, NonceRange, ScanJob, Target, sha2_crate};
+use crate::{Backend, Digest, Header, NonceRange, ScanJob, ScanTarget, sha2_crate};
 
 /// A scan and what it must find.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KnownAnswer {
     /// The header.
     pub job: ScanJob,
-    /// Where to search.
+    /// The nonces to search.
     pub range: NonceRange,
-    /// What counts as a hit.
-    pub target: Target,
+    /// The largest hash that is a hit.
+    pub target: ScanTarget,
     /// Every hit, in the order of the range.
     pub hits: Vec<u32>,
+}
+
+impl KnownAnswer {
+    /// A scan of `range` whose hits are `hits`, in the order of the range.
+    #[must_use]
+    pub fn new(job: ScanJob, range: NonceRange, target: ScanTarget, hits: Vec<u32>) -> Self {
+        Self { job, range, target, hits }
+    }
 }
 
 /// A kernel gave a wrong answer and must not be used.
@@ -70,26 +79,26 @@ pub const GENESIS: Header = {
     header
 };
 
-/// The one nonce that solves it, as far as a search has looked on either side.
+/// The only nonce that solves it within any range used here.
 const GENESIS_NONCE: u32 = 2_083_236_893;
 
 /// Its target, `0x1d00ffff` in compact form.
-const GENESIS_TARGET: Target = {
+const GENESIS_TARGET: ScanTarget = {
     let mut bytes = [0; 32];
     [bytes[26], bytes[27]] = [0xff, 0xff];
-    Target::from_le_bytes(bytes)
+    ScanTarget::from_le_bytes(bytes)
 };
 
-/// The longest range whose hits are found by hashing all of it has twice as many nonces and one. Half of them being hits,
-/// it fills what a GPU keeps for the candidates of one batch as far as it lets itself be filled.
+/// Ranges of up to twice as many nonces and one are hashed whole to find their hits. With half of them hits, such a range fills a
+/// GPU's list of candidates to half, which is as far as a device lets it fill.
 const SEARCHED: u32 = 2_048;
 
-/// Scans with hits at the first and the last nonce of the range and of groups of `group` nonces: lanes, a workgroup, or
-/// whatever else the kernel works in, at most 2^20.
+/// Scans with hits at the first and the last nonce of the range and of groups of `group` nonces, at most 2^20. A group is
+/// whatever the kernel works in: its lanes, or a GPU's workgroup.
 ///
-/// Targets are the genesis block's (32 zero bits, one hit), ones that are exactly the hash of a planted nonce, and so are met
-/// by any share of the others, a regtest-like one that half of them meet, one that all do, and one that none does. For
-/// groups of more than 2,048 all but the genesis block's answers are those of 2,048.
+/// The targets are the genesis block's (32 zero bits, one hit); the exact hash of a chosen nonce, which any share of the others
+/// may meet; one that half of the nonces meet, as on regtest; one that all meet; and one that none meets. For groups of more
+/// than 2,048 only the genesis block's scans have that group; the others have 2,048.
 #[must_use]
 pub fn known_answers(group: u32) -> Vec<KnownAnswer> {
     let group = group.clamp(1, 1 << 20);
@@ -106,25 +115,25 @@ pub fn known_answers(group: u32) -> Vec<KnownAnswer> {
     for first in [0, 0x89ab_cdef, u32::MAX - small] {
         let job = ScanJob::new(&seeded_header(first));
         let digests: Vec<Digest> = (0..2 * small + 1).map(|i| digest(&job, first.wrapping_add(i))).collect();
-        let answer = |count: u32, target: Target| {
+        let answer = |count: u32, target: ScanTarget| {
             let met = (0..count).filter(|&i| target.is_met_by(&digests[i as usize]));
             let hits = met.map(|i| first.wrapping_add(i)).collect();
             KnownAnswer { job, range: NonceRange::new(first, count.into()), target, hits }
         };
         for planted in [0, 1, small - 1, small, 2 * small - 1, 2 * small] {
-            let target = Target::from_le_bytes(digests[planted as usize]);
+            let target = ScanTarget::from_le_bytes(digests[planted as usize]);
             answers.extend([planted, planted + 1, 2 * small + 1].map(|count| answer(count, target)));
         }
         let mut half = [0xff; 32];
         half[31] = 0x7f;
-        answers.push(answer(2 * small + 1, Target::from_le_bytes(half)));
-        answers.push(answer(small + 1, Target::MAX));
-        answers.push(answer(2 * small + 1, Target::from_le_bytes([0; 32])));
+        answers.push(answer(2 * small + 1, ScanTarget::from_le_bytes(half)));
+        answers.push(answer(small + 1, ScanTarget::MAX));
+        answers.push(answer(2 * small + 1, ScanTarget::from_le_bytes([0; 32])));
     }
     answers
 }
 
-/// Compares the kernel with known answers at every edge of its lanes. It takes a few milliseconds.
+/// Compares the kernel with known answers at every edge of its lanes. Takes a few milliseconds.
 ///
 /// # Errors
 /// The first answer that is wrong.
@@ -152,10 +161,10 @@ pub fn self_test(backend: Backend) -> Result<(), SelfTestError> {
     Ok(())
 }
 
-/// Puts the known answers to `scan`, for groups of every number of lanes that a kernel has.
+/// Compares `scan` with the known answers, for groups of every number of lanes that a kernel has.
 fn check_scan(
     backend: Backend,
-    mut scan: impl FnMut(&ScanJob, NonceRange, &Target, &mut Vec<u32>),
+    mut scan: impl FnMut(&ScanJob, NonceRange, &ScanTarget, &mut Vec<u32>),
 ) -> Result<(), SelfTestError> {
     for answer in [1, 4, 8, 16, 32].into_iter().flat_map(known_answers) {
         let mut seen = Vec::new();
@@ -175,7 +184,7 @@ fn digest(job: &ScanJob, nonce: u32) -> Digest {
     digest[0]
 }
 
-/// A header with no structure, another for each seed.
+/// A pseudorandom header for each seed.
 fn seeded_header(seed: u32) -> Header {
     let mut header = [0; 80];
     let mut x = seed ^ 0x9e37_79b9;

@@ -9,7 +9,7 @@
 
 use std::hint::black_box;
 
-use crate::scan::{NonceRange, ScanJob, Target};
+use crate::scan::{NonceRange, ScanJob, ScanTarget};
 use crate::sha256::{
     self, DIGEST_BITS, HEADER_BITS, IV, K, PADDING_BIT, PAIR_PADDING, round as scalar_round, schedule,
 };
@@ -48,7 +48,7 @@ pub(crate) fn scan<const N: usize, L: Lanes<N>>(
     lanes: L,
     job: &ScanJob,
     range: NonceRange,
-    target: &Target,
+    target: &ScanTarget,
     hits: &mut Vec<u32>,
 ) {
     let top = target.top();

@@ -1,14 +1,16 @@
-//! Bitcoin's Merkle root over transaction ids, and the repetition in it that lets two lists share one root.
+//! Bitcoin's Merkle root over transaction ids, and the detection of repeated leaves, which give two lists the same root.
 
 use crate::{Backend, Digest};
 
-/// A Merkle root and whether its tree is of the ambiguous kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A Merkle root, and whether another list of leaves has the same root. The default is that of no leaves: zero, as in
+/// Bitcoin Core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MerkleRoot {
     /// The root.
     pub root: Digest,
-    /// Whether some level pairs two equal nodes that stand side by side: then another, shorter list has the same root, and
-    /// a block that carries this one is refused (CVE-2012-2459; Bitcoin Core, `consensus/merkle.cpp`).
+    /// Whether some level pairs two equal nodes. Then a shorter list has the same root, and a block with this one is refused
+    /// (CVE-2012-2459; Bitcoin Core, `consensus/merkle.cpp`).
     pub mutated: bool,
 }
 

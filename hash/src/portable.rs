@@ -1,11 +1,11 @@
-//! The kernel for every CPU: scalar code, one header at a time, and the plain statement of what the others do.
+//! The kernel for every CPU: scalar code, one header at a time. The other kernels compute the same.
 
-use crate::scan::{NonceRange, ScanJob, Target};
+use crate::scan::{NonceRange, ScanJob, ScanTarget};
 use crate::sha256::{HEADER_BITS, IV, PADDING_BIT, PAIR_PADDING, bytes, compress, second_hash, words};
 use crate::{Digest, Header};
 
 /// Appends to `hits` every nonce of `range` whose double hash meets `target`, in the order of the range.
-pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
+pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: &mut Vec<u32>) {
     let [w0, w1, w2] = job.tail();
     for (nonce, _) in range.groups(1) {
         let block = [w0, w1, w2, nonce.swap_bytes(), PADDING_BIT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, HEADER_BITS];

@@ -1,4 +1,4 @@
-//! What a nonce scan takes: a header prepared once, a range of nonces, a target.
+//! The input of a nonce scan: a header prepared once, a range of nonces, a target.
 
 use crate::sha256::{
     HEADER_BITS, IV, K, PADDING_BIT, bytes, compress, round, second_hash, small_sigma0, small_sigma1, words,
@@ -7,15 +7,23 @@ use crate::{Digest, Header};
 
 /// The largest hash that counts as a hit: a 256-bit number, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target([u8; 32]);
+pub struct ScanTarget([u8; 32]);
 
-impl Target {
+impl ScanTarget {
     /// Every digest meets it.
-    pub const MAX: Target = Target([0xff; 32]);
+    pub const MAX: ScanTarget = ScanTarget([0xff; 32]);
 
     /// Takes the number's 32 bytes, least significant first.
     #[must_use]
     pub const fn from_le_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The easiest target whose most significant 32 bits are `top`: one hash in `2^32 / (top + 1)` meets it.
+    #[must_use]
+    pub const fn from_top(top: u32) -> Self {
+        let mut bytes = [0xff; 32];
+        [bytes[28], bytes[29], bytes[30], bytes[31]] = top.to_le_bytes();
         Self(bytes)
     }
 
@@ -42,6 +50,7 @@ impl Target {
 ///
 /// A nonce is the number in the header, which is stored little-endian in its bytes 76..80.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NonceRange {
     /// The first nonce.
     pub first: u32,
@@ -50,7 +59,7 @@ pub struct NonceRange {
 }
 
 impl NonceRange {
-    /// Every nonce there is, from 0.
+    /// All 2^32 nonces, from 0.
     pub const ALL: NonceRange = NonceRange { first: 0, count: 1 << 32 };
 
     /// `count` nonces from `first`. Counts above 2^32 mean 2^32: a nonce is never searched twice.
@@ -72,13 +81,13 @@ impl NonceRange {
     }
 }
 
-/// The words of the first hash's message schedule that a nonce does not change, and the parts that it does not change of
-/// words that it does.
+/// The words of the first hash's message schedule that do not depend on the nonce, and the parts of other words that do not.
 ///
 /// The second block of a header holds the nonce in word 3, padding in words 4 to 15 (`0x80000000`, zeros, 640), so most
 /// terms of `W[i] = W[i-16] + s0(W[i-15]) + W[i-7] + s1(W[i-2])` are zero or constant up to `W[33]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Schedule {
+#[non_exhaustive]
+pub struct ScheduleWords {
     /// `W[16]`, whole.
     pub w16: u32,
     /// `W[17]`, whole.
@@ -93,9 +102,9 @@ pub struct Schedule {
     pub w32: u32,
 }
 
-/// A header prepared for a nonce scan: all that does not depend on the nonce, computed once.
+/// A header prepared for a nonce scan: everything that does not depend on the nonce, computed once.
 ///
-/// The getters below are what a kernel elsewhere (a GPU's uniform buffer) needs to start at round 4 of the first hash.
+/// A kernel elsewhere, such as a GPU's, begins at round 4 of the first hash with what the getters return.
 /// The nonce enters as `W[3]`, the nonce with its bytes swapped: a header stores it little-endian, SHA-256 reads words
 /// big-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,11 +114,11 @@ pub struct ScanJob {
     tail: [u32; 3],
     before_nonce: [u32; 8],
     round_3: [u32; 8],
-    schedule: Schedule,
+    schedule: ScheduleWords,
 }
 
 impl ScanJob {
-    /// Prepares `header`; what its nonce field holds does not matter.
+    /// Prepares `header`. Its nonce field is ignored.
     #[must_use]
     pub fn new(header: &Header) -> Self {
         let midstate = compress(IV, words(&header[..64]));
@@ -118,7 +127,7 @@ impl ScanJob {
         let before_nonce = [w0, w1, w2].iter().zip(K).fold(midstate, |state, (&w, k)| round(state, k.wrapping_add(w)));
         let w16 = w0.wrapping_add(small_sigma0(w1));
         let w17 = w1.wrapping_add(small_sigma0(w2)).wrapping_add(small_sigma1(HEADER_BITS));
-        let schedule = Schedule {
+        let schedule = ScheduleWords {
             w16,
             w17,
             w18: w2.wrapping_add(small_sigma1(w16)),
@@ -149,7 +158,7 @@ impl ScanJob {
         self.tail
     }
 
-    /// The state `a..h` after rounds 0, 1 and 2 of the second block, the last that no nonce has touched.
+    /// The state `a..h` after rounds 0, 1 and 2 of the second block. Later ones depend on the nonce.
     #[must_use]
     pub fn state_before_nonce(&self) -> [u32; 8] {
         self.before_nonce
@@ -163,15 +172,15 @@ impl ScanJob {
 
     /// The first hash's schedule as far as it does not depend on the nonce.
     #[must_use]
-    pub fn schedule(&self) -> Schedule {
+    pub fn schedule(&self) -> ScheduleWords {
         self.schedule
     }
 
-    /// Appends those nonces `first + i` to `hits` whose bit `i` is set in `candidates` and whose whole digest meets
-    /// `target`. Kernels come here with what passed the test of the top word alone.
+    /// Appends to `hits` the nonces `first + i` whose bit `i` is set in `candidates` and whose whole digest meets `target`.
+    /// Kernels call it for digests whose top word is not above the target's.
     #[cold]
     #[inline(never)]
-    pub(crate) fn confirm(&self, first: u32, mut candidates: u64, target: &Target, hits: &mut Vec<u32>) {
+    pub(crate) fn confirm(&self, first: u32, mut candidates: u64, target: &ScanTarget, hits: &mut Vec<u32>) {
         while candidates != 0 {
             let nonce = first.wrapping_add(candidates.trailing_zeros());
             let [w0, w1, w2] = self.tail;
@@ -218,7 +227,7 @@ mod tests {
     fn targets_compare_as_little_endian_numbers() {
         let mut bytes = [7; 32];
         bytes[31] = 1;
-        let target = Target::from_le_bytes(bytes);
+        let target = ScanTarget::from_le_bytes(bytes);
         assert_eq!(target.top(), 0x01070707);
         assert!(target.is_met_by(&bytes));
         for i in 0..32 {
@@ -228,6 +237,9 @@ mod tests {
             below[..i].fill(0xff);
             assert!(!target.is_met_by(&above) && target.is_met_by(&below), "byte {i}");
         }
-        assert!(Target::MAX.is_met_by(&[0xff; 32]));
+        assert!(ScanTarget::MAX.is_met_by(&[0xff; 32]));
+        assert_eq!(ScanTarget::from_top(u32::MAX), ScanTarget::MAX);
+        let easiest = ScanTarget::from_top(0x0102_0304);
+        assert_eq!((easiest.top(), easiest.to_le_bytes()[27]), (0x0102_0304, 0xff));
     }
 }

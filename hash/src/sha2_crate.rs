@@ -1,16 +1,16 @@
 //! The `sha2` crate's compression function: whatever acceleration it has for this CPU, on every architecture.
 //!
-//! It is the default where no kernel of ours fits, and the ruler that the others are measured with: its scan is a plain
+//! It is the default where no kernel of ours runs, and the baseline that the others are measured against: its scan is a plain
 //! loop of two compressions a nonce from a midstate.
 
 use sha2::block_api::compress256;
 
-use crate::scan::{NonceRange, ScanJob, Target};
+use crate::scan::{NonceRange, ScanJob, ScanTarget};
 use crate::sha256::{DIGEST_BITS, HEADER_BITS, IV, PAIR_BITS, bytes};
 use crate::{Digest, Header};
 
 /// Appends to `hits` every nonce of `range` whose double hash meets `target`, in the order of the range.
-pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
+pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: &mut Vec<u32>) {
     let mut block = padded::<16>(HEADER_BITS);
     block[..12].copy_from_slice(&job.header(0)[64..76]);
     for i in 0..range.count {
@@ -53,7 +53,7 @@ fn second_hash(digest: [u32; 8]) -> [u32; 8] {
     state
 }
 
-/// A last block with room for `LEN` bytes of message, the padding already behind them.
+/// A last block with room for `LEN` bytes of message, followed by the padding.
 const fn padded<const LEN: usize>(bits: u32) -> [u8; 64] {
     let mut block = [0; 64];
     block[LEN] = 0x80;

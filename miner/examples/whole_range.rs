@@ -11,10 +11,10 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use adit_hash::{HEADER_LEN, NonceRange, ScanJob, Target};
+use adit_hash::{HEADER_LEN, NonceRange, ScanJob, ScanTarget};
 use adit_miner::{
-    CpuSettings, Device, DeviceId, Devices, Draw, Extranonce, Feed, GpuKernel, GpuSettings, Selection, TemplateId,
-    Verdict, Work,
+    CheckedCandidate, CpuSettings, Device, DeviceId, Devices, Draw, Extranonce, Feed, GpuKernel, GpuSettings,
+    HeaderWork, Selection, TemplateId,
 };
 
 type Error = Box<dyn std::error::Error>;
@@ -37,7 +37,7 @@ fn run() -> Result<(), Error> {
     let devices = Devices::list(CpuSettings::default(), &Selection::All)?;
     let expected = hits("cpu", &mut *devices.open(DeviceId::Cpu)?)?;
     for kernel in GpuKernel::ALL {
-        let mut gpu = devices.open_gpu(id, GpuSettings { kernel, ..GpuSettings::default() })?;
+        let mut gpu = devices.open_gpu(id, GpuSettings::default().with_kernel(kernel))?;
         let found = hits(&format!("{id} {}", kernel.name()), &mut gpu)?;
         if let Some(nonce) = expected.iter().find(|nonce| !found.contains(nonce)) {
             return Err(format!("{id} {}: nonce {nonce} missed", kernel.name()).into());
@@ -53,7 +53,7 @@ fn run() -> Result<(), Error> {
 }
 
 /// All nonces of one header, and the candidates reported among them.
-struct Whole(Mutex<(Option<Work>, u64, Vec<u32>)>);
+struct Whole(Mutex<(Option<HeaderWork>, u64, Vec<u32>)>);
 
 impl Feed for Whole {
     fn draw(&self, nonces: u64) -> Draw {
@@ -66,11 +66,11 @@ impl Feed for Whole {
 
     fn wait(&self) {}
 
-    fn is_current(&self, _work: &Work) -> bool {
+    fn is_current(&self, _work: &HeaderWork) -> bool {
         true
     }
 
-    fn report(&self, work: &Work, candidates: &[u32]) {
+    fn report(&self, work: &HeaderWork, candidates: &[u32]) {
         let mut state = self.0.lock().expect("nothing that holds the state panics");
         state.1 += work.range.count;
         state.2.extend(candidates);
@@ -79,15 +79,8 @@ impl Feed for Whole {
 
 /// The hits of `device`, sorted.
 fn hits(name: &str, device: &mut dyn Device) -> Result<Vec<u32>, Error> {
-    let mut target = [0xff; 32];
-    target[28..].copy_from_slice(&TOP.to_le_bytes());
-    let work = Work {
-        template: TemplateId(0),
-        scan: ScanJob::new(&[0x5a; HEADER_LEN]),
-        range: NonceRange::ALL,
-        target: Target::from_le_bytes(target),
-        extranonce: Extranonce::default(),
-    };
+    let (scan, target) = (ScanJob::new(&[0x5a; HEADER_LEN]), ScanTarget::from_top(TOP));
+    let work = HeaderWork::new(TemplateId(0), scan, NonceRange::ALL, target, Extranonce::default());
     let feed = Whole(Mutex::new((Some(work.clone()), 0, Vec::new())));
     let begun = Instant::now();
     device.run(&feed)?;
@@ -96,7 +89,9 @@ fn hits(name: &str, device: &mut dyn Device) -> Result<Vec<u32>, Error> {
     if searched != work.range.count {
         return Err(format!("{name}: {searched} nonces searched; wanted {}", work.range.count).into());
     }
-    if let Some(nonce) = nonces.iter().find(|&&nonce| matches!(work.judge(nonce), Verdict::Wrong)) {
+    if let Some(nonce) =
+        nonces.iter().find(|&&nonce| matches!(work.check_candidate(nonce), CheckedCandidate::HardwareError))
+    {
         return Err(format!("{name}: nonce {nonce} was reported and is no hit").into());
     }
     let seconds = begun.elapsed().as_secs_f64();

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use adit_hash::Backend;
 
-use crate::device::{CpuInfo, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, Draw, Feed, batch_for_candidates};
-use crate::job::Work;
+use crate::device::{Device, DeviceError, Draw, Feed, batch_for_candidates};
+use crate::device_info::{CpuInfo, DeviceId, DeviceInfo, DeviceKind};
+use crate::job::HeaderWork;
 
-/// A thread's first batch, in nonces: under 10 ms for any kernel on any CPU of the last ten years.
+/// A thread's first batch in nonces: under 10 ms with any kernel on any CPU of the last ten years.
 const FIRST_BATCH: u64 = 1 << 14;
 
-/// The largest batch in nonces; it keeps a clock that jumps from growing batches without end.
+/// The largest batch in nonces. It bounds the growth where the clock jumps.
 const LARGEST_BATCH: u64 = 1 << 24;
 
 /// A batch that took less time is followed by one twice as large.
@@ -22,8 +23,8 @@ const SHORT: Duration = Duration::from_micros(2_500);
 /// A batch that took more time is followed by one half as large.
 const LONG: Duration = Duration::from_millis(10);
 
-/// The candidates to expect of one batch at most. On a chain where every second hash is a block, a batch should not run on
-/// long after its first hit.
+/// The most candidates to expect of one batch. On a chain where every second hash is a block, a batch should not go on long
+/// after its first hit.
 const CANDIDATES: u64 = 16;
 
 /// CPU threads that scan.
@@ -50,9 +51,9 @@ impl CpuDevice {
         Ok(Self { info: DeviceInfo { id: DeviceId::Cpu, name: model(), kind }, backend, threads })
     }
 
-    /// One thread's share of the search, which ends early when another thread has panicked.
+    /// Searches in one thread until the feed is done, or until another thread has panicked.
     fn search(&self, feed: &dyn Feed, panicked: &AtomicBool) {
-        let _witness = Witness(panicked);
+        let _flag = PanicFlag(panicked);
         let mut batch = FIRST_BATCH;
         let mut most = FIRST_BATCH;
         let mut hits = Vec::new();
@@ -68,7 +69,7 @@ impl CpuDevice {
             let allowed = batch_for_candidates(work.target.top(), CANDIDATES);
             let full = work.range.count >= batch;
             let took = self.scan(feed, work, allowed, &mut hits);
-            // A short draw, at the end of a header or at an easy target, says nothing of the kernel's speed.
+            // The time of a smaller draw, at the end of a header or with an easy target, does not show the kernel's speed.
             if full && took < SHORT {
                 batch = (batch * 2).min(LARGEST_BATCH);
             } else if took > LONG {
@@ -78,9 +79,9 @@ impl CpuDevice {
         }
     }
 
-    /// Searches `work` in pieces of at most `allowed` nonces, reports them, and says how long it took. Only the first draw
+    /// Searches `work` in pieces of at most `allowed` nonces, reports them, and returns how long it took. Only the first draw
     /// after a change of target needs more than one piece.
-    fn scan(&self, feed: &dyn Feed, work: Work, allowed: u64, hits: &mut Vec<u32>) -> Duration {
+    fn scan(&self, feed: &dyn Feed, work: HeaderWork, allowed: u64, hits: &mut Vec<u32>) -> Duration {
         let start = Instant::now();
         let mut rest = Some(work);
         while let Some(work) = rest {
@@ -97,10 +98,10 @@ impl CpuDevice {
     }
 }
 
-/// Tells the other threads when the one that holds it panics: they would mine on without it, and nobody would know.
-struct Witness<'a>(&'a AtomicBool);
+/// Sets a flag when its thread panics, so that the other threads end and the panic is reported.
+struct PanicFlag<'a>(&'a AtomicBool);
 
-impl Drop for Witness<'_> {
+impl Drop for PanicFlag<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.store(true, Ordering::Relaxed);
@@ -123,7 +124,7 @@ impl Device for CpuDevice {
                 let started = thread::Builder::new().name(format!("cpu{i}")).spawn_scoped(scope, search);
                 match started {
                     Ok(thread) => threads.push(thread),
-                    // The threads that did start go on: fewer is a slower miner, not a failed one.
+                    // The device runs on the threads that did start.
                     Err(error) => {
                         tracing::warn!("cpu thread {i} of {} does not start: {error}", this.threads);
                         break;
@@ -144,7 +145,7 @@ impl Device for CpuDevice {
     }
 }
 
-/// The CPU's name, or the architecture's where the CPU tells none.
+/// The CPU's name, or the architecture's if the CPU has none.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 fn model() -> String {
     let brand = raw_cpuid::CpuId::new().get_processor_brand_string();
@@ -152,13 +153,13 @@ fn model() -> String {
     if name.is_empty() { std::env::consts::ARCH.to_owned() } else { name.to_owned() }
 }
 
-/// The CPU's name, or the architecture's where the CPU tells none.
+/// The CPU's name, or the architecture's if the CPU has none.
 #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
 fn model() -> String {
     std::env::consts::ARCH.to_owned()
 }
 
-/// The instruction sets that matter to hashing, of those that this CPU has.
+/// The instruction sets of this CPU that matter to hashing.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 fn instruction_sets() -> Vec<&'static str> {
     let sets = [
@@ -176,7 +177,7 @@ fn instruction_sets() -> Vec<&'static str> {
     sets.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
 }
 
-/// The instruction sets that matter to hashing, of those that this CPU has.
+/// The instruction sets of this CPU that matter to hashing.
 #[cfg(target_arch = "aarch64")]
 fn instruction_sets() -> Vec<&'static str> {
     let sets = [
@@ -194,33 +195,33 @@ fn instruction_sets() -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use adit_hash::{HEADER_LEN, NonceRange, ScanJob, Target};
+    use adit_hash::{HEADER_LEN, NonceRange, ScanJob, ScanTarget};
 
     use super::*;
     use crate::job::Extranonce;
     use crate::work::TemplateId;
 
-    /// Work without end; its first report panics.
+    /// A feed without end whose first report panics.
     struct Trap(AtomicBool);
 
     impl Feed for Trap {
         fn draw(&self, nonces: u64) -> Draw {
-            Draw::Work(Work {
+            Draw::Work(HeaderWork {
                 template: TemplateId(0),
                 scan: ScanJob::new(&[1; HEADER_LEN]),
                 range: NonceRange::new(0, nonces),
-                target: Target::from_le_bytes([0; 32]),
+                target: ScanTarget::from_le_bytes([0; 32]),
                 extranonce: Extranonce::default(),
             })
         }
 
         fn wait(&self) {}
 
-        fn is_current(&self, _work: &Work) -> bool {
+        fn is_current(&self, _work: &HeaderWork) -> bool {
             true
         }
 
-        fn report(&self, _work: &Work, _candidates: &[u32]) {
+        fn report(&self, _work: &HeaderWork, _candidates: &[u32]) {
             assert!(self.0.swap(true, Ordering::Relaxed), "the first report");
         }
     }

@@ -1,17 +1,16 @@
-//! From a template to headers and nonce ranges: a job never gives the same header twice, and 2^32 nonces are never its end.
+//! Makes headers and nonce ranges of a template. A job never gives the same header twice, and goes on after 2^32 nonces.
 //!
-//! A fast GPU searches every nonce of a header in 0.6 s. What can be rolled beyond the nonce is turned like an odometer:
-//! version bits first, since they cost one compression; then the extranonce, which costs the coinbase and its Merkle
-//! branch; the time last, because a block whose time runs ahead of the clock is the one that peers may refuse. The
-//! coinbase and the branch are hashed by `sha2`, not by our kernels, so that a kernel's bug cannot yield a header whose
-//! Merkle root is wrong.
+//! A fast GPU searches every nonce of a header in 0.6 s. Then another field is rolled, like the digits of an odometer: the
+//! version bits first, which cost one compression; then the extranonce, which costs the coinbase and its Merkle branch; the
+//! time last, because peers may refuse a block whose time is ahead of the clock. The coinbase and the branch are hashed by the
+//! `sha2` crate and not by our kernels, so that a kernel's bug cannot give a header with a wrong Merkle root.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use adit_hash::{Digest, HEADER_LEN, Header, NonceRange, ScanJob, Target};
+use adit_hash::{Digest, HEADER_LEN, Header, NonceRange, ScanJob, ScanTarget};
 use sha2::{Digest as _, Sha256};
 
-use crate::work::{Template, TemplateId};
+use crate::work::{Solution, Template, TemplateId};
 
 /// The longest extranonce in bytes.
 pub const MAX_EXTRANONCE_LEN: usize = 8;
@@ -22,7 +21,7 @@ pub const MAX_BRANCH_LEN: usize = 32;
 /// The nonces of one header.
 const NONCES: u64 = 1 << 32;
 
-/// What is wrong with a template.
+/// Why a template cannot be mined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JobError {
@@ -48,7 +47,7 @@ pub enum JobError {
     },
 }
 
-/// The extranonce as it stands in a coinbase.
+/// The extranonce of a coinbase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Extranonce {
     value: u64,
@@ -56,13 +55,13 @@ pub struct Extranonce {
 }
 
 impl Extranonce {
-    /// `value`, little-endian in `len` bytes; `len` above [`MAX_EXTRANONCE_LEN`] means that.
+    /// `value`, little-endian in `len` bytes. A `len` above [`MAX_EXTRANONCE_LEN`] is cut to it.
     #[must_use]
     pub fn new(value: u64, len: usize) -> Self {
         Self { value, len: len.min(MAX_EXTRANONCE_LEN) }
     }
 
-    /// The bytes that stand between the coinbase's prefix and suffix.
+    /// The bytes between the coinbase's prefix and suffix.
     #[must_use]
     pub fn to_vec(self) -> Vec<u8> {
         self.value.to_le_bytes()[..self.len].to_vec()
@@ -77,36 +76,49 @@ impl Extranonce {
 
 /// A piece of a search: one header and the nonces to try in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Work {
+#[non_exhaustive]
+pub struct HeaderWork {
     /// The template that the header belongs to.
     pub template: TemplateId,
     /// The header, prepared.
     pub scan: ScanJob,
     /// The nonces.
     pub range: NonceRange,
-    /// What counts as a hit.
-    pub target: Target,
-    /// The extranonce behind the header's Merkle root.
+    /// The largest hash that is a hit.
+    pub target: ScanTarget,
+    /// The extranonce of the coinbase under the header's Merkle root.
     pub extranonce: Extranonce,
 }
 
-/// What the CPU says of a nonce that a device reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The hash, in header order, meets the target.
-    Solution(Digest),
+/// What the CPU finds of a nonce that a device reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckedCandidate {
+    /// The hash meets the target.
+    Solution(Solution),
     /// The hash is above the target, but not in its most significant 32 bits, which are all that a device must compare.
-    Near,
-    /// The device had no reason to report this nonce: it erred.
-    Wrong,
+    AboveTarget,
+    /// The hash is above the target in its most significant 32 bits, or the nonce is outside of the range: the device erred.
+    HardwareError,
 }
 
-impl Work {
+impl HeaderWork {
+    /// The nonces `range` of the header of `scan`, whose Merkle root has `extranonce` in its coinbase.
+    #[must_use]
+    pub fn new(
+        template: TemplateId,
+        scan: ScanJob,
+        range: NonceRange,
+        target: ScanTarget,
+        extranonce: Extranonce,
+    ) -> Self {
+        Self { template, scan, range, target, extranonce }
+    }
+
     /// The first `nonces` of this work (at least one), and the rest if any is left.
     #[must_use]
-    pub fn split_at(&self, nonces: u64) -> (Work, Option<Work>) {
+    pub fn split_at(&self, nonces: u64) -> (HeaderWork, Option<HeaderWork>) {
         let head = nonces.clamp(1, self.range.count.max(1));
-        let with = |range| Work { range, ..self.clone() };
+        let with = |range| HeaderWork { range, ..self.clone() };
         if head >= self.range.count {
             return (self.clone(), None);
         }
@@ -115,18 +127,20 @@ impl Work {
         (with(NonceRange::new(self.range.first, head)), Some(with(rest)))
     }
 
-    /// Judges a candidate with the `sha2` crate, which shares no code with the devices' kernels.
+    /// Checks a candidate with the `sha2` crate, which shares no code with the devices' kernels.
     #[must_use]
-    pub fn judge(&self, nonce: u32) -> Verdict {
+    pub fn check_candidate(&self, nonce: u32) -> CheckedCandidate {
         let within = u64::from(nonce.wrapping_sub(self.range.first)) < self.range.count;
-        let hash = sha256d(&self.scan.header(nonce));
+        let header = self.scan.header(nonce);
+        let hash = sha256d(&header);
         let top = u32::from_le_bytes([hash[28], hash[29], hash[30], hash[31]]);
         if !within || top > self.target.top() {
-            Verdict::Wrong
+            CheckedCandidate::HardwareError
         } else if self.target.is_met_by(&hash) {
-            Verdict::Solution(hash)
+            let (template, extranonce) = (self.template, self.extranonce.to_vec());
+            CheckedCandidate::Solution(Solution { template, header, extranonce, hash })
         } else {
-            Verdict::Near
+            CheckedCandidate::AboveTarget
         }
     }
 }
@@ -144,10 +158,10 @@ pub struct Job {
     cursor: Mutex<Cursor>,
 }
 
-/// Where the search stands: the header in hand and the first of its nonces that nobody has drawn.
+/// The present header and the first of its nonces that is not drawn.
 #[derive(Debug)]
 struct Cursor {
-    /// How often the version was rolled: the low bits, spread over the mask, are exclusive-ored into it.
+    /// How often the version was rolled. Its low bits are spread over the mask and exclusive-ored into the version.
     version_roll: u64,
     extranonce: Extranonce,
     time: u32,
@@ -161,13 +175,13 @@ impl Job {
     /// Starts on a template.
     ///
     /// # Errors
-    /// If the template contradicts itself or exceeds the bounds of this module.
+    /// If the template contradicts itself, or exceeds [`MAX_EXTRANONCE_LEN`] or [`MAX_BRANCH_LEN`].
     pub fn new(template: Arc<Template>) -> Result<Self, JobError> {
         if template.coinbase.extranonce_len > MAX_EXTRANONCE_LEN {
             return Err(JobError::ExtranonceTooLong { seen: template.coinbase.extranonce_len });
         }
-        if template.branch.len() > MAX_BRANCH_LEN {
-            return Err(JobError::BranchTooDeep { seen: template.branch.len() });
+        if template.merkle_branch.len() > MAX_BRANCH_LEN {
+            return Err(JobError::BranchTooDeep { seen: template.merkle_branch.len() });
         }
         if template.max_time < template.time {
             return Err(JobError::TimeBackwards { time: template.time, max_time: template.max_time });
@@ -186,10 +200,10 @@ impl Job {
         &self.template
     }
 
-    /// Takes the next nonces, at most `nonces` and at least one; `None` once everything that may be rolled has been.
+    /// Takes the next 1 to `nonces` nonces; `None` once everything that may be rolled was rolled.
     ///
-    /// What is left of a header is given out whole before the next one begins, so a draw may be smaller than asked.
-    pub fn draw(&self, nonces: u64) -> Option<Work> {
+    /// A draw ends with its header, so it may be smaller than asked.
+    pub fn draw(&self, nonces: u64) -> Option<HeaderWork> {
         let mut cursor = self.lock();
         if cursor.next_nonce == NONCES {
             cursor.roll(&self.template);
@@ -199,7 +213,7 @@ impl Job {
         }
         let range = NonceRange::new(cursor.next_nonce as u32, nonces.clamp(1, NONCES - cursor.next_nonce));
         cursor.next_nonce += range.count;
-        Some(Work {
+        Some(HeaderWork {
             template: self.template.id,
             scan: cursor.scan,
             range,
@@ -263,7 +277,7 @@ fn header(template: &Template, version_roll: u32, merkle_root: &Digest, time: u3
     let version = template.version as u32 ^ deposit_bits(version_roll, template.version_mask);
     let mut header = [0; HEADER_LEN];
     header[..4].copy_from_slice(&version.to_le_bytes());
-    header[4..36].copy_from_slice(&template.previous);
+    header[4..36].copy_from_slice(&template.prev_hash);
     header[36..68].copy_from_slice(merkle_root);
     header[68..72].copy_from_slice(&time.to_le_bytes());
     header[72..76].copy_from_slice(&template.bits.to_le_bytes());
@@ -282,7 +296,7 @@ fn merkle_root(template: &Template, extranonce: Extranonce) -> Digest {
             .finalize(),
     )
     .into();
-    template.branch.iter().fold(txid, |left, right| {
+    template.merkle_branch.iter().fold(txid, |left, right| {
         let inner = Sha256::new().chain_update(left).chain_update(right).finalize();
         Sha256::digest(inner).into()
     })
@@ -295,19 +309,19 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashSet;
 
-    fn template(version_mask: u32, extranonce_len: usize, branch: Vec<Digest>, times: u32) -> Template {
+    fn template(version_mask: u32, extranonce_len: usize, merkle_branch: Vec<Digest>, times: u32) -> Template {
         Template {
             id: TemplateId(7),
             height: 1,
             version: 0x2000_0000,
             version_mask,
-            previous: [3; 32],
+            prev_hash: [3; 32],
             coinbase: Coinbase { prefix: vec![1, 2, 3], extranonce_len, suffix: vec![4, 5] },
-            branch,
+            merkle_branch,
             time: 1_700_000_000,
             max_time: 1_700_000_000 + times - 1,
             bits: 0x207f_ffff,
-            target: Target::MAX,
+            target: ScanTarget::MAX,
         }
     }
 
@@ -315,7 +329,7 @@ mod tests {
     fn rebuilt_root(template: &Template, extranonce: &[u8]) -> Digest {
         let coinbase = [&template.coinbase.prefix[..], extranonce, &template.coinbase.suffix[..]].concat();
         let mut node = sha256d(&coinbase);
-        for sibling in &template.branch {
+        for sibling in &template.merkle_branch {
             let mut pair = vec![node, *sibling];
             node = adit_hash::merkle_root(adit_hash::Backend::Portable, &mut pair).unwrap().root;
         }
@@ -356,7 +370,7 @@ mod tests {
     #[test]
     fn threads_never_draw_the_same_nonce() {
         let job = Job::new(Arc::new(template(0x1fff_e000, 8, vec![], 1))).unwrap();
-        let drawn: Vec<Work> = std::thread::scope(|scope| {
+        let drawn: Vec<HeaderWork> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)
                 .map(|i| {
                     let job = &job;
@@ -396,8 +410,8 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_is_judged_by_its_hash_and_its_range() {
-        let work = |target, range| Work {
+    fn a_candidate_is_checked_by_its_hash_and_its_range() {
+        let work = |target, range| HeaderWork {
             template: TemplateId(0),
             scan: ScanJob::new(&[0x5a; HEADER_LEN]),
             range,
@@ -405,13 +419,16 @@ mod tests {
             extranonce: Extranonce::default(),
         };
         let all = NonceRange::ALL;
-        let hash = sha256d(&work(Target::MAX, all).scan.header(77));
-        assert_eq!(work(Target::from_le_bytes(hash), all).judge(77), Verdict::Solution(hash));
-        assert_eq!(work(Target::MAX, NonceRange::new(78, 5)).judge(77), Verdict::Wrong);
+        let hash = sha256d(&work(ScanTarget::MAX, all).scan.header(77));
+        let header = work(ScanTarget::MAX, all).scan.header(77);
+        let solution =
+            CheckedCandidate::Solution(Solution { template: TemplateId(0), header, extranonce: Vec::new(), hash });
+        assert_eq!(work(ScanTarget::from_le_bytes(hash), all).check_candidate(77), solution);
+        assert_eq!(work(ScanTarget::MAX, NonceRange::new(78, 5)).check_candidate(77), CheckedCandidate::HardwareError);
         let mut below = hash;
         below[..28].fill(0);
-        assert_eq!(work(Target::from_le_bytes(below), all).judge(77), Verdict::Near);
-        assert_eq!(work(Target::from_le_bytes([0; 32]), all).judge(77), Verdict::Wrong);
+        assert_eq!(work(ScanTarget::from_le_bytes(below), all).check_candidate(77), CheckedCandidate::AboveTarget);
+        assert_eq!(work(ScanTarget::from_le_bytes([0; 32]), all).check_candidate(77), CheckedCandidate::HardwareError);
     }
 
     proptest! {
@@ -443,7 +460,7 @@ mod tests {
                 prop_assert!(seen.insert(header));
                 let version = i32::from_le_bytes(header[..4].try_into().unwrap());
                 prop_assert_eq!((version ^ template.version) as u32 & !version_mask, 0);
-                prop_assert_eq!(&header[4..36], &template.previous);
+                prop_assert_eq!(&header[4..36], &template.prev_hash);
                 prop_assert_eq!(&header[36..68], rebuilt_root(&template, &work.extranonce.to_vec()));
                 let time = u32::from_le_bytes(header[68..72].try_into().unwrap());
                 prop_assert!((template.time..=template.max_time).contains(&time));
@@ -457,7 +474,7 @@ mod tests {
         #[test]
         fn a_split_covers_the_work_once(first in any::<u32>(), count in 1_u64..=1 << 32, at in any::<u64>()) {
             let job = Job::new(Arc::new(template(0, 0, vec![], 1))).unwrap();
-            let work = Work { range: NonceRange::new(first, count), ..job.draw(1).unwrap() };
+            let work = HeaderWork { range: NonceRange::new(first, count), ..job.draw(1).unwrap() };
             let (head, rest) = work.split_at(at);
             prop_assert!(head.range.count >= 1);
             prop_assert_eq!(head.range.first, first);

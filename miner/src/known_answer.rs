@@ -1,32 +1,32 @@
-//! The known-answer test that every device passes before it mines: hits planted where kernels go wrong.
+//! The known-answer test that every device passes before it mines: hits at the places where kernels go wrong.
 //!
-//! A kernel that misses hits costs its owner money and shows nothing. The questions and their answers are the hash crate's
-//! (`hash/src/known_answers.rs`), which puts them to the CPU's kernels by themselves; here they go through a feed, so that
-//! what is tested is the device as it mines: its batches, its buffers, its threads, its driver.
+//! A kernel that misses hits loses its owner money and looks busy. The scans and their answers come from the hash crate
+//! (`hash/src/known_answers.rs`). There they test a kernel alone; here they go through a feed, and so test the device as it
+//! mines: its batches, buffers, threads and driver.
 //!
-//! Those questions are small. After them come batches as large as the device asks for, which only mining would reach
-//! otherwise, with the genesis block's nonce at their edges. As devices size batches by time, a slow one is asked small ones.
+//! Those scans are small. After them come batches as large as the device asks for, with the genesis block's nonce at their
+//! edges: sizes that only mining reaches otherwise. Devices size batches by time, so a slow one gets small batches.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use adit_hash::{GENESIS, KnownAnswer, NonceRange, ScanJob, Target, known_answers};
+use adit_hash::{GENESIS, KnownAnswer, NonceRange, ScanJob, ScanTarget, known_answers};
 
 use crate::device::{Device, DeviceError, Draw, Feed};
-use crate::job::{Extranonce, Verdict, Work};
+use crate::job::{CheckedCandidate, Extranonce, HeaderWork};
 use crate::work::TemplateId;
 
-/// Hits stand at the first and last nonces of groups of these sizes: a CPU kernel's lanes, up to two interleaved groups of
-/// 16; a GPU's workgroups; and the batch that every device begins with.
+/// Hits are at the first and last nonces of groups of these sizes: a CPU kernel's lanes (up to two interleaved groups of 16), a
+/// GPU's workgroups, and the batch that every device begins with.
 const GROUPS: [u32; 8] = [1, 4, 8, 16, 32, 64, 256, 1 << 14];
 
-/// A batch that is larger than all before by this factor begins the questions about whole batches anew.
+/// The scans of whole batches begin anew with a batch that is larger than all before by this factor.
 const GROWTH: f64 = 1.5;
 
-/// Whole batches at most: a device whose batches still grow then has grown by 2^16 and more, or is of no settled mind.
+/// The most whole batches. A device whose batches still grow after them has grown by 2^16 and more, or does not settle.
 const MOST_BATCHES: u32 = 48;
 
-/// The largest batch asked. The genesis block's nonce can be its first and its last without a wrap at 2^32.
+/// The largest batch. The genesis block's nonce can be its first and its last nonce without a wrap at 2^32.
 const LARGEST_BATCH: u64 = 1 << 30;
 
 /// Runs `device` on all known answers. `stop` ends the test early, as passed.
@@ -34,62 +34,63 @@ const LARGEST_BATCH: u64 = 1 << 30;
 /// # Errors
 /// If the device fails, misses a hit, reports a nonce that is none, or leaves a nonce unsearched.
 pub fn test(device: &mut dyn Device, stop: &AtomicBool) -> Result<(), DeviceError> {
-    examine(device, &|| stop.load(Ordering::Acquire), &|| {})
+    test_until(device, &|| stop.load(Ordering::Acquire), &|| {})
 }
 
-/// The same. `over` says whether to end early; `answered` hears of every answer.
-pub(crate) fn examine(
+/// [`test`] that ends early when `over` says so, and calls `answered` at every report.
+pub(crate) fn test_until(
     device: &mut dyn Device,
     over: &(dyn Fn() -> bool + Sync),
     answered: &(dyn Fn() + Sync),
 ) -> Result<(), DeviceError> {
-    let feed = Examination::new(device.row(), over, answered);
+    let feed = TestFeed::new(device.row(), over, answered);
     device.run(&feed)?;
-    if over() { Ok(()) } else { feed.verdict().map_err(DeviceError::KnownAnswer) }
+    if over() { Ok(()) } else { feed.result().map_err(DeviceError::KnownAnswer) }
 }
 
-/// What is asked, each once. Answers about no nonces are left out: a feed never gives such work.
-fn questions() -> Vec<KnownAnswer> {
-    let mut questions: Vec<KnownAnswer> = Vec::new();
+/// The small scans, each once. Scans of no nonces are left out: a feed never gives such work.
+fn small_scans() -> Vec<KnownAnswer> {
+    let mut scans: Vec<KnownAnswer> = Vec::new();
     for group in GROUPS {
         for answer in known_answers(group) {
-            if answer.range.count > 0 && !questions.contains(&answer) {
-                questions.push(answer);
+            if answer.range.count > 0 && !scans.contains(&answer) {
+                scans.push(answer);
             }
         }
     }
-    questions
+    scans
 }
 
-/// A feed that hands out the questions and gathers the answers.
-struct Examination<'a> {
+/// A feed that gives out the scans and collects what the device reports.
+struct TestFeed<'a> {
     over: &'a (dyn Fn() -> bool + Sync),
     answered: &'a (dyn Fn() + Sync),
-    sheet: Mutex<Sheet>,
+    state: Mutex<TestState>,
 }
 
-struct Sheet {
-    questions: Vec<KnownAnswer>,
-    /// What is still to be drawn, the next piece last.
-    open: Vec<Work>,
+struct TestState {
+    scans: Vec<KnownAnswer>,
+    /// What is not yet drawn of the small scans, the next piece last.
+    open: Vec<HeaderWork>,
     batches: Batches,
-    /// For each question, the nonces searched and the candidates reported.
+    /// For each scan, the nonces searched and the candidates reported.
     answers: Vec<(u64, Vec<u32>)>,
 }
 
-/// The questions about whole batches.
+/// The scans of whole batches.
 struct Batches {
     /// After how many nonces of a batch another row of the device's threads begins.
     row: Option<u64>,
-    asked: u32,
-    /// The size that the questions since are about, give or take [`GROWTH`].
+    /// How many were given out.
+    given: u32,
+    /// The size of the last ones, give or take [`GROWTH`].
     size: u64,
-    /// How many of them were asked.
+    /// How many were given out of that size.
     of_size: usize,
 }
 
 impl Batches {
-    /// The next question for a device that asks for `nonces`; none where the batches have settled and every edge was asked.
+    /// The next scan for a device that asks for `nonces`; `None` once the batches have settled and every edge had its hit.
     fn next(&mut self, nonces: u64) -> Option<KnownAnswer> {
         let count = nonces.clamp(1, LARGEST_BATCH);
         if count as f64 > self.size as f64 * GROWTH {
@@ -101,17 +102,17 @@ impl Batches {
             places.extend([row - 1, row, last_row - 1, last_row]);
         }
         let place = *places.get(self.of_size)?;
-        if self.asked == MOST_BATCHES {
+        if self.given == MOST_BATCHES {
             return None;
         }
         self.of_size += 1;
-        self.asked += 1;
+        self.given += 1;
         Some(genesis_at(place, count))
     }
 }
 
-/// A range of `count` nonces, at most [`LARGEST_BATCH`], in which the genesis block's stands behind `place` others. There may
-/// be more that meet its target.
+/// A scan of `count` nonces, at most [`LARGEST_BATCH`], in which `place` nonces come before the genesis block's. Others may
+/// meet its target, too.
 fn genesis_at(place: u64, count: u64) -> KnownAnswer {
     let [.., a, b, c, d] = GENESIS;
     let nonce = u32::from_le_bytes([a, b, c, d]);
@@ -119,37 +120,37 @@ fn genesis_at(place: u64, count: u64) -> KnownAnswer {
     [target[26], target[27]] = [0xff, 0xff];
     // The place is below 2^30, and the nonce is not.
     let range = NonceRange::new(nonce - place as u32, count);
-    KnownAnswer { job: ScanJob::new(&GENESIS), range, target: Target::from_le_bytes(target), hits: vec![nonce] }
+    KnownAnswer::new(ScanJob::new(&GENESIS), range, ScanTarget::from_le_bytes(target), vec![nonce])
 }
 
-impl<'a> Examination<'a> {
+impl<'a> TestFeed<'a> {
     fn new(row: Option<u64>, over: &'a (dyn Fn() -> bool + Sync), answered: &'a (dyn Fn() + Sync)) -> Self {
-        let questions = questions();
-        let mut open: Vec<_> = (0..).zip(&questions).map(|(id, question)| work(id, question)).collect();
+        let scans = small_scans();
+        let mut open: Vec<_> = (0..).zip(&scans).map(|(id, scan)| work(id, scan)).collect();
         open.reverse();
-        let answers = vec![(0, Vec::new()); questions.len()];
-        let batches = Batches { row, asked: 0, size: 0, of_size: 0 };
-        Self { over, answered, sheet: Mutex::new(Sheet { questions, open, batches, answers }) }
+        let answers = vec![(0, Vec::new()); scans.len()];
+        let batches = Batches { row, given: 0, size: 0, of_size: 0 };
+        Self { over, answered, state: Mutex::new(TestState { scans, open, batches, answers }) }
     }
 
-    fn verdict(self) -> Result<(), String> {
-        let sheet = self.sheet.into_inner().expect("nothing that holds the sheet panics");
-        let answers = sheet.answers.into_iter();
-        (0..).zip(sheet.questions).zip(answers).try_for_each(|((id, question), (searched, candidates))| {
-            let (NonceRange { first, count }, top) = (question.range, question.target.top());
-            check(&question, &work(id, &question), searched, candidates)
+    fn result(self) -> Result<(), String> {
+        let state = self.state.into_inner().expect("nothing that holds the state panics");
+        let answers = state.answers.into_iter();
+        (0..).zip(state.scans).zip(answers).try_for_each(|((id, scan), (searched, candidates))| {
+            let (NonceRange { first, count, .. }, top) = (scan.range, scan.target.top());
+            check(&scan, &work(id, &scan), searched, candidates)
                 .map_err(|fault| format!("{count} nonces from {first} at top word {top:#010x}: {fault}"))
         })
     }
 }
 
-impl Sheet {
+impl TestState {
     /// The next work of at most `nonces` nonces.
-    fn draw(&mut self, nonces: u64) -> Option<Work> {
+    fn draw(&mut self, nonces: u64) -> Option<HeaderWork> {
         let Some(work) = self.open.pop() else {
-            let question = self.batches.next(nonces)?;
-            let work = work(self.questions.len() as u64, &question);
-            self.questions.push(question);
+            let scan = self.batches.next(nonces)?;
+            let work = work(self.scans.len() as u64, &scan);
+            self.scans.push(scan);
             self.answers.push((0, Vec::new()));
             return Some(work);
         };
@@ -159,35 +160,38 @@ impl Sheet {
     }
 }
 
-/// A question as a device draws it. The template's id is the question's place in the list.
-fn work(id: u64, question: &KnownAnswer) -> Work {
-    Work {
+/// A scan as a device draws it. The template's id is the scan's place in the list.
+fn work(id: u64, scan: &KnownAnswer) -> HeaderWork {
+    HeaderWork {
         template: TemplateId(id),
-        scan: question.job,
-        range: question.range,
-        target: question.target,
+        scan: scan.job,
+        range: scan.range,
+        target: scan.target,
         extranonce: Extranonce::default(),
     }
 }
 
-/// What is wrong with an answer, if anything is.
-fn check(question: &KnownAnswer, work: &Work, searched: u64, mut candidates: Vec<u32>) -> Result<(), String> {
-    if searched != question.range.count {
+/// Compares what a device reported for a scan with its known answer.
+fn check(scan: &KnownAnswer, work: &HeaderWork, searched: u64, mut candidates: Vec<u32>) -> Result<(), String> {
+    if searched != scan.range.count {
         return Err(format!("{searched} nonces searched"));
     }
-    let place = |nonce: &u32| nonce.wrapping_sub(question.range.first);
+    let place = |nonce: &u32| nonce.wrapping_sub(scan.range.first);
     candidates.sort_unstable_by_key(place);
     if let Some(pair) = candidates.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(format!("nonce {} reported twice", pair[0]));
     }
     let reported = |hit: &&u32| candidates.binary_search_by_key(&place(hit), place).is_ok();
-    if let Some(hit) = question.hits.iter().find(|hit| !reported(hit)) {
+    if let Some(hit) = scan.hits.iter().find(|hit| !reported(hit)) {
         return Err(format!("nonce {hit} missed"));
     }
     // A device compares the most significant word only, so there may be more candidates than hits.
-    let is_hit = |nonce: &u32| question.hits.binary_search_by_key(&place(nonce), place).is_ok();
-    match candidates.iter().find(|nonce| !is_hit(nonce) && work.judge(**nonce) == Verdict::Wrong) {
-        Some(nonce) if u64::from(place(nonce)) < question.range.count => {
+    let is_hit = |nonce: &u32| scan.hits.binary_search_by_key(&place(nonce), place).is_ok();
+    match candidates
+        .iter()
+        .find(|nonce| !is_hit(nonce) && work.check_candidate(**nonce) == CheckedCandidate::HardwareError)
+    {
+        Some(nonce) if u64::from(place(nonce)) < scan.range.count => {
             Err(format!("nonce {nonce} reported, and is no hit"))
         }
         Some(nonce) => Err(format!("nonce {nonce} reported, and is outside the range")),
@@ -195,18 +199,18 @@ fn check(question: &KnownAnswer, work: &Work, searched: u64, mut candidates: Vec
     }
 }
 
-impl Feed for Examination<'_> {
+impl Feed for TestFeed<'_> {
     fn draw(&self, nonces: u64) -> Draw {
         if (self.over)() {
             return Draw::Done;
         }
-        let mut sheet = self.sheet.lock().expect("nothing that holds the sheet panics");
-        sheet.draw(nonces).map_or(Draw::Done, Draw::Work)
+        let mut state = self.state.lock().expect("nothing that holds the state panics");
+        state.draw(nonces).map_or(Draw::Done, Draw::Work)
     }
 
     fn wait(&self) {}
 
-    fn is_current(&self, _work: &Work) -> bool {
+    fn is_current(&self, _work: &HeaderWork) -> bool {
         !(self.over)()
     }
 
@@ -214,13 +218,13 @@ impl Feed for Examination<'_> {
         (self.over)()
     }
 
-    fn report(&self, work: &Work, candidates: &[u32]) {
-        let mut sheet = self.sheet.lock().expect("nothing that holds the sheet panics");
+    fn report(&self, work: &HeaderWork, candidates: &[u32]) {
+        let mut state = self.state.lock().expect("nothing that holds the state panics");
         // Ids are the places in the list.
-        let answer = &mut sheet.answers[work.template.0 as usize];
+        let answer = &mut state.answers[work.template.0 as usize];
         answer.0 += work.range.count;
         answer.1.extend_from_slice(candidates);
-        drop(sheet);
+        drop(state);
         (self.answered)();
     }
 }
@@ -229,14 +233,14 @@ impl Feed for Examination<'_> {
 mod tests {
     use super::*;
     use crate::cpu::CpuDevice;
-    use crate::device::DeviceInfo;
+    use crate::device_info::DeviceInfo;
 
     /// The CPU, with its reports falsified on the way to the feed.
     struct Forger<F>(CpuDevice, F);
 
     struct ForgedFeed<'a, F>(&'a dyn Feed, &'a F);
 
-    impl<F: Fn(&Work, &mut Vec<u32>) + Sync + Send> Device for Forger<F> {
+    impl<F: Fn(&HeaderWork, &mut Vec<u32>) + Sync + Send> Device for Forger<F> {
         fn info(&self) -> &DeviceInfo {
             self.0.info()
         }
@@ -246,43 +250,43 @@ mod tests {
         }
     }
 
-    impl<F: Fn(&Work, &mut Vec<u32>) + Sync> Feed for ForgedFeed<'_, F> {
+    impl<F: Fn(&HeaderWork, &mut Vec<u32>) + Sync> Feed for ForgedFeed<'_, F> {
         fn draw(&self, nonces: u64) -> Draw {
             self.0.draw(nonces)
         }
         fn wait(&self) {
             self.0.wait();
         }
-        fn is_current(&self, work: &Work) -> bool {
+        fn is_current(&self, work: &HeaderWork) -> bool {
             self.0.is_current(work)
         }
-        fn report(&self, work: &Work, candidates: &[u32]) {
+        fn report(&self, work: &HeaderWork, candidates: &[u32]) {
             let mut candidates = candidates.to_vec();
             (self.1)(work, &mut candidates);
             self.0.report(work, &candidates);
         }
     }
 
-    fn examine(forge: impl Fn(&Work, &mut Vec<u32>) + Sync + Send) -> Result<(), DeviceError> {
+    fn tested(forge: impl Fn(&HeaderWork, &mut Vec<u32>) + Sync + Send) -> Result<(), DeviceError> {
         let cpu = CpuDevice::new(None, None).unwrap();
         test(&mut Forger(cpu, forge), &AtomicBool::new(false))
     }
 
-    fn fails(forge: impl Fn(&Work, &mut Vec<u32>) + Sync + Send, with: &str) {
-        let Err(DeviceError::KnownAnswer(why)) = examine(forge) else { panic!("passed, or failed otherwise: {with}") };
+    fn fails(forge: impl Fn(&HeaderWork, &mut Vec<u32>) + Sync + Send, with: &str) {
+        let Err(DeviceError::KnownAnswer(why)) = tested(forge) else { panic!("passed, or failed otherwise: {with}") };
         assert!(why.contains(with), "{why}");
     }
 
     #[test]
-    fn a_sound_device_passes_and_every_answer_is_heard() {
-        assert_eq!(examine(|_, _| {}), Ok(()));
+    fn a_sound_device_passes_and_every_report_is_counted() {
+        assert_eq!(tested(|_, _| {}), Ok(()));
         let answers = std::sync::atomic::AtomicUsize::new(0);
         let mut cpu = CpuDevice::new(None, None).unwrap();
         let answered = || {
             answers.fetch_add(1, Ordering::Relaxed);
         };
-        assert_eq!(super::examine(&mut cpu, &|| false, &answered), Ok(()));
-        assert!(answers.into_inner() >= questions().len());
+        assert_eq!(test_until(&mut cpu, &|| false, &answered), Ok(()));
+        assert!(answers.into_inner() >= small_scans().len());
     }
 
     #[test]
@@ -303,18 +307,18 @@ mod tests {
     /// Faults that show only at an edge, as they do in kernels.
     #[test]
     fn a_device_that_misses_a_hit_at_an_edge_fails() {
-        let place = |work: &Work, nonce: u32| u64::from(nonce.wrapping_sub(work.range.first));
+        let place = |work: &HeaderWork, nonce: u32| u64::from(nonce.wrapping_sub(work.range.first));
         fails(|work, nonces| nonces.retain(|nonce| place(work, *nonce) != 0), "missed");
         fails(|work, nonces| nonces.retain(|nonce| place(work, *nonce) + 1 != work.range.count), "missed");
         for group in [16, 64, 256, 1 << 14] {
             // Only where nothing else of the batch is a hit, so that neither easy targets nor small batches tell.
             let alone = |nonces: &Vec<u32>| nonces.len() == 1;
-            let first_of_group = |work: &Work, nonces: &mut Vec<u32>| {
+            let first_of_group = |work: &HeaderWork, nonces: &mut Vec<u32>| {
                 if alone(nonces) && work.range.count > group {
                     nonces.retain(|nonce| place(work, *nonce) % group != 0);
                 }
             };
-            let last_of_group = |work: &Work, nonces: &mut Vec<u32>| {
+            let last_of_group = |work: &HeaderWork, nonces: &mut Vec<u32>| {
                 if alone(nonces) && work.range.count >= group {
                     nonces.retain(|nonce| place(work, *nonce) % group != group - 1);
                 }
@@ -360,14 +364,14 @@ mod tests {
 
     #[test]
     fn a_device_that_goes_wrong_only_in_batches_as_large_as_when_mining_fails() {
-        fn examined(misses: impl Fn(u64, u64) -> bool + Send) -> bool {
+        fn passes(misses: impl Fn(u64, u64) -> bool + Send) -> bool {
             let info = CpuDevice::new(None, None).unwrap().info().clone();
             test(&mut Grown { info, misses }, &AtomicBool::new(false)).is_ok()
         }
-        assert!(examined(|_, _| false));
+        assert!(passes(|_, _| false));
         for place in [0, GROWN - 1, ROW - 1, ROW, 3 * ROW - 1, 3 * ROW] {
-            assert!(!examined(|missed, count| (missed, count) == (place, GROWN)), "{place}");
+            assert!(!passes(|missed, count| (missed, count) == (place, GROWN)), "{place}");
         }
-        assert!(!examined(|place, _| place >= ROW), "every row but the first");
+        assert!(!passes(|place, _| place >= ROW), "every row but the first");
     }
 }

@@ -1,8 +1,7 @@
-//! Panics of libraries that stand for an error, caught without the hook's words on standard error.
+//! Catches panics that stand for an error, without a message on standard error.
 //!
-//! `wgpu` 30 panics in `Device::poll` when a device is lost, and to a user a lost device is no bug of ours to be told with a
-//! file and a line. The hook is the process's, so it is wrapped once: it keeps silent in a thread that says so, and is what
-//! it was in all others.
+//! `wgpu` 30 panics in `Device::poll` when a device is lost, which is no bug to be reported with a file and a line. The panic
+//! hook belongs to the process, so it is wrapped once: it is silent in a thread that expects a panic, and unchanged in others.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -13,7 +12,7 @@ thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `run`; `None` if it panics. Nothing that it touches may be relied on then.
+/// Runs `run`; `None` if it panics. What it was changing is then in an unknown state.
 pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> Option<T> {
     static WRAP: Once = Once::new();
     WRAP.call_once(wrap_hook);
@@ -23,7 +22,7 @@ pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> Option<T> {
     outcome.ok()
 }
 
-/// Makes the hook keep silent where a panic is expected.
+/// Makes the hook silent where a panic is expected.
 fn wrap_hook() {
     let before = take_hook();
     set_hook(Box::new(move |panic| {
@@ -46,7 +45,7 @@ mod tests {
         let heard = Arc::new(AtomicUsize::new(0));
         let here = thread::current().id();
         let (counter, before) = (heard.clone(), take_hook());
-        // Tests of other threads may panic meanwhile, and be heard as ever.
+        // Tests in other threads may panic at the same time, and use the hook as before.
         set_hook(Box::new(move |panic| {
             if thread::current().id() == here {
                 counter.fetch_add(1, Ordering::Relaxed);

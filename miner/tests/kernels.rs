@@ -1,26 +1,36 @@
-//! One suite that every kernel passes, on the CPU and on a GPU, through the device that mines with it: no hit missed, none
-//! invented.
+//! One suite that every kernel passes, on the CPU and on a GPU, through the device that mines with it: no hit is missed, and
+//! none is invented.
 //!
-//! The kernels hash headers and nothing else, so published vectors of other lengths cannot be put to them; what is published
-//! of this length are blocks. The `sha2` crate, which those vectors do test, is the second source.
+//! The kernels hash headers only, so published vectors of other lengths cannot be used; published blocks can. The second
+//! source of right answers is the `sha2` crate, which those vectors do test.
+//!
+//! There is a trial for each kernel that this build knows. One whose instructions this CPU lacks, or that needs a GPU where
+//! there is none, is reported as ignored with the reason.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "support/trials.rs"]
+mod trials;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
-use adit_hash::{Backend, HEADER_LEN, Header, NonceRange, ScanJob, Target};
+use adit_hash::{Backend, HEADER_LEN, Header, NonceRange, ScanJob, ScanTarget};
 use adit_miner::{
-    CpuDevice, CpuSettings, Device, DeviceId, DeviceKind, Devices, Draw, Extranonce, Feed, GpuKernel, GpuSettings,
-    Selection, TemplateId, Verdict, Work, sha256d, solve, test_known_answers,
+    CheckedCandidate, CpuDevice, Device, Draw, Extranonce, Feed, HeaderWork, TemplateId, sha256d, test_known_answers,
 };
+#[cfg(feature = "gpu")]
+use adit_miner::{DeviceId, Devices, GpuKernel, GpuSettings, solve};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use trials::without;
 
 /// Gives out one piece of work and gathers the candidates.
-struct Collector(Mutex<(Option<Work>, u64, Vec<u32>)>);
+struct Collector(Mutex<(Option<HeaderWork>, u64, Vec<u32>)>);
 
 impl Feed for Collector {
     fn draw(&self, nonces: u64) -> Draw {
@@ -33,11 +43,11 @@ impl Feed for Collector {
 
     fn wait(&self) {}
 
-    fn is_current(&self, _work: &Work) -> bool {
+    fn is_current(&self, _work: &HeaderWork) -> bool {
         true
     }
 
-    fn report(&self, work: &Work, candidates: &[u32]) {
+    fn report(&self, work: &HeaderWork, candidates: &[u32]) {
         let mut state = self.0.lock().unwrap();
         state.1 += work.range.count;
         state.2.extend(candidates);
@@ -46,9 +56,8 @@ impl Feed for Collector {
 
 /// The hits that `device` finds, in the order of the range. Candidates that are none in their last 224 bits are left out;
 /// others that are none fail the test.
-fn search(device: &mut dyn Device, header: &Header, range: NonceRange, target: Target) -> Vec<u32> {
-    let work =
-        Work { template: TemplateId(0), scan: ScanJob::new(header), range, target, extranonce: Extranonce::default() };
+fn search(device: &mut dyn Device, header: &Header, range: NonceRange, target: ScanTarget) -> Vec<u32> {
+    let work = HeaderWork::new(TemplateId(0), ScanJob::new(header), range, target, Extranonce::default());
     // No feed gives out work of no nonces.
     let open = (range.count > 0).then(|| work.clone());
     let collector = Collector(Mutex::new((open, 0, Vec::new())));
@@ -56,25 +65,19 @@ fn search(device: &mut dyn Device, header: &Header, range: NonceRange, target: T
     let (_, searched, mut candidates) = collector.0.into_inner().unwrap();
     assert_eq!(searched, range.count, "not every nonce was searched once");
     candidates.sort_unstable_by_key(|nonce| nonce.wrapping_sub(range.first));
-    candidates.retain(|&nonce| match work.judge(nonce) {
-        Verdict::Solution(_) => true,
-        Verdict::Near => false,
-        Verdict::Wrong => panic!("nonce {nonce} was reported and is no hit"),
+    candidates.retain(|&nonce| match work.check_candidate(nonce) {
+        CheckedCandidate::Solution(_) => true,
+        CheckedCandidate::AboveTarget => false,
+        CheckedCandidate::HardwareError => panic!("nonce {nonce} was reported and is no hit"),
     });
     candidates
 }
 
 /// The hits by the `sha2` crate.
-fn expected(header: &Header, range: NonceRange, target: Target) -> Vec<u32> {
+fn expected(header: &Header, range: NonceRange, target: ScanTarget) -> Vec<u32> {
     let job = ScanJob::new(header);
     let nonces = (0..range.count).map(|i| range.first.wrapping_add(i as u32));
     nonces.filter(|&nonce| target.is_met_by(&sha256d(&job.header(nonce)))).collect()
-}
-
-fn target_with_top(top: u32) -> Target {
-    let mut bytes = [0xff; 32];
-    bytes[28..].copy_from_slice(&top.to_le_bytes());
-    Target::from_le_bytes(bytes)
 }
 
 fn nonce(header: &Header) -> u32 {
@@ -82,11 +85,11 @@ fn nonce(header: &Header) -> u32 {
 }
 
 /// The target that a header's bits stand for. Every header here has a positive one of at least three bytes.
-fn own_target(header: &Header) -> Target {
+fn own_target(header: &Header) -> ScanTarget {
     let (exponent, mantissa) = (usize::from(header[75]), &header[72..75]);
     let mut bytes = [0; 32];
     bytes[exponent - 3..exponent].copy_from_slice(mantissa);
-    Target::from_le_bytes(bytes)
+    ScanTarget::from_le_bytes(bytes)
 }
 
 /// Blocks 0, 1 and 125,552 of mainnet, with their published hashes.
@@ -116,39 +119,27 @@ fn published() -> Vec<(Header, [u8; 32])> {
     .to_vec()
 }
 
-/// The first headers of mainnet, where the vectors are at hand.
-fn real_headers() -> Vec<Header> {
+/// The file of mainnet's first headers, which is part of the real input.
+fn headers_file() -> PathBuf {
     let folder = std::env::var_os("ADIT_VECTORS").map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors").into());
-    match std::fs::read(folder.join("mainnet/headers-0-10236.bin")) {
-        Ok(bytes) => bytes.as_chunks::<HEADER_LEN>().0.to_vec(),
-        Err(error) => {
-            assert!(
-                std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-                "no vectors in {}: {error}",
-                folder.display()
-            );
-            println!("ignored: no vectors in {}: {error}", folder.display());
-            Vec::new()
-        }
-    }
+    folder.join("mainnet/headers-0-10236.bin")
 }
 
-/// What every device passes. `batch` is the size of its batches where it is known, and around whose edges hits are planted.
-fn suite(name: &str, device: &mut dyn Device, batch: u64) {
-    println!("{name}");
+/// What every device passes. Hits are planted around the edges of batches of `batch` nonces.
+fn suite(device: &mut dyn Device, batch: u64) {
     test_known_answers(device, &AtomicBool::new(false)).unwrap();
     published_blocks(device);
     hits_at_edges(device, batch);
     many_hits(device);
     random_ranges(device);
-    real_blocks(device);
 }
 
 fn published_blocks(device: &mut dyn Device) {
     for (header, hash) in published() {
         assert_eq!(sha256d(&header), hash);
-        let found = search(device, &header, NonceRange::new(nonce(&header) - 500, 1_000), Target::from_le_bytes(hash));
+        let found =
+            search(device, &header, NonceRange::new(nonce(&header) - 500, 1_000), ScanTarget::from_le_bytes(hash));
         assert_eq!(found, [nonce(&header)]);
     }
     // The most significant word, bit for bit, of hashes that are not small: the hit goes when the target is one less.
@@ -157,8 +148,8 @@ fn published_blocks(device: &mut dyn Device) {
         let hash = sha256d(&header);
         let top = u32::from_le_bytes(hash[28..].try_into().unwrap());
         let only = NonceRange::new(nonce(&header), 1);
-        assert_eq!(search(device, &header, only, target_with_top(top)), [nonce(&header)]);
-        assert_eq!(search(device, &header, only, target_with_top(top - 1)), [0; 0]);
+        assert_eq!(search(device, &header, only, ScanTarget::from_top(top)), [nonce(&header)]);
+        assert_eq!(search(device, &header, only, ScanTarget::from_top(top - 1)), [0; 0]);
     }
 }
 
@@ -197,7 +188,7 @@ fn many_hits(device: &mut dyn Device) {
         (u32::MAX, 2, u32::MAX),
         (77, 30_000, 0x0010_0000),
     ] {
-        let (range, target) = (NonceRange::new(first, count), target_with_top(top));
+        let (range, target) = (NonceRange::new(first, count), ScanTarget::from_top(top));
         assert_eq!(
             search(device, &header, range, target),
             expected(&header, range, target),
@@ -221,7 +212,7 @@ fn random_ranges(device: &mut dyn Device) {
     runner
         .run(&strategy, |(header, first, count, hits)| {
             let top = (hits << 32).checked_div(count).map_or(u32::MAX, |top| top.try_into().unwrap_or(u32::MAX));
-            let (range, target) = (NonceRange::new(first, count), target_with_top(top));
+            let (range, target) = (NonceRange::new(first, count), ScanTarget::from_top(top));
             // A device is behind a lock only because proptest wants the closure to be callable through a reference.
             let found = search(&mut **device.lock().unwrap(), &header, range, target);
             prop_assert_eq!(found, expected(&header, range, target));
@@ -230,93 +221,144 @@ fn random_ranges(device: &mut dyn Device) {
         .unwrap();
 }
 
-fn real_blocks(device: &mut dyn Device) {
-    for header in real_headers().iter().step_by(97) {
+fn real_blocks(device: &mut dyn Device, headers: &[Header]) {
+    for header in headers.iter().step_by(97) {
         let before = nonce(header) % 1_000;
         let range = NonceRange::new(nonce(header) - before, 2_000);
         assert_eq!(search(device, header, range, own_target(header)), [nonce(header)], "{}", hex::encode(header));
     }
 }
 
-#[test]
-fn every_cpu_kernel_passes() {
-    for backend in Backend::supported() {
+/// The CPU with a kernel and a number of threads, or the reason why there is none.
+fn on_cpu(
+    backend: Backend,
+    threads: usize,
+    test: impl FnOnce(&mut CpuDevice) -> Result<Completion, Failed>,
+) -> Result<Completion, Failed> {
+    if !backend.is_supported() {
+        return Ok(Completion::ignored_with(format!("this CPU lacks the instructions of {backend}")));
+    }
+    test(&mut CpuDevice::new(NonZeroUsize::new(threads), Some(backend))?)
+}
+
+/// Runs `test` on the headers of the real input.
+fn with_real_headers(test: impl FnOnce(&[Header])) -> Result<Completion, Failed> {
+    let file = headers_file();
+    if !file.exists() {
+        return without(&format!("no real input: {}", file.display()));
+    }
+    test(std::fs::read(&file)?.as_chunks::<HEADER_LEN>().0);
+    Ok(Completion::Completed)
+}
+
+fn cpu_trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for &backend in Backend::ALL {
         for threads in [1, 3] {
-            let mut cpu = CpuDevice::new(NonZeroUsize::new(threads), Some(backend)).unwrap();
-            suite(&format!("{backend}, {threads} threads"), &mut cpu, 1 << 14);
+            trials.push(Trial::ignorable_test(format!("cpu::{backend}::suite_on_{threads}_threads"), move || {
+                on_cpu(backend, threads, |cpu| {
+                    suite(cpu, 1 << 14);
+                    Ok(Completion::Completed)
+                })
+            }));
+            trials
+                .push(Trial::ignorable_test(format!("cpu::{backend}::real_blocks_on_{threads}_threads"), move || {
+                    on_cpu(backend, threads, |cpu| with_real_headers(|headers| real_blocks(cpu, headers)))
+                }));
         }
     }
+    trials
 }
 
-/// The GPUs of this machine, if there is any: software adapters count.
-fn gpus() -> Option<(Devices, Vec<DeviceId>)> {
-    let devices = Devices::list(CpuSettings::default(), &Selection::All).unwrap();
-    let gpus: Vec<_> =
-        devices.infos().iter().filter(|info| matches!(info.kind, DeviceKind::Gpu(_))).map(|info| info.id).collect();
-    if gpus.is_empty() {
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "no Vulkan adapter, and CI must have one");
-        println!("ignored: no Vulkan adapter");
-        return None;
+/// A trial of `test` on each GPU.
+#[cfg(feature = "gpu")]
+fn on_each_gpu(name: impl Into<String>, test: impl Fn(&Devices, DeviceId) + Send + 'static) -> Trial {
+    Trial::ignorable_test(format!("gpu::{}", name.into()), move || {
+        let Some((devices, gpus)) = trials::gpus()? else { return without(trials::NO_GPU) };
+        gpus.iter().for_each(|gpu| test(&devices, *gpu));
+        Ok(Completion::Completed)
+    })
+}
+
+#[cfg(not(feature = "gpu"))]
+fn gpu_trials() -> Vec<Trial> {
+    Vec::new()
+}
+
+#[cfg(feature = "gpu")]
+fn gpu_trials() -> Vec<Trial> {
+    let mut trials = vec![
+        on_each_gpu("a_dispatch_of_several_rows_misses_nothing", several_rows),
+        on_each_gpu("a_batch_with_more_candidates_than_fit_is_searched_again", more_candidates_than_fit),
+        on_each_gpu("the_nonce_of_genesis_is_found", genesis),
+    ];
+    for kernel in GpuKernel::ALL {
+        let settings = GpuSettings::default().with_kernel(kernel);
+        let name = kernel.name();
+        trials.push(on_each_gpu(format!("{name}::suite_sized_by_time"), move |devices, id| {
+            suite(&mut devices.open_gpu(id, settings).unwrap(), 1 << 14);
+        }));
+        trials.push(on_each_gpu(format!("{name}::suite_in_batches_of_1000"), move |devices, id| {
+            suite(&mut devices.open_gpu(id, settings.with_batch(Some(1_000))).unwrap(), 1_000);
+        }));
+        trials.push(Trial::ignorable_test(format!("gpu::{name}::real_blocks"), move || {
+            let Some((devices, gpus)) = trials::gpus()? else { return without(trials::NO_GPU) };
+            with_real_headers(|headers| {
+                for id in &gpus {
+                    real_blocks(&mut devices.open_gpu(*id, settings).unwrap(), headers);
+                }
+            })
+        }));
     }
-    Some((devices, gpus))
-}
-
-#[test]
-fn every_gpu_kernel_passes() {
-    let Some((devices, gpus)) = gpus() else { return };
-    for id in gpus {
-        for kernel in GpuKernel::ALL {
-            let settings = GpuSettings { kernel, ..GpuSettings::default() };
+    // Threads of one nonce, of a number that divides nothing, and the same over workgroups that do not either.
+    for (workgroup, nonces_per_thread) in [(64, 1), (64, 7), (48, 32), (1, 5)] {
+        let settings = GpuSettings::default().with_workgroup(workgroup).with_nonces_per_thread(nonces_per_thread);
+        let name = format!("pruned::workgroups_of_{workgroup}_with_{nonces_per_thread}_nonces_a_thread");
+        trials.push(on_each_gpu(name, move |devices, id| {
             let mut gpu = devices.open_gpu(id, settings).unwrap();
-            suite(&format!("{id} {}, sized by time", kernel.name()), &mut gpu, 1 << 14);
-            let mut gpu = devices.open_gpu(id, GpuSettings { batch: Some(1_000), ..settings }).unwrap();
-            suite(&format!("{id} {}, batches of 1,000", kernel.name()), &mut gpu, 1_000);
-        }
-        // Threads of one nonce, of a number that divides nothing, and the same over workgroups that do not either.
-        for (workgroup, nonces_per_thread) in [(64, 1), (64, 7), (48, 32), (1, 5)] {
-            let settings = GpuSettings { workgroup, nonces_per_thread, ..GpuSettings::default() };
-            let mut gpu = devices.open_gpu(id, settings).unwrap();
-            println!("{id}, workgroups of {workgroup}, {nonces_per_thread} nonces a thread");
             many_hits(&mut gpu);
             random_ranges(&mut gpu);
-        }
+        }));
     }
+    trials
 }
 
-#[test]
-fn a_gpu_dispatch_of_several_rows_misses_nothing() {
-    let Some((devices, gpus)) = gpus() else { return };
+#[cfg(feature = "gpu")]
+fn several_rows(devices: &Devices, id: DeviceId) {
     // Workgroups of one thread with one nonce make rows of 65,535 nonces, so 200,001 nonces are three rows and a piece.
-    let settings = GpuSettings { workgroup: 1, nonces_per_thread: 1, batch: Some(200_001), ..GpuSettings::default() };
-    let mut gpu = devices.open_gpu(gpus[0], settings).unwrap();
+    let settings = GpuSettings::default().with_workgroup(1).with_nonces_per_thread(1).with_batch(Some(200_001));
+    let mut gpu = devices.open_gpu(id, settings).unwrap();
     let header = [0x3c; HEADER_LEN];
     for first in [0, u32::MAX - 70_000] {
-        let (range, target) = (NonceRange::new(first, 450_000), target_with_top(0x00ff_ffff));
+        let (range, target) = (NonceRange::new(first, 450_000), ScanTarget::from_top(0x00ff_ffff));
         assert_eq!(search(&mut gpu, &header, range, target), expected(&header, range, target));
     }
 }
 
-#[test]
-fn a_gpu_batch_with_more_candidates_than_fit_is_searched_again() {
-    let Some((devices, gpus)) = gpus() else { return };
+#[cfg(feature = "gpu")]
+fn more_candidates_than_fit(devices: &Devices, id: DeviceId) {
     let header = [0x69; HEADER_LEN];
     for capacity in [1, 3, 64] {
-        let settings = GpuSettings { capacity, batch: Some(2_048), ..GpuSettings::default() };
-        let mut gpu = devices.open_gpu(gpus[0], settings).unwrap();
+        let settings = GpuSettings::default().with_capacity(capacity).with_batch(Some(2_048));
+        let mut gpu = devices.open_gpu(id, settings).unwrap();
         for (top, count) in [(u32::MAX, 300), (0x7fff_ffff, 1_000), (0x03ff_ffff, 9_001)] {
-            let (range, target) = (NonceRange::new(u32::MAX - 123, count), target_with_top(top));
+            let (range, target) = (NonceRange::new(u32::MAX - 123, count), ScanTarget::from_top(top));
             let found = search(&mut gpu, &header, range, target);
             assert_eq!(found, expected(&header, range, target), "capacity {capacity}, top {top:#x}");
         }
     }
 }
 
-#[test]
-fn a_gpu_finds_the_genesis_nonce() {
-    let Some((devices, gpus)) = gpus() else { return };
-    let mut gpu = devices.open(gpus[0]).unwrap();
+#[cfg(feature = "gpu")]
+fn genesis(devices: &Devices, id: DeviceId) {
+    let mut gpu = devices.open(id).unwrap();
     let (header, _) = published()[0];
     let range = NonceRange::new(2_083_000_000, 1 << 20);
     let solved = solve(gpu.as_mut(), &header, range, &own_target(&header), &|_| {}).unwrap();
     assert_eq!((solved.nonce, solved.hardware_errors), (Some(2_083_236_893), 0));
+}
+
+fn main() -> ExitCode {
+    let trials = cpu_trials().into_iter().chain(gpu_trials()).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -1,9 +1,9 @@
-//! A run of `adit bench` beside an earlier one: what changed, and whether the change is more than noise.
+//! Compares a run of `adit bench` with an earlier one: what changed, and whether the change is more than noise.
 //!
 //! **The rule.** A row is faster or slower if the intervals of both runs (see [`interval`]: from the least to the most of five
 //! samples) do not touch and their medians differ by more than [`LEAST_DIFFERENCE`]; otherwise the difference is within noise.
-//! What is held against each other is the ratio to the ruler: other programs on the machine slow the ruler and the kernel
-//! alike, and the ratio stays. A real GPU does not share the CPU's noise, so that there it is the rate itself.
+//! The ratios to the baseline are compared: other programs on the machine slow the baseline and the kernel alike, and the ratio
+//! stays. The noise of a real GPU is not the CPU's, so its rates are compared.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,18 +11,18 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::report::{Kind, RULER, Report, Row};
+use super::report::{BASELINE, BenchReport, Kind, Row};
 use super::statistics::{interval, median};
 
-/// The least relative difference of medians that is called one: a convention. What changes from one start to the next, such
-/// as where code and data come to lie, is in no sample of a single run, and is worth about as much (Mytkowicz et al.,
-/// "Producing wrong data without doing anything obviously wrong!", ASPLOS 2009).
+/// The least relative difference of medians that counts, by convention. The addresses of code and data, which change from one
+/// start to the next, make about as much of a difference, and no sample of a single run shows it (Mytkowicz et al., "Producing
+/// wrong data without doing anything obviously wrong!", ASPLOS 2009).
 pub const LEAST_DIFFERENCE: f64 = 0.01;
 
-/// Values that differ between any two runs and mean nothing.
+/// Fields that differ between any two runs.
 const VOLATILE: [&str; 1] = ["machine.load_average"];
 
-/// This run beside an earlier one.
+/// The difference between this run and an earlier one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     /// The file's name, without its folder.
@@ -31,10 +31,10 @@ pub struct Comparison {
     pub began: String,
     /// The program that made it.
     pub adit: String,
-    /// What differs apart from the rates, so that a difference of rates may come from it.
+    /// What else differs: each may be the reason for a difference of rates.
     pub differences: Vec<Difference>,
-    /// The ruler's rates.
-    pub ruler: Change,
+    /// The baseline's rates.
+    pub baseline: Change,
     pub rows: Vec<Compared>,
     /// Rows of this run that the earlier one does not have.
     pub appeared: Vec<String>,
@@ -42,7 +42,7 @@ pub struct Comparison {
     pub disappeared: Vec<String>,
 }
 
-/// One value that both reports have, or one of them.
+/// A field whose values differ, or that one of the reports lacks.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
     /// Its path in the report.
@@ -56,9 +56,9 @@ pub struct Difference {
 pub struct Compared {
     pub label: String,
     pub hashes_per_second: Change,
-    pub ratio_to_ruler: Change,
+    pub ratio_to_baseline: Change,
     pub judged_by: Figure,
-    pub verdict: Verdict,
+    pub verdict: Significance,
 }
 
 /// This run's figure over the earlier run's.
@@ -76,21 +76,21 @@ pub struct Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Figure {
-    RatioToRuler,
+    RatioToBaseline,
     HashesPerSecond,
 }
 
-/// What a change comes to.
+/// Whether a change is more than noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum Significance {
     WithinNoise,
     Faster,
     Slower,
 }
 
 impl Change {
-    /// Of two rows of samples, each with one at least.
+    /// The change from the samples `earlier` to the samples `now`; `None` if either is empty.
     fn of(earlier: &[f64], now: &[f64]) -> Option<Self> {
         let ((earlier_low, earlier_high), (now_low, now_high)) = (interval(earlier)?, interval(now)?);
         Some(Self {
@@ -100,30 +100,30 @@ impl Change {
         })
     }
 
-    fn verdict(self) -> Verdict {
+    fn verdict(self) -> Significance {
         if self.low > 1.0 && self.factor > 1.0 + LEAST_DIFFERENCE {
-            Verdict::Faster
+            Significance::Faster
         } else if self.high < 1.0 && self.factor < 1.0 - LEAST_DIFFERENCE {
-            Verdict::Slower
+            Significance::Slower
         } else {
-            Verdict::WithinNoise
+            Significance::WithinNoise
         }
     }
 }
 
-impl Verdict {
+impl Significance {
     fn name(self) -> &'static str {
         match self {
-            Verdict::WithinNoise => "within noise",
-            Verdict::Faster => "faster",
-            Verdict::Slower => "slower",
+            Significance::WithinNoise => "within noise",
+            Significance::Faster => "faster",
+            Significance::Slower => "slower",
         }
     }
 }
 
 impl Comparison {
-    /// Compares `now` with `earlier`, which was read from `file`. Both have samples in every row, as every report has.
-    pub fn of(file: &Path, earlier: &Report, now: &Report) -> Option<Self> {
+    /// Compares `now` with `earlier`, which was read from `file`. `None` if a row of either has no sample.
+    pub fn of(file: &Path, earlier: &BenchReport, now: &BenchReport) -> Option<Self> {
         let mut before: HashMap<_, _> = keyed(earlier).collect();
         let mut rows = Vec::new();
         let mut appeared = Vec::new();
@@ -139,7 +139,7 @@ impl Comparison {
             began: earlier.began.clone(),
             adit: earlier.adit.line(),
             differences: differences(earlier, now),
-            ruler: Change::of(&earlier.ruler.rates(), &now.ruler.rates())?,
+            baseline: Change::of(&earlier.baseline.rates(), &now.baseline.rates())?,
             rows,
             appeared,
             disappeared: gone.map(|(_, row)| row.label()).collect(),
@@ -149,16 +149,16 @@ impl Comparison {
     /// The lines that `adit bench --compare` prints.
     pub fn text(&self) -> String {
         let names = self.rows.iter().map(|row| row.label.chars().count());
-        let width = names.max().unwrap_or(0).max(RULER.len());
+        let width = names.max().unwrap_or(0).max(BASELINE.len());
         let range = |change: &Change| format!("{:.3} ({:.3} to {:.3})", change.factor, change.low, change.high);
         let mut lines = vec![format!("against {}, {}, {}", self.file, self.began, self.adit)];
         for Difference { field, earlier, now } in &self.differences {
             lines.push(format!("  differs: {field} was {earlier}, is {now}"));
         }
-        lines.push(format!("{:width$}  {:>24}  {:>24}  verdict", "now over then", "rate", "ratio to the ruler"));
-        lines.push(format!("{RULER:width$}  {:>24}", range(&self.ruler)));
+        lines.push(format!("{:width$}  {:>24}  {:>24}  verdict", "now over then", "rate", "ratio to the baseline"));
+        lines.push(format!("{BASELINE:width$}  {:>24}", range(&self.baseline)));
         for row in &self.rows {
-            let [rate, ratio] = [range(&row.hashes_per_second), range(&row.ratio_to_ruler)];
+            let [rate, ratio] = [range(&row.hashes_per_second), range(&row.ratio_to_baseline)];
             let by = if row.judged_by == Figure::HashesPerSecond { " by rate" } else { "" };
             lines.push(format!("{:width$}  {rate:>24}  {ratio:>24}  {}{by}", row.label, row.verdict.name()));
         }
@@ -173,20 +173,20 @@ impl Comparison {
 impl Compared {
     fn of(earlier: &Row, now: &Row) -> Option<Self> {
         let hashes_per_second = Change::of(&earlier.rates(), &now.rates())?;
-        let ratio_to_ruler = Change::of(&earlier.ratios(), &now.ratios())?;
+        let ratio_to_baseline = Change::of(&earlier.ratios(), &now.ratios())?;
         let (judged_by, change) = match now.kind {
             Kind::Gpu => (Figure::HashesPerSecond, hashes_per_second),
-            Kind::Cpu | Kind::SoftwareGpu => (Figure::RatioToRuler, ratio_to_ruler),
+            Kind::Cpu | Kind::SoftwareGpu => (Figure::RatioToBaseline, ratio_to_baseline),
         };
-        Some(Self { label: now.label(), hashes_per_second, ratio_to_ruler, judged_by, verdict: change.verdict() })
+        Some(Self { label: now.label(), hashes_per_second, ratio_to_baseline, judged_by, verdict: change.verdict() })
     }
 }
 
-/// What makes a row of one run the same as one of another: its kind, its kernel and, since a machine may have several, a
-/// GPU's name, then its place among those of the same name. Numbers such as `gpu0` move when a card is added.
-type Key<'a> = (Kind, &'a str, &'a str, usize);
+/// Rows of two runs are the same if they agree in this: the kind, the kernel, and for GPUs the name and the place among GPUs of
+/// that name. Ids such as `gpu0` change when a card is added.
+type RowKey<'a> = (Kind, &'a str, &'a str, usize);
 
-fn keyed(report: &Report) -> impl Iterator<Item = (Key<'_>, &Row)> {
+fn keyed(report: &BenchReport) -> impl Iterator<Item = (RowKey<'_>, &Row)> {
     let mut same = HashMap::new();
     report.results.iter().map(move |row| {
         let name = if row.kind == Kind::Cpu { "" } else { row.name.as_str() };
@@ -196,9 +196,9 @@ fn keyed(report: &Report) -> impl Iterator<Item = (Key<'_>, &Row)> {
     })
 }
 
-/// What differs in the machine, the program and the settings.
-fn differences(earlier: &Report, now: &Report) -> Vec<Difference> {
-    let part = |report: &Report| serde_json::json!({ "adit": report.adit, "machine": report.machine, "settings": report.settings });
+/// The differences of machine, program and settings.
+fn differences(earlier: &BenchReport, now: &BenchReport) -> Vec<Difference> {
+    let part = |report: &BenchReport| serde_json::json!({ "adit": report.adit, "machine": report.machine, "settings": report.settings });
     let mut found = Vec::new();
     differ("", &part(earlier), &part(now), &mut found);
     found.retain(|difference| !VOLATILE.contains(&difference.field.as_str()));
@@ -238,11 +238,11 @@ mod tests {
     use super::super::report::tests::report;
     use super::*;
 
-    fn compared(earlier: &Report, now: &Report) -> Comparison {
+    fn compared(earlier: &BenchReport, now: &BenchReport) -> Comparison {
         Comparison::of(Path::new("some/earlier.json"), earlier, now).unwrap()
     }
 
-    fn verdict(earlier: &[f64], now: &[f64]) -> Verdict {
+    fn verdict(earlier: &[f64], now: &[f64]) -> Significance {
         let of = |ratios: &[f64]| report(&[(Kind::Cpu, "sha_ni", ratios)]);
         compared(&of(earlier), &of(now)).rows[0].verdict
     }
@@ -251,49 +251,54 @@ mod tests {
     fn a_run_is_within_its_own_noise() {
         let report = report(&[(Kind::Cpu, "sha_ni", &[3.0, 3.1, 3.2, 3.1, 3.0]), (Kind::Gpu, "pruned", &[700.0; 5])]);
         let same = compared(&report, &report);
-        assert!(same.rows.iter().all(|row| row.verdict == Verdict::WithinNoise && row.ratio_to_ruler.factor == 1.0));
+        assert!(
+            same.rows.iter().all(|row| row.verdict == Significance::WithinNoise && row.ratio_to_baseline.factor == 1.0)
+        );
         assert!(same.differences.is_empty() && same.appeared.is_empty() && same.disappeared.is_empty());
-        assert_eq!((same.file.as_str(), same.ruler.factor), ("earlier.json", 1.0));
+        assert_eq!((same.file.as_str(), same.baseline.factor), ("earlier.json", 1.0));
     }
 
     #[test]
     fn intervals_that_touch_are_noise_and_those_apart_are_not() {
         let earlier = [3.00, 3.10, 3.20, 3.12, 3.05];
-        assert_eq!(verdict(&earlier, &[3.19, 3.30, 3.40, 3.35, 3.38]), Verdict::WithinNoise);
-        assert_eq!(verdict(&earlier, &[3.20, 3.30, 3.40, 3.35, 3.38]), Verdict::WithinNoise);
-        assert_eq!(verdict(&earlier, &[3.21, 3.30, 3.40, 3.35, 3.38]), Verdict::Faster);
-        assert_eq!(verdict(&[3.21, 3.30, 3.40, 3.35, 3.38], &earlier), Verdict::Slower);
-        // One slow sample widens the interval: five do not suffice to tell it from the truth.
-        assert_eq!(verdict(&earlier, &[1.00, 3.30, 3.40, 3.35, 3.38]), Verdict::WithinNoise);
+        assert_eq!(verdict(&earlier, &[3.19, 3.30, 3.40, 3.35, 3.38]), Significance::WithinNoise);
+        assert_eq!(verdict(&earlier, &[3.20, 3.30, 3.40, 3.35, 3.38]), Significance::WithinNoise);
+        assert_eq!(verdict(&earlier, &[3.21, 3.30, 3.40, 3.35, 3.38]), Significance::Faster);
+        assert_eq!(verdict(&[3.21, 3.30, 3.40, 3.35, 3.38], &earlier), Significance::Slower);
+        // One slow sample widens the interval: with five samples it may be the true rate.
+        assert_eq!(verdict(&earlier, &[1.00, 3.30, 3.40, 3.35, 3.38]), Significance::WithinNoise);
     }
 
     #[test]
     fn a_difference_too_small_to_mean_anything_is_noise_however_steady() {
-        assert_eq!(verdict(&[3.000; 5], &[3.029; 5]), Verdict::WithinNoise);
-        assert_eq!(verdict(&[3.000; 5], &[3.031; 5]), Verdict::Faster);
-        assert_eq!(verdict(&[3.000; 5], &[2.969; 5]), Verdict::Slower);
-        assert_eq!(verdict(&[3.000; 5], &[2.971; 5]), Verdict::WithinNoise);
+        assert_eq!(verdict(&[3.000; 5], &[3.029; 5]), Significance::WithinNoise);
+        assert_eq!(verdict(&[3.000; 5], &[3.031; 5]), Significance::Faster);
+        assert_eq!(verdict(&[3.000; 5], &[2.969; 5]), Significance::Slower);
+        assert_eq!(verdict(&[3.000; 5], &[2.971; 5]), Significance::WithinNoise);
     }
 
     #[test]
     fn a_busy_machine_changes_no_verdict_of_a_cpu_and_a_gpu_is_judged_by_its_rate() {
         let earlier = report(&[(Kind::Cpu, "avx2", &[1.5; 5]), (Kind::Gpu, "pruned", &[700.0; 5])]);
         let mut now = earlier.clone();
-        // The CPU has half its time for us; the GPU goes on as before.
-        for sample in &mut now.ruler.samples {
+        // The CPU gives half its time to other programs; the GPU goes on as before.
+        for sample in &mut now.baseline.samples {
             sample.hashes_per_second /= 2.0;
         }
         for sample in &mut now.results[0].samples {
             sample.hashes_per_second /= 2.0;
         }
         for sample in &mut now.results[1].samples {
-            sample.ratio_to_ruler *= 2.0;
+            sample.ratio_to_baseline *= 2.0;
         }
         let comparison = compared(&earlier, &now);
         let figures = comparison.rows.iter().map(|row| (row.judged_by, row.verdict)).collect::<Vec<_>>();
-        let wanted = [(Figure::RatioToRuler, Verdict::WithinNoise), (Figure::HashesPerSecond, Verdict::WithinNoise)];
+        let wanted = [
+            (Figure::RatioToBaseline, Significance::WithinNoise),
+            (Figure::HashesPerSecond, Significance::WithinNoise),
+        ];
         assert_eq!(figures, wanted);
-        assert_eq!((comparison.ruler.factor, comparison.rows[0].hashes_per_second.factor), (0.5, 0.5));
+        assert_eq!((comparison.baseline.factor, comparison.rows[0].hashes_per_second.factor), (0.5, 0.5));
     }
 
     #[test]
@@ -312,7 +317,7 @@ mod tests {
         ]);
         now.results[2].device = "gpu7".to_owned();
         let comparison = compared(&earlier, &now);
-        let factors: Vec<_> = comparison.rows.iter().map(|row| row.ratio_to_ruler.factor).collect();
+        let factors: Vec<_> = comparison.rows.iter().map(|row| row.ratio_to_baseline.factor).collect();
         assert_eq!(factors, [1.0; 3]);
         assert_eq!(comparison.appeared, [now.results[1].label()]);
         assert_eq!(comparison.disappeared, [earlier.results[0].label()]);
@@ -337,7 +342,7 @@ mod tests {
         let wanted = ["adit.commit", "machine.cpu.instruction_sets", "machine.cpu.model", "settings.threads"];
         assert_eq!(fields(&compared(&earlier, &now)), wanted);
         assert!(compared(&earlier, &now).text().contains("settings.threads was 1, is 2"));
-        // A list that was not asked for differs from nothing.
+        // A list of GPUs that was not asked for is no difference.
         now = earlier.clone();
         now.machine.gpus = Some(Vec::new());
         assert!(fields(&compared(&earlier, &now)).is_empty());

@@ -1,8 +1,8 @@
-//! `adit bench --solve genesis`: a search whose answer everybody knows.
+//! `adit bench --solve genesis`: searches for the nonce of mainnet's genesis block.
 
 use std::time::Instant;
 
-use adit_hash::{Header, NonceRange, Target};
+use adit_hash::{Header, NonceRange, ScanTarget};
 use adit_miner::solve;
 use anyhow::{Context, anyhow};
 use bitcoin::Network;
@@ -14,16 +14,16 @@ use crate::cli::BenchArgs;
 use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::{devices, output, progress};
 
-/// Where the search for mainnet's genesis begins, and what it must come back with.
+/// The nonce that the search begins with, and the nonce that it must find.
 const GENESIS_FROM: u32 = 2_083_000_000;
 const GENESIS_NONCE: u32 = 2_083_236_893;
 
-/// Every device asked for searches mainnet's genesis header by itself.
+/// Every device that the flags name searches mainnet's genesis header by itself.
 pub fn run(args: &BenchArgs) -> Result {
     let header = genesis_block(Network::Bitcoin).header;
-    let target = Target::from_le_bytes(header.target().to_le_bytes());
+    let target = ScanTarget::from_le_bytes(header.target().to_le_bytes());
     let bytes: Header = serialize(&header).try_into().expect("a header has 80 bytes");
-    // What stands in the nonce's place does not matter to a search; a zero shows that the answer is not copied.
+    // The search ignores the header's nonce.
     let range = NonceRange::new(GENESIS_FROM, 1 << 32);
     for mut device in devices::open(&args.devices)? {
         let name = devices::label(device.info());

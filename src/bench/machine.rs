@@ -1,5 +1,6 @@
-//! What a measurement ran on and was built from: what somebody else needs to judge the number, and nothing that names the
-//! owner. The host's name, users and serial numbers are left out on purpose, since reports are made to be published.
+//! The machine and the program of a measurement, as far as a reader needs them to judge it.
+//!
+//! Reports are made to be published, so the host's name, users and serial numbers are left out.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -31,19 +32,19 @@ pub struct Machine {
     pub distribution: Option<String>,
     pub kernel: Option<String>,
     pub arch: String,
-    /// Whether the CPU says that it is a virtual machine's.
+    /// Whether the CPU has the flag of a virtual machine.
     pub virtual_machine: Option<bool>,
-    /// Of the last minute, before the measurement: how quiet the machine was.
+    /// The load average of the minute before the measurement.
     pub load_average: Option<f64>,
     pub cpu: Cpu,
-    /// `None` where they were not looked for.
+    /// `None` if GPUs were not looked for.
     pub gpus: Option<Vec<Gpu>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cpu {
     pub model: String,
-    /// Family, model and stepping as the CPU numbers them: virtual machines hide the name.
+    /// Family, model and stepping by the CPU's own numbers: virtual machines hide the name.
     pub family: Option<u32>,
     pub model_number: Option<u32>,
     pub stepping: Option<u32>,
@@ -158,7 +159,7 @@ fn gpu(info: &DeviceInfo) -> Option<Gpu> {
     })
 }
 
-/// The kernel's release; of `uname`, only that, since it also knows the host's name.
+/// The kernel's release. Nothing else of `uname` is used, as it also has the host's name.
 #[cfg(unix)]
 fn kernel() -> Option<String> {
     rustix::system::uname().release().to_str().ok().map(str::to_owned)
@@ -175,7 +176,7 @@ fn field<'a>(cpuinfo: &'a str, key: &str) -> Option<&'a str> {
     fields.into_iter().find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim())
 }
 
-/// Of x86 only: there the CPU has a flag for it.
+/// Whether the machine is virtual. Only x86 has a flag for it.
 fn is_virtual(cpuinfo: &str) -> Option<bool> {
     field(cpuinfo, "flags").map(|flags| flags.split(' ').any(|flag| flag == "hypervisor"))
 }
@@ -198,7 +199,7 @@ fn topology(root: &Path) -> (Option<usize>, Option<usize>) {
     (Some(siblings.iter().collect::<BTreeSet<_>>().len()), Some(siblings.len()))
 }
 
-/// A file of one line that says something.
+/// The text of a file, unless it is empty.
 fn line(path: &Path) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let text = text.trim();

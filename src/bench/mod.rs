@@ -1,13 +1,14 @@
 //! `adit bench`: hashrates of devices and kernels, beside a plain loop over the `sha2` crate in the same run.
 //!
-//! The machine may be busy with other things, so an absolute rate proves little. Everything is measured in rounds: each
-//! round takes one sample of the plain loop and of every device, and the ratio is the median over the rounds' ratios. What
-//! is measured becomes a [`Report`]; the table, the JSON, the comparison and the plot are views of it.
+//! Other programs may run on the machine, so an absolute rate means little. The measurement is made in rounds: each round takes
+//! one sample of the plain loop and of every device, and the ratio is the median of the rounds' ratios. The result is a
+//! [`BenchReport`]; the table, the JSON, the comparison and the plot are made of it.
 
 mod compare;
 mod genesis;
 mod machine;
 mod plot;
+mod read;
 mod report;
 mod rounds;
 mod statistics;
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::Context;
+use serde::Serialize;
 
 use crate::atomic_file::{self, Destination};
 use crate::cli::{BenchArgs, Puzzle};
@@ -25,8 +27,17 @@ use crate::exit::{OrExit, Result};
 use crate::{output, tune};
 use compare::Comparison;
 use machine::{Build, Machine};
-use report::{Report, Row, SCHEMA, SCHEMA_VERSION, Settings};
+use report::{BenchReport, Row, SCHEMA, SCHEMA_VERSION, Settings};
 use rounds::{FIRST_WARM_UP, Subject, Subjects, WARM_UP};
+
+/// What `--json` prints: the report, and with `--compare` what differs from the earlier one.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    report: &'a BenchReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comparison: Option<&'a Comparison>,
+}
 
 pub fn run(args: &BenchArgs) -> Result {
     match args.solve {
@@ -37,22 +48,24 @@ pub fn run(args: &BenchArgs) -> Result {
 }
 
 fn measure_and_report(args: &BenchArgs) -> Result {
-    // First, since listing GPUs may start the program anew, and a pipe can be read only once.
+    // Before anything is read, because listing GPUs may start the program again, and a pipe can be read only once.
     let listed = devices::list_to_measure(&args.devices)?;
-    // What would make the measurement worthless is looked at before it, and before GPUs are opened and tuned.
+    // Files that cannot be used are refused before GPUs are opened, tuned and measured.
     let plot = args.plot.as_deref().map(Destination::check).transpose().context("--plot").or_usage()?;
     let earlier = args.compare.as_deref().map(|file| {
-        let report = Report::read(file).with_context(|| file.display().to_string());
+        let report = BenchReport::read(file).with_context(|| file.display().to_string());
         report.context("--compare").or_usage().map(|report| (file, report))
     });
     let earlier = earlier.transpose()?;
-    let (mut report, failed) = measure_all(args, listed.open()?)?;
-    report.comparison = earlier.map(|(file, earlier)| compared(file, &earlier, &report)).transpose().or_running()?;
+    let (report, failed) = measure_all(args, listed.open()?)?;
+    let comparison = earlier.map(|(file, earlier)| compared(file, &earlier, &report)).transpose().or_running()?;
     if args.json {
-        output::line(serde_json::to_string_pretty(&report).or_running()?)?;
+        output::line(
+            serde_json::to_string_pretty(&Printed { report: &report, comparison: comparison.as_ref() }).or_running()?,
+        )?;
     } else {
         output::line(table::text(&report))?;
-        if let Some(comparison) = &report.comparison {
+        if let Some(comparison) = &comparison {
             output::line(format_args!("\n{}", comparison.text()))?;
         }
     }
@@ -62,23 +75,26 @@ fn measure_and_report(args: &BenchArgs) -> Result {
     Subjects::complete(&failed).or_running()
 }
 
-fn compared(file: &Path, earlier: &Report, now: &Report) -> anyhow::Result<Comparison> {
+fn compared(file: &Path, earlier: &BenchReport, now: &BenchReport) -> anyhow::Result<Comparison> {
     Comparison::of(file, earlier, now).context("a row without a sample")
 }
 
-/// The report, and what it lacks because it failed.
-fn measure_all(args: &BenchArgs, ToMeasure { devices, gpus_listed, rows }: ToMeasure) -> Result<(Report, Vec<String>)> {
+/// The report, and the labels of the rows that it lacks because they failed.
+fn measure_all(
+    args: &BenchArgs,
+    ToMeasure { devices, gpus_listed, rows }: ToMeasure,
+) -> Result<(BenchReport, Vec<String>)> {
     let began = now();
     let machine = Machine::this(&devices, gpus_listed);
-    let ruler = devices::ruler(args.devices.threads)?;
+    let baseline = devices::baseline(args.devices.threads)?;
     let mut subjects = Subjects {
-        ruler: Subject::new(ruler.kernel, ruler.device),
+        baseline: Subject::new(baseline.kernel, baseline.device),
         others: rows.into_iter().map(|row| Subject::new(row.kernel, row.device)).collect(),
         failed: Vec::new(),
     };
     subjects.measure(args.rounds, args.seconds).or_running()?;
-    let (ruler, results) = rows_of(&subjects).or_running()?;
-    let report = Report {
+    let (baseline, results) = rows_of(&subjects).or_running()?;
+    let report = BenchReport {
         schema: SCHEMA.to_owned(),
         schema_version: SCHEMA_VERSION,
         adit: Build::this(),
@@ -90,21 +106,20 @@ fn measure_all(args: &BenchArgs, ToMeasure { devices, gpus_listed, rows }: ToMea
             rounds: usize::from(args.rounds),
             first_warm_up_seconds: FIRST_WARM_UP.as_secs_f64(),
             warm_up_seconds: WARM_UP.as_secs_f64(),
-            threads: ruler.threads.unwrap_or(1),
+            threads: baseline.threads.unwrap_or(1),
         },
-        ruler,
+        baseline,
         results,
-        comparison: None,
     };
     Ok((report, subjects.failed))
 }
 
-/// The ruler's row, and the others'.
-fn rows_of(Subjects { ruler, others, .. }: &Subjects) -> anyhow::Result<(Row, Vec<Row>)> {
+/// The row of the baseline, and the rows of the others.
+fn rows_of(Subjects { baseline, others, .. }: &Subjects) -> anyhow::Result<(Row, Vec<Row>)> {
     let row = |subject: &Subject| {
-        Row::new(subject.device.info(), &subject.kernel, &subject.samples, &ruler.samples).context("no sample")
+        Row::new(subject.device.info(), &subject.kernel, &subject.samples, &baseline.samples).context("no sample")
     };
-    Ok((row(ruler)?, others.iter().map(row).collect::<anyhow::Result<_>>()?))
+    Ok((row(baseline)?, others.iter().map(row).collect::<anyhow::Result<_>>()?))
 }
 
 fn now() -> String {

@@ -1,12 +1,12 @@
-//! The bars of `adit bench --plot`: an SVG that any browser, viewer or page shows.
+//! Draws the bars of `adit bench --plot` as an SVG.
 //!
-//! Written by hand: a plotting library would bring fonts and rasters for four kinds of elements. Nothing is drawn behind the
-//! bars, and text has a grey that is readable on white (4.5 to 1) and on near-black (4.2 to 1) alike, since pages that embed
-//! the file have either. Names stand above their bars, in a type of fixed width, so that no name meets a figure or a bar.
+//! It is written by hand: a plotting library would bring fonts and rasters for four kinds of elements. There is no background,
+//! and the text's grey is readable on white (contrast 4.5 to 1) and on near-black (4.2 to 1), since pages that embed the file
+//! have either. Names are above their bars, in a font of fixed width, so that no name overlaps a figure or a bar.
 
 use std::fmt::Write;
 
-use super::report::{RULER, Report, Row};
+use super::report::{BASELINE, BenchReport, Row};
 use crate::rate::hashrate;
 
 /// Pixels.
@@ -14,23 +14,23 @@ const WIDTH: f64 = 860.0;
 const MARGIN: f64 = 20.0;
 const ROW: f64 = 46.0;
 const BAR: f64 = 16.0;
-/// Baselines of the head's lines, the first at the margin.
+/// From one line of the head to the next.
 const LINE: f64 = 20.0;
 const FONT: f64 = 13.0;
 
-/// What a fixed-width letter takes at most, as a share of the font's size: Courier's 0.6 and a little.
+/// The width of a letter of a fixed-width font at most, as a share of the font's size. Courier's is 0.6.
 const LETTER: f64 = 0.62;
 
-/// Letters that the figures at a row's right take, with the space before them.
+/// The width of the figures at a row's right in letters, with the space before them.
 const FIGURES: usize = 34;
 
 const TEXT: &str = "#767676";
 const BARS: &str = "#3b82f6";
-const RULER_BAR: &str = "#9ca3af";
+const BASELINE_BAR: &str = "#9ca3af";
 
 /// Draws a report.
-pub fn svg(report: &Report) -> String {
-    let rows: Vec<_> = std::iter::once((RULER.to_owned(), RULER_BAR, &report.ruler))
+pub fn svg(report: &BenchReport) -> String {
+    let rows: Vec<_> = std::iter::once((BASELINE.to_owned(), BASELINE_BAR, &report.baseline))
         .chain(report.results.iter().map(|row| (row.label(), BARS, row)))
         .collect();
     let most = rows.iter().map(|(_, _, row)| row.hashes_per_second.max).fold(0.0, f64::max);
@@ -53,7 +53,7 @@ pub fn svg(report: &Report) -> String {
     svg
 }
 
-fn legend(report: &Report) -> String {
+fn legend(report: &BenchReport) -> String {
     let rounds = report.settings.rounds;
     format!("bars: median of {rounds} samples; whiskers: least to most; ×: times the plain loop over sha2")
 }
@@ -63,16 +63,16 @@ fn draw(svg: &mut String, top: f64, name: &str, colour: &str, row: &Row, most: f
     let room = WIDTH - 2.0 * MARGIN;
     let place = |rate: f64| if most > 0.0 { MARGIN + room * rate / most } else { MARGIN };
     let rates = &row.hashes_per_second;
-    let baseline = top + FONT;
-    text(svg, baseline, name, letters(room) - FIGURES);
+    let line = top + FONT;
+    text(svg, line, name, letters(room) - FIGURES);
     let figures = format!(
         "{} ± {:.1} %, {:.2} ×",
         hashrate(rates.median),
         100.0 * rates.mad / rates.median,
-        row.ratio_to_ruler.median
+        row.ratio_to_baseline.median
     );
     let (right, bar, middle) = (WIDTH - MARGIN, top + FONT + 7.0, top + FONT + 7.0 + BAR / 2.0);
-    write(svg, format_args!("<text x=\"{right}\" y=\"{baseline}\" text-anchor=\"end\">{}</text>\n", escaped(&figures)));
+    write(svg, format_args!("<text x=\"{right}\" y=\"{line}\" text-anchor=\"end\">{}</text>\n", escaped(&figures)));
     let length = place(rates.median) - MARGIN;
     write(
         svg,
@@ -93,11 +93,11 @@ fn draw(svg: &mut String, top: f64, name: &str, colour: &str, row: &Row, most: f
 }
 
 /// One line of text at the left margin, cut where it has more than `most` letters; pointing at it shows the whole.
-fn text(svg: &mut String, baseline: f64, line: &str, most: usize) {
+fn text(svg: &mut String, y: f64, line: &str, most: usize) {
     let line = printable(line);
     let shown = cut(&line, most);
     let title = if shown == line { String::new() } else { format!("<title>{}</title>", escaped(&line)) };
-    write(svg, format_args!("<text x=\"{MARGIN}\" y=\"{baseline}\">{title}{}</text>\n", escaped(&shown)));
+    write(svg, format_args!("<text x=\"{MARGIN}\" y=\"{y}\">{title}{}</text>\n", escaped(&shown)));
 }
 
 fn write(svg: &mut String, element: std::fmt::Arguments<'_>) {

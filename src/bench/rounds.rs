@@ -1,22 +1,22 @@
-//! The rounds of a measurement: every subject is tested, and then gives one sample a round, in the same order.
+//! The rounds of a measurement: every subject is tested, and then gives one sample a round, always in the same order.
 //!
-//! A rate of wrong answers is no rate, so that each subject passes the known-answer test first. One that fails, then or in a
-//! round, is given up with a warning, as a row without its samples could not be compared; the others go on. Only the ruler
-//! cannot be missed.
+//! Each subject passes the known-answer test first, as the rate of a kernel that computes wrongly means nothing. A subject that
+//! fails, in the test or in a round, is left out with a warning, and the others go on. Without the baseline there is no
+//! measurement.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use adit_miner::{Device, MeasurePlan, Sample, Sensor, measure_with, sensor_of, test_known_answers};
+use adit_miner::{Device, MeasurePlan, Measurement, Sensor, measure_with, sensor_of, test_known_answers};
 use anyhow::{Context, anyhow};
 
 use crate::progress;
 
-/// Before the first round: clocks settle, a GPU's batches reach their size.
+/// The warm-up before the first sample, in which clocks settle and a GPU's batches reach their size.
 pub const FIRST_WARM_UP: Duration = Duration::from_millis(700);
 
-/// Before each later sample.
+/// The warm-up before each later sample.
 pub const WARM_UP: Duration = Duration::from_millis(100);
 
 /// A device with one of its kernels, and its samples so far.
@@ -25,15 +25,15 @@ pub struct Subject {
     pub device: Box<dyn Device>,
     sensor: Option<Arc<dyn Sensor>>,
     /// One a round.
-    pub samples: Vec<Sample>,
+    pub samples: Vec<Measurement>,
 }
 
-/// What is measured.
+/// Everything that is measured.
 pub struct Subjects {
-    /// The plain loop, beside which the others are measured.
-    pub ruler: Subject,
+    /// The plain loop that the others are compared with.
+    pub baseline: Subject,
     pub others: Vec<Subject>,
-    /// What those were called that failed.
+    /// The labels of those that failed.
     pub failed: Vec<String>,
 }
 
@@ -62,18 +62,16 @@ impl Subjects {
     /// Tests all and takes one sample of each a round, `seconds` in all of each.
     ///
     /// # Errors
-    /// If the ruler fails, or all others do.
+    /// If the baseline fails, or all others do.
     pub fn measure(&mut self, rounds: u16, seconds: f64) -> anyhow::Result<()> {
         let testing = progress::spinner("known answers".to_owned());
         self.each(Subject::test)?;
         testing.finish_and_clear();
         let progress = progress::steps(u64::from(rounds) * (1 + self.others.len() as u64));
         for round in 0..rounds {
-            let plan = MeasurePlan {
-                warm_up: if round == 0 { FIRST_WARM_UP } else { WARM_UP },
-                samples: 1,
-                sample: Duration::from_secs_f64(seconds / f64::from(rounds)),
-            };
+            let warm_up = if round == 0 { FIRST_WARM_UP } else { WARM_UP };
+            let sample = Duration::from_secs_f64(seconds / f64::from(rounds));
+            let plan = MeasurePlan::new(1, sample).with_warm_up(warm_up);
             self.each(|subject| {
                 progress.set_message(subject.label());
                 subject.measure(&plan)?;
@@ -85,9 +83,9 @@ impl Subjects {
         Ok(())
     }
 
-    /// Does `step` with every subject that is left, and gives up those that fail at it.
+    /// Runs `step` for every subject that is left, and leaves out those that fail in it.
     fn each(&mut self, mut step: impl FnMut(&mut Subject) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        step(&mut self.ruler).with_context(|| self.ruler.label())?;
+        step(&mut self.baseline).with_context(|| self.baseline.label())?;
         self.others.retain_mut(|subject| {
             let Err(error) = step(subject) else { return true };
             tracing::warn!("{}: {error:#}; going on without it", subject.label());
@@ -114,7 +112,7 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use adit_hash::Backend;
-    use adit_miner::{CpuDevice, DeviceError, DeviceInfo, Draw, Feed, Work};
+    use adit_miner::{CpuDevice, DeviceError, DeviceInfo, Draw, Feed, HeaderWork};
 
     use super::*;
 
@@ -152,11 +150,11 @@ mod tests {
             self.0.wait();
         }
 
-        fn is_current(&self, work: &Work) -> bool {
+        fn is_current(&self, work: &HeaderWork) -> bool {
             self.0.is_current(work)
         }
 
-        fn report(&self, work: &Work, _candidates: &[u32]) {
+        fn report(&self, work: &HeaderWork, _candidates: &[u32]) {
             self.0.report(work, &[]);
         }
     }
@@ -166,31 +164,31 @@ mod tests {
         Subject::new(name.to_owned(), Box::new(Faulty { cpu, runs: 0, lost_at, blind }))
     }
 
-    fn subjects(ruler: Subject, others: Vec<Subject>) -> Subjects {
-        Subjects { ruler, others, failed: Vec::new() }
+    fn subjects(baseline: Subject, others: Vec<Subject>) -> Subjects {
+        Subjects { baseline, others, failed: Vec::new() }
     }
 
     #[test]
     fn a_subject_that_fails_is_given_up_and_the_others_are_measured() {
         let others = vec![subject("lost", 3, false), subject("sound", 0, false), subject("blind", 0, true)];
-        let mut subjects = subjects(subject("ruler", 0, false), others);
+        let mut subjects = subjects(subject("baseline", 0, false), others);
         subjects.measure(3, 0.03).unwrap();
         assert_eq!(subjects.failed, ["cpu blind", "cpu lost"]);
         let left: Vec<_> = subjects.others.iter().map(|one| (one.kernel.as_str(), one.samples.len())).collect();
-        assert_eq!((left, subjects.ruler.samples.len()), (vec![("sound", 3)], 3));
+        assert_eq!((left, subjects.baseline.samples.len()), (vec![("sound", 3)], 3));
         let missing = Subjects::complete(&subjects.failed).unwrap_err().to_string();
         assert_eq!(missing, "without cpu blind, cpu lost, which failed");
         assert!(Subjects::complete(&[]).is_ok());
     }
 
     #[test]
-    fn without_a_ruler_or_anything_beside_it_there_is_no_measurement() {
+    fn without_a_baseline_or_anything_beside_it_there_is_no_measurement() {
         let mut alone =
-            subjects(subject("ruler", 0, false), vec![subject("blind", 0, true), subject("lost", 1, false)]);
+            subjects(subject("baseline", 0, false), vec![subject("blind", 0, true), subject("lost", 1, false)]);
         let error = alone.measure(3, 0.03).unwrap_err().to_string();
         assert_eq!(error, "nothing is left to measure: cpu blind, cpu lost failed");
-        let mut unruled = subjects(subject("ruler", 2, false), vec![subject("sound", 0, false)]);
-        let error = format!("{:#}", unruled.measure(3, 0.03).unwrap_err());
-        assert_eq!(error, "cpu ruler: device lost: unplugged");
+        let mut no_baseline = subjects(subject("baseline", 2, false), vec![subject("sound", 0, false)]);
+        let error = format!("{:#}", no_baseline.measure(3, 0.03).unwrap_err());
+        assert_eq!(error, "cpu baseline: device lost: unplugged");
     }
 }

@@ -1,7 +1,7 @@
-//! What a row of samples comes to: middle, spread, and the interval that the true middle lies in.
+//! The statistics of a row of samples: median, spread, and an interval for the true median.
 //!
-//! All of it is by rank and not by mean and deviation: on a shared machine samples are not normally distributed, they have a
-//! tail of slow ones, and one of those moves a mean but not a median.
+//! They are by rank, and not mean and deviation: on a shared machine samples are not normally distributed but have a tail of
+//! slow ones, and a slow sample moves a mean but not a median.
 
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +45,7 @@ pub fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
-/// The fewest samples that [`interval`] keeps its promise with.
+/// The fewest samples with which [`interval`] has its probability.
 pub const FEWEST_SAMPLES: usize = 5;
 
 /// The interval between two of the samples that holds the true median with a probability of at least 15/16, whatever the

@@ -1,12 +1,12 @@
 //! The table that `adit bench` prints for people.
 
-use super::report::{RULER, Report, Row};
+use super::report::{BASELINE, BenchReport, Row};
 use super::statistics::Summary;
 use crate::rate::{counted, hashes_a_joule, hashrate};
 
 /// The lines of a report.
-pub fn text(report: &Report) -> String {
-    let rows: Vec<_> = std::iter::once((RULER.to_owned(), &report.ruler))
+pub fn text(report: &BenchReport) -> String {
+    let rows: Vec<_> = std::iter::once((BASELINE.to_owned(), &report.baseline))
         .chain(report.results.iter().map(|row| (row.label(), row)))
         .collect();
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
@@ -33,7 +33,7 @@ pub fn text(report: &Report) -> String {
 }
 
 fn line(name: &str, width: usize, row: &Row, with_power: bool) -> String {
-    let (rates, ratios) = (&row.hashes_per_second, &row.ratio_to_ruler);
+    let (rates, ratios) = (&row.hashes_per_second, &row.ratio_to_baseline);
     let [median, least, most] = [rates.median, rates.min, rates.max].map(hashrate);
     let cpu = row.cpu_cores.map_or_else(unknown, |cores| format!("{:.0} %", 100.0 * cores.median));
     let mut line = format!(
@@ -77,7 +77,7 @@ mod tests {
         report.results[1].hashes_per_joule = None;
         assert!(text(&report).contains(" –"), "{}", text(&report));
         report.results[0].watts = None;
-        report.ruler.watts = None;
+        report.baseline.watts = None;
         assert!(!text(&report).contains("watts"), "{}", text(&report));
     }
 

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use adit_hash::{Header, NonceRange, Target as HashTarget};
+use adit_hash::{Header, NonceRange, ScanTarget};
 use adit_miner::{CpuDevice, solve};
 use adit_validator::chain::file::{DifficultyRule, FORMAT, Genesis, Network, Rules};
 use adit_validator::chain::{AddressPrefixes, ChainFile, Multisig};
@@ -166,7 +166,7 @@ fn difficulty(args: &ChainNewArgs) -> Result<DifficultyRule> {
 /// moves on by a second.
 fn mine_genesis(file: &mut ChainFile, interrupted: &AtomicBool) -> Result {
     let mut cpu = CpuDevice::new(None, None).context("cannot mine the genesis block").or_running()?;
-    let target = HashTarget::from_le_bytes(Target::from_compact(file.genesis.bits).to_le_bytes());
+    let target = ScanTarget::from_le_bytes(Target::from_compact(file.genesis.bits).to_le_bytes());
     tracing::info!("mining the genesis block of {}", file.name);
     let progress = progress::spinner(format!("mining the genesis block of {}", file.name));
     loop {

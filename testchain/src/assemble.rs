@@ -180,7 +180,7 @@ pub fn mine(header: &mut Header, target: Target) {
     const STRETCH: u32 = 1 << 19;
     let first = (0..FEW).find(|&nonce| meets(nonce));
     let search = || {
-        let (job, target) = (ScanJob::new(&bytes), adit_hash::Target::from_le_bytes(target.to_le_bytes()));
+        let (job, target) = (ScanJob::new(&bytes), adit_hash::ScanTarget::from_le_bytes(target.to_le_bytes()));
         (0..1_u32 << 13).into_par_iter().by_exponential_blocks().find_map_first(|stretch| {
             let mut hits = Vec::new();
             let range = NonceRange::new(stretch * STRETCH, STRETCH.into());

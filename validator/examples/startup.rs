@@ -41,7 +41,7 @@ fn main() -> Outcome {
 }
 
 fn options() -> Options {
-    Options::default().commit(CommitPolicy::WhenFull).cache_bytes(8 << 20)
+    Options::default().with_commit(CommitPolicy::WhenFull).with_cache_bytes(8 << 20)
 }
 
 /// Imports more than `blocks` blocks and prints the durable height after each.

@@ -77,7 +77,7 @@ fn headers(mut parent: Header, count: usize) -> Vec<Header> {
 }
 
 fn assuming(hash: BlockHash) -> Options {
-    Options::default().assume_valid(Some(hash))
+    Options::default().with_assume_valid(Some(hash))
 }
 
 fn refused(outcome: &BlockOutcome) -> bool {
@@ -118,10 +118,10 @@ fn the_best_header_must_descend_from_it_and_have_the_minimum_work() {
     let mut work = [0; 32];
     let all = 2 * (103 + TWO_WEEKS as u64);
     work[24..].copy_from_slice(&all.to_be_bytes());
-    let options = options.minimum_chain_work(Work::from_be_bytes(work));
+    let options = options.with_minimum_chain_work(Work::from_be_bytes(work));
     assert_eq!(scene.outcome(options.clone(), TWO_WEEKS), BlockOutcome::Connected { height: 102 });
     work[24..].copy_from_slice(&(all + 1).to_be_bytes());
-    let options = options.minimum_chain_work(Work::from_be_bytes(work));
+    let options = options.with_minimum_chain_work(Work::from_be_bytes(work));
     let little = scene.outcome(options, TWO_WEEKS);
     assert!(refused(&little), "{little:?}");
 }
@@ -144,7 +144,7 @@ fn every_other_rule_holds_under_an_assumed_valid_block() {
 fn a_chain_below_the_minimum_work_is_being_downloaded() {
     let mut work = [0; 32];
     work[31] = 2 * 6;
-    let options = Options::default().minimum_chain_work(Work::from_be_bytes(work));
+    let options = Options::default().with_minimum_chain_work(Work::from_be_bytes(work));
     let mut state = ChainState::in_memory(ChainParams::regtest(), None, options).expect("memory");
     let blocks = Branch::from_genesis().mine(5, 0, 0).blocks.clone();
     let now = u64::from(blocks[4].header().time);

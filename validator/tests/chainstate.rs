@@ -400,7 +400,7 @@ fn a_rotten_witness_is_damage_and_condemns_no_block() {
     let blocks: Vec<DecodedBlock> =
         ChainGenerator::new(ChainShape::small(3)).unwrap().map(|block| DecodedBlock::decode(block).unwrap()).collect();
     let folder = tempfile::tempdir().unwrap();
-    let options = Options::default().commit(CommitPolicy::EveryBlock);
+    let options = Options::default().with_commit(CommitPolicy::EveryBlock);
     let mut state = open_folder(folder.path(), options);
     let [rest @ .., before, last] = blocks.as_slice() else { panic!("a chain has two blocks") };
     connect_all(&mut state, rest);

@@ -65,12 +65,12 @@ impl Mode {
             CommitPolicy::WhenFull
         };
         Options::default()
-            .commit(commit)
+            .with_commit(commit)
             // Small enough that a commit comes every dozen blocks or so, and then goes into tables.
-            .cache_bytes(if self == Self::Deep { 0 } else { 40_000 })
-            .ingest_threshold(20)
-            .prune_bytes(is_pruned.then_some(1))
-            .block_file_bytes(if is_pruned { 10_000 } else { 1 << 20 })
+            .with_cache_bytes(if self == Self::Deep { 0 } else { 40_000 })
+            .with_ingest_threshold(20)
+            .with_prune_bytes(is_pruned.then_some(1))
+            .with_block_file_bytes(if is_pruned { 10_000 } else { 1 << 20 })
     }
 
     /// How many of `all` blocks are there before anything is killed. Pruning begins some 300 blocks on; what the last mode
@@ -189,7 +189,7 @@ fn kill_in(mode: Mode, wanted: usize, numbers: &mut Numbers) {
             .flat_map(|block| [magic.as_slice(), &(block.raw().len() as u32).to_le_bytes(), block.raw()].concat());
         std::fs::write(folder.path().join(BLOCKS), framed.collect::<Vec<u8>>()).unwrap();
         // What is to be killed is soon reached: the beginning is imported in peace.
-        let mut state = on_disk(&data, mode.options().commit(CommitPolicy::WhenFull).cache_bytes(1 << 20));
+        let mut state = on_disk(&data, mode.options().with_commit(CommitPolicy::WhenFull).with_cache_bytes(1 << 20));
         for block in &blocks[..mode.head_start(blocks.len(), numbers)] {
             state.accept_block(block.clone(), NOW).unwrap();
         }
@@ -206,7 +206,7 @@ fn kill_in(mode: Mode, wanted: usize, numbers: &mut Numbers) {
             kills += usize::from(killed);
             finished = !killed;
             let cut_at = durable_tip(&data);
-            let state = on_disk(&data, mode.options().cache_bytes(40_000));
+            let state = on_disk(&data, mode.options().with_cache_bytes(40_000));
             midway += usize::from(cut_at != Some(state.tip().hash));
             let context = format!("{mode:?}, kill {kills}, after {pause:?}, at height {}", state.tip().height);
             check(&state, reported, mode, &by_hash, &context);
@@ -258,7 +258,7 @@ fn check(
 
 /// Whatever happened, the import can be finished.
 fn finish(data: &Path, mode: Mode, blocks: &[DecodedBlock], by_hash: &HashMap<BlockHash, DecodedBlock>) {
-    let mut state = on_disk(data, mode.options().cache_bytes(1 << 20));
+    let mut state = on_disk(data, mode.options().with_cache_bytes(1 << 20));
     for block in blocks {
         state.accept_block(block.clone(), NOW).unwrap();
     }

@@ -28,7 +28,7 @@ impl Stage {
     fn new(seed: u64) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs();
         let mut scene = Scene::new(Network::Regtest, seed, now as u32);
-        let options = Options::default().commit(CommitPolicy::WhenFull);
+        let options = Options::default().with_commit(CommitPolicy::WhenFull);
         let mut chain = ChainState::in_memory(ChainParams::regtest(), None, options).unwrap();
         for block in scene.warm_up() {
             let outcome = chain.accept_block(DecodedBlock::decode(block).unwrap(), now).unwrap();

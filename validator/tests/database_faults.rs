@@ -27,7 +27,7 @@ fn many_coins() -> Branch {
 
 /// Everything in one commit, and block files that stay shorter than its table.
 fn large() -> Options {
-    options(CommitPolicy::WhenFull, 0).cache_bytes(8 << 20).block_file_bytes(10_000)
+    options(CommitPolicy::WhenFull, 0).with_cache_bytes(8 << 20).with_block_file_bytes(10_000)
 }
 
 /// What runs under the limit: all blocks are connected, then committed into tables. Prints what the commit says.

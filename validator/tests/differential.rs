@@ -63,7 +63,7 @@ impl Duel {
                 (params, Oracle::signet(challenge.as_bytes(), 1).unwrap())
             }
         };
-        let options = Options::default().commit(CommitPolicy::WhenFull);
+        let options = Options::default().with_commit(CommitPolicy::WhenFull);
         let ours = ChainState::in_memory(params, None, options).unwrap();
         let scene = Scene::new(network.clone(), seed, now as u32);
         let mut duel = Self { scene, network, ours, cores, rng: Rng::new(seed), now, reasons: BTreeMap::new() };
@@ -81,7 +81,7 @@ impl Duel {
         let mut params = ChainParams::signet();
         params.consensus.signet_challenge = Some(challenge.clone());
         let now = u64::from(params.genesis.header.time) + 1_000_000;
-        let options = Options::default().commit(CommitPolicy::WhenFull);
+        let options = Options::default().with_commit(CommitPolicy::WhenFull);
         let ours = ChainState::in_memory(params, None, options).unwrap();
         let cores = Oracle::signet(challenge.as_bytes(), 1).unwrap();
         let network = Network::Signet(authority);

@@ -19,7 +19,7 @@ use support::{Branch, NOW, QUEUE, connect_all, in_memory, on_disk};
 
 /// Files of 5,000 bytes, some twenty blocks each, and as few of them as may be.
 fn pruned() -> Options {
-    Options::default().prune_bytes(Some(1)).block_file_bytes(5_000)
+    Options::default().with_prune_bytes(Some(1)).with_block_file_bytes(5_000)
 }
 
 /// The sizes of all block and undo files.
@@ -91,7 +91,7 @@ fn the_stated_size_is_kept_to_where_blocks_are_old_enough() {
     let all: usize = chain.blocks.iter().map(|block| block.raw().len() + 8).sum();
     let limit = all as u64;
     // Every block is larger with its undo record, so that something must go, and everything old must not.
-    let options = pruned().prune_bytes(Some(limit)).commit(CommitPolicy::WhenFull);
+    let options = pruned().with_prune_bytes(Some(limit)).with_commit(CommitPolicy::WhenFull);
     let mut state = on_disk(folder.path(), options);
     connect_all(&mut state, &chain.blocks);
     let kept = bytes(folder.path());
@@ -106,7 +106,7 @@ fn what_somebody_waits_for_is_kept() {
     let mut chain = Branch::from_genesis();
     chain.mine(400, 0, 0);
     let lock = PruneLock::new(50);
-    let mut state = on_disk(folder.path(), pruned().prune_lock(lock.clone()));
+    let mut state = on_disk(folder.path(), pruned().with_prune_lock(lock.clone()));
     connect_all(&mut state, &chain.blocks);
     let gone = |state: &ChainState| state.headers().ids().filter(|id| state.headers().entry(*id).is_pruned()).count();
     assert!((1..=50).contains(&gone(&state)), "{}", gone(&state));
@@ -181,7 +181,7 @@ fn a_branch_whose_beginning_was_pruned_waits_for_it_to_come_again() {
     chain.mine(350, 1, 0);
     side.mine(351, 2, 0);
     // The active chain's blocks lie in later files than the beginning of the other branch, and are kept longer.
-    let mut state = on_disk(folder.path(), pruned().prune_bytes(None));
+    let mut state = on_disk(folder.path(), pruned().with_prune_bytes(None));
     connect_all(&mut state, &common.blocks);
     for block in &side.blocks[60..100] {
         state.accept_block(block.clone(), NOW).unwrap();
@@ -192,7 +192,7 @@ fn a_branch_whose_beginning_was_pruned_waits_for_it_to_come_again() {
         assert!(matches!(outcome, BlockOutcome::SideBranch { .. }));
     }
     state.close().unwrap();
-    let mut state = on_disk(folder.path(), pruned().prune_bytes(Some(bytes(folder.path()) - 18_000)));
+    let mut state = on_disk(folder.path(), pruned().with_prune_bytes(Some(bytes(folder.path()) - 18_000)));
     state.flush().unwrap();
     let at = |state: &ChainState, height: usize| {
         let id = state.headers().lookup(&side.blocks[height - 1].hash()).unwrap();

@@ -11,15 +11,16 @@
 //! twice, and [`ShaNi`] is the proof, either way, that the CPU has the instructions.
 
 mod pairs;
-#[cfg(test)]
-mod tests;
+mod variants;
 
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use crate::scan::{NonceRange, ScanJob, Target};
+use crate::scan::{NonceRange, ScanJob, ScanTarget};
 use crate::sha256::{DIGEST_BITS, HEADER_BITS, IV, K, PADDING_BIT, PAIR_PADDING, schedule, small_sigma0};
 use crate::{Digest, Header};
+
+pub use variants::{Variant, variants};
 
 /// How many messages are in flight at once, by measurement.
 const STREAMS: usize = 4;
@@ -60,7 +61,7 @@ macro_rules! job {
 
 /// Appends to `hits` every nonce of `range` whose double hash meets `target`, in the order of the range.
 #[target_feature(enable = "sha,avx")]
-pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
+pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: &mut Vec<u32>) {
     if pairs::is_supported() {
         // SAFETY: just detected.
         unsafe { scan_in_pairs(job, range, target, hits) }
@@ -71,13 +72,13 @@ pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &Target, hits: &mut
 
 /// [`scan`] with SHA instructions alone.
 #[target_feature(enable = "sha,avx")]
-fn scan_in_streams(job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
+fn scan_in_streams(job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: &mut Vec<u32>) {
     ShaNi::new().scan(job, range, target, hits);
 }
 
 /// [`scan`] with the schedules in AVX-512 vectors.
 #[target_feature(enable = "sha,avx,avx512f,avx512vl,avx512vbmi2")]
-fn scan_in_pairs(job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
+fn scan_in_pairs(job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: &mut Vec<u32>) {
     pairs::Pairs::new().scan(job, range, target, hits);
 }
 
@@ -123,7 +124,7 @@ impl ShaNi {
     }
 
     #[inline(always)]
-    fn scan(self, job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
+    fn scan(self, job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: &mut Vec<u32>) {
         let top = target.top();
         for (first, in_range) in range.groups(STREAMS as u32) {
             let mut candidates = 0;

@@ -14,7 +14,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::{DIGEST_PADDING, HEADER_PADDING, STREAMS, ShaNi, Streams, in_every_stream, keep_abreast, packed, vector};
-use crate::scan::{NonceRange, ScanJob, Target};
+use crate::scan::{NonceRange, ScanJob, ScanTarget};
 use crate::sha256::{DIGEST_BITS, HEADER_BITS, IV, K, PADDING_BIT, small_sigma0, small_sigma1};
 
 /// Two consecutive words of each stream: stream 0's in the lowest 64 bits, the earlier word lower.
@@ -94,7 +94,7 @@ impl Pairs {
     }
 
     #[inline(always)]
-    pub(super) fn scan(self, job: &ScanJob, range: NonceRange, target: &Target, hits: &mut Vec<u32>) {
+    pub(super) fn scan(self, job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: &mut Vec<u32>) {
         let known = Known::new(job, self);
         let (mut first_kw, mut second_kw) = (self.padded(&HEADER_PADDING, 2..8), self.padded(&DIGEST_PADDING, 4..8));
         first_kw.0[8] = self.keyed(known.pair_8, 8);

@@ -19,8 +19,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use adit_miner::{
-    CpuSettings, Device, DeviceId, DeviceInfo, DeviceKind, Devices, GpuDevice, GpuKernel, GpuSettings, MeasurePlan,
-    Operations, Sample, Selection, Sensor, TuningCache, measure_with, sensor_of, test_known_answers,
+    CpuSettings, Device, DeviceId, DeviceInfo, DeviceKind, Devices, GpuDevice, GpuKernel, MeasurePlan, Measurement,
+    Operations, Selection, Sensor, TuningCache, measure_with, sensor_of, test_known_answers,
 };
 use serde_json::{Value, json};
 
@@ -83,7 +83,7 @@ fn args() -> Result<Args, Error> {
 /// A kernel on the device, and its samples.
 struct Row {
     gpu: GpuDevice,
-    samples: Vec<Sample>,
+    samples: Vec<Measurement>,
     /// The share of a core that the feeding thread had in each.
     host: Vec<f64>,
 }
@@ -92,7 +92,7 @@ fn run(args: &Args) -> Result<Value, Error> {
     let cache = args.cache.clone().map(TuningCache::at);
     let mut devices = Devices::list(CpuSettings::default(), &Selection::All)?;
     if let Some(cache) = cache.clone() {
-        devices = devices.tuned_by(cache);
+        devices = devices.with_tuning_cache(cache);
     }
     let gpu = |info: &&DeviceInfo| {
         matches!(info.kind, DeviceKind::Gpu(_)) && args.device.is_none_or(|wanted| wanted == info.id)
@@ -103,7 +103,7 @@ fn run(args: &Args) -> Result<Value, Error> {
     let tuning =
         cache.and_then(|cache| cache.get(&info)).map_or_else(|| devices.tune(info.id).map(|tuned| tuned.tuning), Ok)?;
     let open = |kernel| -> Result<Row, Error> {
-        let mut gpu = devices.open_gpu(info.id, GpuSettings { kernel, ..tuning.settings() })?;
+        let mut gpu = devices.open_gpu(info.id, tuning.settings().with_kernel(kernel))?;
         test_known_answers(&mut gpu, &AtomicBool::new(false)).map_err(|error| format!("{}: {error}", kernel.name()))?;
         Ok(Row { gpu, samples: Vec::new(), host: Vec::new() })
     };
@@ -154,7 +154,7 @@ fn run(args: &Args) -> Result<Value, Error> {
 
 impl Row {
     fn sample(&mut self, sensor: Option<&dyn Sensor>) -> Result<(), Error> {
-        let plan = MeasurePlan { warm_up: WARM_UP, samples: 1, sample: SAMPLE };
+        let plan = MeasurePlan::new(1, SAMPLE).with_warm_up(WARM_UP);
         let before = host::Clock::now();
         let samples = measure_with(&mut self.gpu, &plan, sensor)?;
         self.host.extend(before.share());
@@ -164,22 +164,22 @@ impl Row {
 
     /// Hashes a second.
     fn rates(&self) -> Vec<f64> {
-        self.samples.iter().map(Sample::rate).collect()
+        self.samples.iter().map(Measurement::rate).collect()
     }
 
     /// Of the samples that know it.
-    fn median(&self, figure: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
+    fn median(&self, figure: impl Fn(&Measurement) -> Option<f64>) -> Option<f64> {
         median_of(self.samples.iter().filter_map(figure))
     }
 }
 
 /// As the hardware counted the energy, or else as the readings while the sample was taken have it.
-fn watts(sample: &Sample) -> Option<f64> {
+fn watts(sample: &Measurement) -> Option<f64> {
     sample.counted_joules.map(|joules| joules / sample.seconds).or(sample.mean.power_watts)
 }
 
 fn as_json(operations: &Operations) -> Value {
-    let Operations { rotates, shifts, xors, selections, additions, others } = *operations;
+    let Operations { rotates, shifts, xors, selections, additions, others, .. } = *operations;
     json!({
         "rotates": rotates,
         "shifts": shifts,

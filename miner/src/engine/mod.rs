@@ -1,16 +1,19 @@
-//! The engine: feeds any number of devices from one source of work, judges what they find, and hands solutions in.
+//! The engine: feeds any number of devices from one source of work, verifies their candidates, and submits the solutions.
 //!
-//! Five kinds of thread. One a device, in which the device pulls work. One a sensor, which asks it for temperatures. One that
-//! waits for templates, so that no device ever does. One that judges, so that neither a candidate's re-hash nor a slow source
-//! holds a device up: a source may take its time to connect a block or to ask a pool. And the watchdog, which opens devices
-//! and deals with those that fail, hang or run hot, each by itself.
+//! It has five kinds of thread:
+//! - one for each device, in which the device draws work;
+//! - one for each sensor, which reads it;
+//! - one that waits for templates, so that no device does;
+//! - the verifier, so that neither hashing a candidate nor a slow source holds up a device: a source may connect a block or ask
+//!   a pool before it answers;
+//! - the watchdog, which opens devices and handles those that fail, hang or run hot.
 
-mod judge;
+mod session;
 mod stats;
 mod supervise;
-mod tenure;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod watchdog;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,32 +30,53 @@ use crate::throttle::ThrottlePolicy;
 use crate::work::{TemplateId, WorkSource};
 
 use stats::DeviceStats;
-pub use stats::{DeviceSnapshot, DeviceState, Snapshot};
+pub use stats::{DeviceSnapshot, DeviceState, EngineSnapshot};
 use supervise::Supervisor;
 pub use watchdog::WatchdogPolicy;
 
-/// How long the template thread waits at a stretch; it bounds how late it notices a stop.
+/// How long the template thread waits at a time, which is how late it notices a stop.
 const TEMPLATE_WAIT: Duration = Duration::from_millis(100);
 
-/// How long a device without work sleeps before it looks again, should no notice reach it: the source may have withdrawn its
-/// template without giving another.
+/// How long a device without work sleeps before it asks again. A source may withdraw and restore its template without a
+/// notification.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 
-/// How long a stop waits for threads. One that takes longer is stuck in the source or in a sensor, and is left behind.
+/// How long a stop waits for threads. A thread that takes longer is stuck in the source or in a sensor, and is left behind.
 const STOP_WAIT: Duration = Duration::from_millis(900);
 
-/// Batches with candidates that may wait for the judge. A device that finds more than can be judged waits for it.
+/// How many batches with candidates may wait for the verifier. Beyond that, devices wait for it.
 const FOUND_QUEUE: usize = 64;
 
-/// How the engine treats its devices. The default is what mining uses.
+/// How the engine handles devices that fail or run hot. The default is for mining.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct EngineOptions {
-    /// When a device is sick, and what is done about it.
+    /// When a device counts as failed, and when it is opened again.
     pub watchdog: WatchdogPolicy,
-    /// The temperature above which a device is slowed down and in the end paused, in degrees Celsius.
+    /// The temperature in degrees Celsius above which a device is slowed down and in the end paused. `None`: no limit.
     pub max_temp: Option<f64>,
-    /// How it is slowed down.
+    /// How temperatures become duty cycles.
     pub throttle: ThrottlePolicy,
+}
+
+impl EngineOptions {
+    /// The same options with this policy for devices that fail.
+    #[must_use]
+    pub fn with_watchdog(self, watchdog: WatchdogPolicy) -> Self {
+        Self { watchdog, ..self }
+    }
+
+    /// The same options with this limit in degrees Celsius. `None`: no limit.
+    #[must_use]
+    pub fn with_max_temp(self, max_temp: Option<f64>) -> Self {
+        Self { max_temp, ..self }
+    }
+
+    /// The same options with this policy for devices that run hot.
+    #[must_use]
+    pub fn with_throttle(self, throttle: ThrottlePolicy) -> Self {
+        Self { throttle, ..self }
+    }
 }
 
 /// Mines until stopped. Dropping it stops it.
@@ -60,12 +84,12 @@ pub struct EngineOptions {
 pub struct Engine {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    /// Disconnected once every thread but the devices' has ended: each holds a sender that it never uses. For the devices'
-    /// the watchdog waits.
+    /// Disconnected once every thread except the devices' has ended: each holds a sender that it never uses. The watchdog waits
+    /// for the devices' threads.
     ended: Receiver<()>,
 }
 
-/// Where the engine's time comes from, so that tests can make hours pass.
+/// The engine's clock. Tests use one that they set.
 type Clock = dyn Fn() -> Instant + Send + Sync;
 
 /// What the engine's threads share.
@@ -77,16 +101,16 @@ struct Shared {
     /// Notified when `job` changes or `stopping` is set.
     changed: Condvar,
     devices: Vec<DeviceStats>,
-    /// Why the engine stopped by itself.
+    /// Why the engine stopped without being asked to.
     failure: OnceLock<String>,
 }
 
 impl Engine {
-    /// Opens each device, tests it on known answers, and mines on those that pass. Returns at once; [`Engine::snapshot`]
-    /// tells how it goes. A device that fails later is opened and tested again, by the rules of `options`.
+    /// Opens each device, tests it on known answers, and mines on those that pass. Returns at once; [`Engine::snapshot`] has the
+    /// devices' states. A device that fails later is opened and tested again, by the rules of `options`.
     ///
     /// # Errors
-    /// If the system starts no thread; what had started is stopped again.
+    /// If the system cannot start a thread. Those that were started are stopped.
     pub fn start(
         source: Arc<dyn WorkSource>,
         devices: Vec<Arc<dyn DeviceOpener>>,
@@ -111,10 +135,10 @@ impl Engine {
             failure: OnceLock::new(),
         });
         let (alive, ended) = bounded(0);
-        let (found, finds) = bounded(FOUND_QUEUE);
+        let (found, batches) = bounded(FOUND_QUEUE);
         let mut engine = Self { shared: shared.clone(), threads: Vec::new(), ended };
         engine.spawn("templates", &alive, follow_templates)?;
-        engine.spawn("judge", &alive, move |shared| judge::judge(shared, &finds))?;
+        engine.spawn("verifier", &alive, move |shared| verify::verify_candidates(shared, &batches))?;
         for (index, device) in devices.iter().enumerate() {
             let Some(sensor) = device.sensor() else { continue };
             let (name, every) = (format!("{} sensor", device.info().id), options.throttle.read_every);
@@ -125,11 +149,11 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The figures as of now.
+    /// The present figures.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> EngineSnapshot {
         let job = self.shared.current_job();
-        Snapshot {
+        EngineSnapshot {
             template: job.as_ref().map(|job| (job.template().id, job.template().height)),
             exhausted: job.is_some_and(|job| job.is_exhausted()),
             failure: self.shared.failure.get().cloned(),
@@ -138,8 +162,8 @@ impl Engine {
     }
 
     /// Stops all devices and returns the last figures. Takes less than a second: a thread that is stuck in a driver or in the
-    /// source is left behind with a warning. What was found and not yet handed in is not handed in any more.
-    pub fn stop(mut self) -> Snapshot {
+    /// source is left behind with a warning. Candidates that are not yet verified are dropped.
+    pub fn stop(mut self) -> EngineSnapshot {
         self.halt();
         self.snapshot()
     }
@@ -152,8 +176,8 @@ impl Engine {
     ) -> std::io::Result<()> {
         let (shared, alive) = (Arc::clone(&self.shared), alive.clone());
         let run = move || {
-            // Only code that is not ours can panic here, the source's above all. Without one of these threads nothing can be
-            // found any more, so the engine ends and says why.
+            // A source may panic, and so may a sensor. Without one of these threads nothing can be found, so the engine stops
+            // and keeps the reason.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&shared))) {
                 shared.fail(panic_text(panic.as_ref()));
             }
@@ -206,13 +230,13 @@ impl Shared {
     }
 
     fn stop(&self) {
-        // Set under the lock, so that no device can look at the flag before it and sleep after the notice.
+        // Set under the lock: otherwise a device could read the flag before this and begin to sleep after the notification.
         let _job = self.lock_job();
         self.stopping.store(true, Ordering::Release);
         self.changed.notify_all();
     }
 
-    /// Stops for a reason; the first one is kept.
+    /// Stops for a reason. The first reason is kept.
     fn fail(&self, reason: String) {
         tracing::error!("the miner stops: {reason}");
         let _ = self.failure.set(reason);
@@ -232,13 +256,13 @@ impl Shared {
         self.lock_job().clone()
     }
 
-    /// Whether the source has nothing newer than `template`, and has not withdrawn it.
+    /// Whether `template` is the source's newest one, and not withdrawn.
     fn is_newest(&self, template: TemplateId) -> bool {
         self.source.newest() == Some(template)
     }
 }
 
-/// The template thread: makes a job of every template that the source gives.
+/// The template thread: makes a job of every template of the source.
 fn follow_templates(shared: &Arc<Shared>) {
     let mut seen = None;
     while !shared.is_stopping() {

@@ -1,43 +1,43 @@
-//! What the engine counts for each device, and the snapshot of it that anyone may take at any time.
+//! The engine's counters for each device, and the snapshots of them.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::device::DeviceInfo;
+use crate::device_info::DeviceInfo;
 use crate::telemetry::Reading;
-use crate::throttle::Pace;
+use crate::throttle::DutyCycle;
 use crate::work::TemplateId;
 
-/// The hashrate shown is the mean over this long.
+/// The hashrate is the mean over this time.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Reports within this long of each other share an entry of the window, which bounds it to 100 entries.
+/// Reports within this time share an entry of the window, so that it has at most 100 entries.
 const GRAIN: Duration = Duration::from_millis(100);
 
 /// What a device is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceState {
-    /// It is being opened and tested on known answers, for the first time or after a failure.
+    /// It is being opened and tested on known answers.
     Starting,
-    /// It draws work, or waits for some; [`DeviceSnapshot::pace`] says how much of the time it may be busy.
+    /// It draws work, or waits for some; [`DeviceSnapshot::duty_cycle`] says how much of the time it may be busy.
     Mining,
-    /// It failed, and will be opened again; the others go on.
+    /// It failed, and is opened again later. The other devices go on.
     Sick {
-        /// What its last failure was.
+        /// Its last failure.
         reason: String,
         /// Its failures in a row.
         failures: u32,
         /// Since when it has not mined.
         since: Instant,
-        /// When it will be opened again.
+        /// When it is opened again.
         next_try: Instant,
     },
-    /// It failed for good; the others go on.
+    /// It failed and is given up. The other devices go on.
     Dead {
-        /// What its last failure was.
+        /// Its last failure.
         reason: String,
         /// Its failures in a row.
         failures: u32,
@@ -46,13 +46,13 @@ pub enum DeviceState {
     Stopped,
 }
 
-/// A device's figures at one moment.
+/// A device's figures at one time.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DeviceSnapshot {
     /// The device.
     pub info: DeviceInfo,
-    /// What it is doing.
+    /// Its state.
     pub state: DeviceState,
     /// Nonces searched since it began to mine.
     pub hashes: u64,
@@ -62,45 +62,45 @@ pub struct DeviceSnapshot {
     pub accepted: u64,
     /// Solutions that the source refused.
     pub rejected: u64,
-    /// Solutions of a template that something newer, not of our making, had replaced.
+    /// Solutions of a template that was replaced before we solved it.
     pub stale: u64,
-    /// Solutions of a template that we had solved already, found before the next one came. Where blocks are easy they are
-    /// many, and no loss.
+    /// Further solutions of a template that we had solved, found before the next one came. Where blocks are easy there are many
+    /// of them, and nothing is lost with them.
     pub surplus: u64,
-    /// Nonces that the device reported although their hash is above the target. A sound device has none.
+    /// Nonces that the device reported although their hash is above the target. A device that computes correctly has none.
     pub hardware_errors: u64,
-    /// Nonces that were drawn and never reported, because the device failed. They are not searched again.
+    /// Nonces that were drawn and not reported because the device failed. They are not searched again.
     pub unsearched: u64,
     /// How often the device failed and mined again.
     pub recoveries: u64,
-    /// What its sensors said last; `None` while they have said nothing.
+    /// The last reading of its sensor; `None` before the first.
     pub reading: Option<Reading>,
-    /// How much of the time it may be busy, given its temperature.
-    pub pace: Pace,
+    /// How much of the time it may be busy at its temperature.
+    pub duty_cycle: DutyCycle,
 }
 
-/// The engine's figures at one moment.
+/// The engine's figures at one time.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Snapshot {
+pub struct EngineSnapshot {
     /// The template being searched and the height of its block; `None` while there is nothing to search.
     pub template: Option<(TemplateId, u32)>,
-    /// Whether all that the template lets roll has been searched, so that the devices wait for a new one.
+    /// Whether everything that the template lets roll was searched, so that the devices wait for a new one.
     pub exhausted: bool,
-    /// Why the engine stopped by itself; `None` while it has not.
+    /// Why the engine stopped without being asked to; `None` while it has not.
     pub failure: Option<String>,
     /// Each device, in the order in which the engine was given them.
     pub devices: Vec<DeviceSnapshot>,
 }
 
-impl Snapshot {
+impl EngineSnapshot {
     /// Hashes a second of all devices together.
     #[must_use]
     pub fn hashrate(&self) -> f64 {
         self.devices.iter().map(|device| device.hashrate).sum()
     }
 
-    /// Whether no device is left that could find anything.
+    /// Whether every device is given up.
     #[must_use]
     pub fn all_dead(&self) -> bool {
         self.devices.iter().all(|device| matches!(device.state, DeviceState::Dead { .. }))
@@ -114,7 +114,7 @@ pub(super) struct DeviceStats {
     state: Mutex<DeviceState>,
     rate: Mutex<RateWindow>,
     reading: Mutex<Option<(Instant, Reading)>>,
-    pace: Mutex<Pace>,
+    duty_cycle: Mutex<DutyCycle>,
     hashes: AtomicU64,
     pub(super) accepted: AtomicU64,
     pub(super) rejected: AtomicU64,
@@ -132,7 +132,7 @@ impl DeviceStats {
             state: Mutex::new(DeviceState::Starting),
             rate: Mutex::new(RateWindow::new(Instant::now())),
             reading: Mutex::new(None),
-            pace: Mutex::new(Pace::Full),
+            duty_cycle: Mutex::new(DutyCycle::Full),
             hashes: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -169,12 +169,12 @@ impl DeviceStats {
         *self.reading.lock().expect("nothing that holds the reading panics") = Some((taken, reading));
     }
 
-    pub(super) fn pace(&self) -> Pace {
-        *self.pace.lock().expect("nothing that holds the pace panics")
+    pub(super) fn duty_cycle(&self) -> DutyCycle {
+        *self.duty_cycle.lock().expect("nothing that holds the duty cycle panics")
     }
 
-    pub(super) fn set_pace(&self, pace: Pace) {
-        *self.pace.lock().expect("nothing that holds the pace panics") = pace;
+    pub(super) fn set_duty_cycle(&self, duty_cycle: DutyCycle) {
+        *self.duty_cycle.lock().expect("nothing that holds the duty cycle panics") = duty_cycle;
     }
 
     pub(super) fn snapshot(&self) -> DeviceSnapshot {
@@ -194,7 +194,7 @@ impl DeviceStats {
             unsearched: read(&self.unsearched),
             recoveries: read(&self.recoveries),
             reading: self.reading().map(|(_, reading)| reading),
-            pace: self.pace(),
+            duty_cycle: self.duty_cycle(),
         }
     }
 

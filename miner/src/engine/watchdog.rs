@@ -1,24 +1,24 @@
-//! The watchdog's rules: when a device is sick, when it is tried again, and when it is given up.
+//! The watchdog's rules: when a device counts as hung, when it is opened again, and when it is given up.
 //!
-//! Nothing here reads a clock or starts a thread: [`super::supervise`] does, and asks. So the rules can be tested minute by
-//! minute without waiting for one.
+//! They read no clock and start no thread; [`super::supervise`] does both. So tests run hours of them in no time.
 
 use std::time::{Duration, Instant};
 
 use crate::device::DeviceError;
 
-/// When a device is sick, how often it is tried again, and when it is given up.
+/// When a device counts as hung, how often it is opened again, and when it is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WatchdogPolicy {
-    /// A device that has work and reports nothing for this long hangs, unless [`WatchdogPolicy::slack`] grants it more. A
-    /// GPU's dispatch is meant to take a twentieth of a second and a CPU's batch a hundredth, so this is no question of speed.
-    /// Nothing else gives a device up for its silence, and whoever knows that a driver may be held up for longer, by another
-    /// program or by a debugger, can raise it.
+    /// A device that has work and reports nothing for this long hangs, unless [`WatchdogPolicy::slack`] allows it more. A
+    /// GPU's dispatch takes about 50 ms and a CPU's batch about 10 ms, so this is not a question of speed. Nothing else gives
+    /// a device up for its silence: raise this where another program or a debugger may hold up the driver for longer.
     pub stall: Duration,
-    /// The times that a device may be slower than it has been of late before it hangs. A slow device is not sick: one that takes
-    /// 10 s a batch has 100 s for the next, however short `stall` is. Ten, as batches grow by less at a time.
+    /// A device hangs only after this many times its longest recent batch. So a slow device is not given up: one that takes
+    /// 10 s a batch may take 100 s for the next, however short `stall` is. The default is ten, as batches grow by less than
+    /// that at a time.
     pub slack: u32,
-    /// The same as `stall` for the opening and the known-answer test, in which drivers compile the kernel.
+    /// `stall` for the opening and the known-answer test, in which drivers compile the kernel.
     pub opening: Duration,
     /// The pause before the first try after a failure. Each pause is twice the one before.
     pub first_pause: Duration,
@@ -26,14 +26,15 @@ pub struct WatchdogPolicy {
     pub longest_pause: Duration,
     /// A device is given up at this many failures in a row.
     pub failures: u32,
-    /// Failures before are forgiven once a device has mined this long: what happens once a day is not one illness.
+    /// Once a device has mined for this long, its earlier failures no longer count: failures that are hours apart are not in
+    /// a row.
     pub forgiven_after: Duration,
-    /// How often the watchdog looks. Failures that a device tells of are dealt with at once.
+    /// How often the watchdog looks at the devices. A failure that a device reports is handled at once.
     pub look_every: Duration,
 }
 
 impl Default for WatchdogPolicy {
-    /// Eight tries within two minutes and the time that each takes: a driver that was reset or updated is back within that.
+    /// Eight tries within two minutes and the time that each takes: a driver that is reset or updated is back within that.
     fn default() -> Self {
         Self {
             stall: Duration::from_secs(45),
@@ -49,6 +50,36 @@ impl Default for WatchdogPolicy {
 }
 
 impl WatchdogPolicy {
+    /// The same policy with this time without a report before a device hangs.
+    #[must_use]
+    pub fn with_stall(self, stall: Duration) -> Self {
+        Self { stall, ..self }
+    }
+
+    /// The same policy with this pause after the first failure.
+    #[must_use]
+    pub fn with_first_pause(self, first_pause: Duration) -> Self {
+        Self { first_pause, ..self }
+    }
+
+    /// The same policy with this longest pause.
+    #[must_use]
+    pub fn with_longest_pause(self, longest_pause: Duration) -> Self {
+        Self { longest_pause, ..self }
+    }
+
+    /// The same policy that gives a device up at so many failures in a row.
+    #[must_use]
+    pub fn with_failures(self, failures: u32) -> Self {
+        Self { failures, ..self }
+    }
+
+    /// The same policy with a look at the devices this often.
+    #[must_use]
+    pub fn with_look_every(self, look_every: Duration) -> Self {
+        Self { look_every, ..self }
+    }
+
     /// The pause after the `failures`th failure in a row.
     fn pause_after(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
@@ -58,34 +89,34 @@ impl WatchdogPolicy {
 
 /// What follows from a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Treatment {
+pub(super) enum FailureAction {
     /// Try again then.
     Retry(Instant),
     /// Give the device up.
     GiveUp,
 }
 
-/// A device's illnesses.
+/// A device's failures in a row.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Health {
+pub(super) struct Backoff {
     /// Failures in a row.
     failures: u32,
-    /// Since when it mines, if it does.
+    /// Since when it has mined, if it mines.
     mining_since: Option<Instant>,
 }
 
-impl Health {
+impl Backoff {
     /// Failures in a row.
     pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// The device passed the known-answer test.
-    pub(super) fn mines(&mut self, now: Instant) {
+    pub(super) fn mining(&mut self, now: Instant) {
         self.mining_since = Some(now);
     }
 
-    /// Forgives what is long ago.
+    /// Forgets the failures of a device that has mined for long enough since.
     pub(super) fn forgive(&mut self, policy: &WatchdogPolicy, now: Instant) {
         let well = self.mining_since.map(|since| now.saturating_duration_since(since));
         if well.is_some_and(|well| well >= policy.forgiven_after) {
@@ -95,54 +126,53 @@ impl Health {
 
     /// The device failed.
     ///
-    /// One that gives wrong answers and has no failure behind it is given up at once: its driver works and it computes
-    /// wrongly, so another try would show the same or, worse, pass by luck. After a failure wrong answers are part of it.
-    pub(super) fn fails(&mut self, policy: &WatchdogPolicy, error: &DeviceError, now: Instant) -> Treatment {
+    /// If wrong answers are its first failure, the device is given up at once: its driver works and it computes wrongly, so
+    /// another try would give the same or pass by luck. After another failure, wrong answers are a consequence of that one.
+    pub(super) fn failed(&mut self, policy: &WatchdogPolicy, error: &DeviceError, now: Instant) -> FailureAction {
         self.forgive(policy, now);
         self.mining_since = None;
         self.failures += 1;
         let is_wrong = matches!(error, DeviceError::KnownAnswer(_));
         if self.failures >= policy.failures || (is_wrong && self.failures == 1) {
-            Treatment::GiveUp
+            FailureAction::GiveUp
         } else {
-            Treatment::Retry(now + policy.pause_after(self.failures))
+            FailureAction::Retry(now + policy.pause_after(self.failures))
         }
     }
 }
 
-/// A device's signs of life.
+/// The time since a device's last heartbeat.
 ///
-/// What counts is a report, or, while the device holds no work, any call to its feed: a device without work asks for some
+/// A heartbeat is a report or, while the device holds no work, any call of its feed: a device without work asks for some
 /// several times a second.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SignsOfLife {
+pub(super) struct Heartbeat {
     last: Instant,
-    /// The longest time from one report to the next, the opening left out; an eighth fades with every report of mining, so
-    /// that a kernel's compilation or one bad moment is not the measure for good.
+    /// The longest time from one report to the next, without the opening. It shrinks by an eighth with every report of mining, so
+    /// that the compilation of a kernel or one long batch does not count for ever.
     longest: Duration,
-    /// Calls to the feed that have not returned. A device that waits in there, for a judge that has its hands full, waits
-    /// for us.
+    /// Reports that have not returned. A device that waits in one waits for the verifier and is not to blame.
     in_feed: usize,
 }
 
-impl SignsOfLife {
+impl Heartbeat {
     pub(super) fn new(now: Instant) -> Self {
         Self { last: now, longest: Duration::ZERO, in_feed: 0 }
     }
 
-    /// A report of the known-answer test. Its batches are small and tell less than those of mining, so none fades.
-    pub(super) fn answers(&mut self, now: Instant) {
+    /// A report of the known-answer test. Its batches are smaller than those of mining, so nothing shrinks.
+    pub(super) fn test_report(&mut self, now: Instant) {
         self.longest = self.longest.max(now.saturating_duration_since(self.last));
         self.last = now;
     }
 
     /// A report of mining.
-    pub(super) fn reports(&mut self, now: Instant) {
+    pub(super) fn report(&mut self, now: Instant) {
         self.longest -= self.longest / 8;
-        self.answers(now);
+        self.test_report(now);
     }
 
-    /// A sign of life that tells nothing of the device's speed.
+    /// A heartbeat that does not show the device's speed.
     pub(super) fn reset(&mut self, now: Instant) {
         self.last = now;
     }
@@ -156,8 +186,8 @@ impl SignsOfLife {
         self.reset(now);
     }
 
-    /// How long the device has given no sign of life, if that is too long: longer than `patience`, and longer than
-    /// [`WatchdogPolicy::slack`] times what it took of late.
+    /// The time since the last heartbeat, if that is too long: longer than `patience`, and longer than `slack` times the longest
+    /// recent time between two reports.
     pub(super) fn stalled(&self, patience: Duration, slack: u32, now: Instant) -> Option<Duration> {
         let silence = now.saturating_duration_since(self.last);
         let allowed = patience.max(self.longest.saturating_mul(slack));
@@ -177,14 +207,14 @@ mod tests {
     fn pauses_grow_to_the_longest_and_the_last_failure_is_the_end() {
         let policy = WatchdogPolicy::default();
         let now = Instant::now();
-        let mut health = Health::default();
-        let pauses: Vec<_> = std::iter::from_fn(|| match health.fails(&policy, &lost(), now) {
-            Treatment::Retry(at) => Some((at - now).as_secs()),
-            Treatment::GiveUp => None,
+        let mut backoff = Backoff::default();
+        let pauses: Vec<_> = std::iter::from_fn(|| match backoff.failed(&policy, &lost(), now) {
+            FailureAction::Retry(at) => Some((at - now).as_secs()),
+            FailureAction::GiveUp => None,
         })
         .collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60]);
-        assert_eq!(health.failures(), policy.failures);
+        assert_eq!(backoff.failures(), policy.failures);
     }
 
     #[test]
@@ -192,16 +222,16 @@ mod tests {
         let policy = WatchdogPolicy::default();
         let start = Instant::now();
         for (mined, failures) in [(599, 4), (600, 1)] {
-            let mut health = Health::default();
+            let mut backoff = Backoff::default();
             for _ in 0..3 {
-                health.fails(&policy, &lost(), start);
+                backoff.failed(&policy, &lost(), start);
             }
-            health.mines(start);
-            health.fails(&policy, &lost(), start + Duration::from_secs(mined));
-            assert_eq!(health.failures(), failures, "after {mined} s of mining");
+            backoff.mining(start);
+            backoff.failed(&policy, &lost(), start + Duration::from_secs(mined));
+            assert_eq!(backoff.failures(), failures, "after {mined} s of mining");
             // Time that passes while it does not mine forgives nothing.
-            health.fails(&policy, &lost(), start + Duration::from_secs(10_000));
-            assert_eq!(health.failures(), failures + 1);
+            backoff.failed(&policy, &lost(), start + Duration::from_secs(10_000));
+            assert_eq!(backoff.failures(), failures + 1);
         }
     }
 
@@ -210,31 +240,31 @@ mod tests {
         let policy = WatchdogPolicy::default();
         let now = Instant::now();
         let wrong = DeviceError::KnownAnswer("missed".into());
-        assert_eq!(Health::default().fails(&policy, &wrong, now), Treatment::GiveUp);
-        let mut health = Health::default();
-        health.fails(&policy, &lost(), now);
-        assert_eq!(health.fails(&policy, &wrong, now), Treatment::Retry(now + Duration::from_secs(2)));
+        assert_eq!(Backoff::default().failed(&policy, &wrong, now), FailureAction::GiveUp);
+        let mut backoff = Backoff::default();
+        backoff.failed(&policy, &lost(), now);
+        assert_eq!(backoff.failed(&policy, &wrong, now), FailureAction::Retry(now + Duration::from_secs(2)));
     }
 
     #[test]
     fn a_slow_device_is_granted_ten_times_what_it_takes_and_a_quick_one_the_constant() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let stalled = |life: &SignsOfLife, now| life.stalled(Duration::from_secs(5), 10, now);
-        let mut slow = SignsOfLife::new(start);
-        (1..=10).for_each(|i| slow.reports(at(10 * i)));
+        let stalled = |heartbeat: &Heartbeat, now| heartbeat.stalled(Duration::from_secs(5), 10, now);
+        let mut slow = Heartbeat::new(start);
+        (1..=10).for_each(|i| slow.report(at(10 * i)));
         assert_eq!(stalled(&slow, at(200)), None, "10 s a batch and 5 s of patience: not sick");
         assert_eq!(stalled(&slow, at(201)), Some(Duration::from_secs(101)));
-        let mut quick = SignsOfLife::new(start);
-        (1..=10).for_each(|i| quick.reports(start + Duration::from_millis(50 * i)));
+        let mut quick = Heartbeat::new(start);
+        (1..=10).for_each(|i| quick.report(start + Duration::from_millis(50 * i)));
         assert_eq!(stalled(&quick, at(5)), None);
         assert!(stalled(&quick, at(6)).is_some());
         // What the test took is kept through the test, and fades in mining.
-        let mut compiles = SignsOfLife::new(start);
-        compiles.answers(at(20));
-        (0..500).for_each(|_| compiles.answers(at(20)));
+        let mut compiles = Heartbeat::new(start);
+        compiles.test_report(at(20));
+        (0..500).for_each(|_| compiles.test_report(at(20)));
         assert_eq!(stalled(&compiles, at(220)), None);
-        (0..100).for_each(|_| compiles.reports(at(20)));
+        (0..100).for_each(|_| compiles.report(at(20)));
         assert!(stalled(&compiles, at(26)).is_some());
         // Time without work is no measure of speed.
         quick.reset(at(1_000));

@@ -1,21 +1,21 @@
-//! The GPUs of this machine, each once, although several interfaces list it.
+//! Lists the GPUs of this machine, each once, although several interfaces may list it.
 //!
-//! Vulkan, DX12 and OpenGL may each list the same card, under names that differ and with ids of which some are missing. Two
-//! identical cards, on the other hand, have everything in common but the PCI address. So: equal PCI addresses are one card,
-//! different ones are two; where an address is not known, an adapter stands for at most one adapter of each other interface.
+//! Vulkan, DX12 and OpenGL may each list the same card, with different names and with some ids missing. Two identical cards
+//! differ in nothing but the PCI address. So adapters with equal PCI addresses are one card, and with different ones two. An
+//! adapter without a known address is matched with at most one adapter of each other interface.
 
-use crate::device::{DeviceId, DeviceInfo, DeviceKind, GpuInfo};
+use crate::device_info::{DeviceId, DeviceInfo, DeviceKind, GpuInfo};
 
 /// Every adapter that can compute, real ones first, with its id.
-pub(crate) fn list() -> Vec<(DeviceInfo, wgpu::Adapter)> {
+pub(super) fn list() -> Vec<(DeviceInfo, wgpu::Adapter)> {
     let mut backends = wgpu::Backends::PRIMARY;
-    // Where no session is, asking for OpenGL makes libwayland complain on standard error.
+    // Without a desktop session, a request for OpenGL makes libwayland write errors to standard error.
     if cfg!(not(target_os = "linux")) || std::env::var_os("XDG_RUNTIME_DIR").is_some() {
         backends |= wgpu::Backends::SECONDARY;
     }
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends,
-        // Validation layers, which wgpu loads in debug builds, are for those who write wgpu code.
+        // No validation layers, which wgpu would load in debug builds.
         flags: wgpu::InstanceFlags::empty(),
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
@@ -36,11 +36,11 @@ fn order((name, gpu): &(String, GpuInfo)) -> (bool, bool, Option<&str>, &str) {
     (gpu.software, gpu.pci.is_none(), gpu.pci.as_deref(), name)
 }
 
-/// The places of the adapters that remain when each card is listed once, through the best interface that lists it.
+/// The indices of the adapters that list each card once, through the best interface that lists it.
 fn unique(infos: &[wgpu::AdapterInfo]) -> Vec<usize> {
     let mut by_preference: Vec<usize> = (0..infos.len()).collect();
     by_preference.sort_by_key(|&i| preference(infos[i].backend));
-    // Each card with every adapter that was found to be it.
+    // Each card with all of its adapters.
     let mut cards: Vec<Vec<usize>> = Vec::new();
     for i in by_preference {
         let same = cards.iter_mut().find(|card| {
@@ -70,14 +70,14 @@ fn preference(backend: wgpu::Backend) -> u8 {
     }
 }
 
-/// The PCI address, where it is sure. wgpu's DX12 looks it up by vendor and device id and gives identical cards the address of
-/// the first (`get_adapter_pci_info` in wgpu-hal 30).
+/// The PCI address, where it is reliable. wgpu's DX12 looks it up by vendor and device id, and so gives identical cards the
+/// address of the first one (`get_adapter_pci_info` in wgpu-hal 30).
 fn pci(info: &wgpu::AdapterInfo) -> Option<&str> {
     let known = info.backend != wgpu::Backend::Dx12 && !info.device_pci_bus_id.is_empty();
     known.then_some(info.device_pci_bus_id.as_str())
 }
 
-/// Whether nothing speaks against two adapters of different interfaces being one card, and either ids or names speak for it.
+/// Whether two adapters of different interfaces may be one card: both or none are software, and ids or names agree.
 fn could_be_same(one: &wgpu::AdapterInfo, other: &wgpu::AdapterInfo) -> bool {
     let ids = |info: &wgpu::AdapterInfo| (info.vendor, info.device);
     if is_software(one) != is_software(other) {

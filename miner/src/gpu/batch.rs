@@ -1,27 +1,27 @@
-//! How many nonces a dispatch gets: enough to be worth its overhead, few enough that a desktop stays usable and that a new
-//! template waits little.
+//! Sizes dispatches by time: long enough that their overhead is small, short enough that a desktop stays usable and that a new
+//! template is searched soon.
 
 use std::time::Duration;
 
-/// What a dispatch should take where nothing else is said.
+/// How long a dispatch takes by default.
 pub(super) const TARGET: Duration = Duration::from_millis(50);
 
-/// A dispatch that took longer is followed at once by one of the right size; no step of growth is planned to come near.
+/// A dispatch that took longer is followed by one of the right size at once. Growth is limited so that none comes near it.
 pub(super) const LIMIT: Duration = Duration::from_millis(250);
 
-/// The first dispatch where nothing else is said: 65 ms for a device as slow as 0.25 MH/s, which no GPU is.
+/// The first dispatch by default: 65 ms at 0.25 MH/s, which is slower than any GPU.
 pub(super) const FIRST: u64 = 1 << 14;
 
-/// The largest dispatch. 2^30 nonces in 50 ms are 21 GH/s; and a count must fit 32 bits.
+/// The largest dispatch in nonces. 2^30 nonces in 50 ms are 21 GH/s, and the count must fit 32 bits.
 pub(super) const LARGEST: u64 = 1 << 30;
 
-/// The most by which one dispatch may exceed the one before.
+/// The factor by which a dispatch may exceed the one before.
 const GROWTH: f64 = 4.0;
 
-/// Sizes dispatches by how long those before took.
+/// Sizes dispatches by the time that earlier ones took.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BatchSizer {
-    /// What a dispatch should take.
+    /// How long a dispatch should take.
     target: Duration,
     nonces: u64,
 }
@@ -39,8 +39,8 @@ impl BatchSizer {
 
     /// Learns that a dispatch of `nonces` took `took` on the device.
     ///
-    /// Dispatches overlap, so this speaks of one begun before the last correction. Sizes are computed from what it did, not
-    /// relative to the present size, lest one fault be corrected twice.
+    /// Dispatches overlap, so the one that ended was begun before the last correction. The new size is computed from its own
+    /// size and not from the present one, so that no error is corrected twice.
     pub(super) fn observe(&mut self, nonces: u64, took: Duration) {
         let wanted = self.target.as_secs_f64() / took.as_secs_f64().max(1e-6);
         let next = (nonces as f64 * wanted.min(GROWTH)) as u64;

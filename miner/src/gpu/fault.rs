@@ -1,7 +1,7 @@
-//! Where a GPU's failures are kept from the moment the driver tells them until the run loop asks.
+//! Holds a GPU's first failure until the run loop asks for it.
 //!
-//! wgpu reports failures through callbacks, from whatever thread it happens to be in; unheard, they are panics. They are kept
-//! here as values, and the first of them is what the device failed of: the rest are its consequences.
+//! wgpu reports failures through callbacks, from any thread, and panics where there is no callback. The first failure is the
+//! cause; the later ones follow from it and are dropped.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ use crate::device::DeviceError;
 pub(super) struct Fault(Arc<Mutex<Option<DeviceError>>>);
 
 impl Fault {
-    /// Hears everything that goes wrong on `device` from now on.
+    /// Records the failures of `device` from now on.
     pub(super) fn listen(device: &wgpu::Device) -> Self {
         let fault = Self::default();
         let lost = fault.clone();
@@ -35,7 +35,7 @@ impl Fault {
     }
 }
 
-/// A wgpu error as ours, on one line.
+/// A wgpu error as a [`DeviceError`], on one line.
 pub(super) fn from_wgpu(error: &wgpu::Error) -> DeviceError {
     let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     match error {

@@ -1,75 +1,26 @@
-//! The scan kernel on one GPU: its source, its pipeline, and the dispatch and collection of one batch.
+//! A scan kernel on one GPU: its pipeline, its buffers, and the dispatch and collection of one batch.
 
 use std::time::{Duration, Instant};
 
+use adit_shaders::{
+    CANDIDATES_BINDING, ENTRY_POINT, INPUT_BINDING, KernelInput, NONCES_PER_THREAD, WORKGROUP_THREADS, candidates_size,
+};
 use crossbeam::channel::{Receiver, bounded};
 
-use super::GpuSettings;
 use super::fault::{Fault, from_wgpu};
-use super::prepare::Prepared;
+use super::prepare::kernel_input;
+use super::settings::GpuSettings;
 use crate::device::DeviceError;
-use crate::job::Work;
+use crate::job::HeaderWork;
 use crate::quiet::quietly;
-
-/// Which of the kernels to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum GpuKernel {
-    /// shaders/scan.wgsl, with everything left out that can be.
-    #[default]
-    Pruned,
-    /// shaders/scan_reference.wgsl, which leaves nothing out: the twin to test and measure against.
-    Reference,
-}
-
-impl GpuKernel {
-    /// Every kernel.
-    pub const ALL: [GpuKernel; 2] = [GpuKernel::Pruned, GpuKernel::Reference];
-
-    /// The name in measurements: `pruned` or `reference`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            GpuKernel::Pruned => "pruned",
-            GpuKernel::Reference => "reference",
-        }
-    }
-
-    /// The nonces that a thread tries under `settings`: the reference kernel has no loop.
-    const fn nonces_per_thread(self, settings: &GpuSettings) -> u32 {
-        match self {
-            GpuKernel::Pruned => settings.nonces_per_thread,
-            GpuKernel::Reference => 1,
-        }
-    }
-
-    /// The whole WGSL source, entry point `scan`. WGSL has no includes, so the shared files go before the entry point's.
-    #[must_use]
-    pub const fn source(self) -> &'static str {
-        macro_rules! with_shared {
-            ($file:literal) => {
-                concat!(
-                    include_str!("../../../shaders/sha256.wgsl"),
-                    "\n",
-                    include_str!("../../../shaders/search.wgsl"),
-                    "\n",
-                    include_str!(concat!("../../../shaders/", $file)),
-                )
-            };
-        }
-        match self {
-            GpuKernel::Pruned => with_shared!("scan.wgsl"),
-            GpuKernel::Reference => with_shared!("scan_reference.wgsl"),
-        }
-    }
-}
 
 /// Workgroups in a row: the limit that every device has.
 const ROW_WORKGROUPS: u32 = 65_535;
 
-/// How long one wait for the device lasts before its health is looked at.
+/// How long one wait for the device lasts before the feed is asked whether it has given up.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// A pipeline and what it is dispatched with.
+/// A compiled pipeline with its device.
 #[derive(Debug)]
 pub(super) struct Kernel {
     device: wgpu::Device,
@@ -84,8 +35,8 @@ pub(super) struct Kernel {
 
 /// The buffers of one batch in flight.
 #[derive(Debug)]
-pub(super) struct Slot {
-    work: wgpu::Buffer,
+pub(super) struct BatchBuffers {
+    input: wgpu::Buffer,
     candidates: wgpu::Buffer,
     readback: wgpu::Buffer,
     bindings: wgpu::BindGroup,
@@ -94,19 +45,19 @@ pub(super) struct Slot {
 /// A batch that the device is searching.
 #[derive(Debug)]
 pub(super) struct Dispatch {
-    pub(super) slot: Slot,
-    pub(super) work: Work,
+    pub(super) buffers: BatchBuffers,
+    pub(super) work: HeaderWork,
     pub(super) submitted: Instant,
     index: wgpu::SubmissionIndex,
     mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
 }
 
-/// What a batch came to.
+/// The result of a batch.
 #[derive(Debug)]
-pub(super) enum Outcome {
-    /// Every candidate.
+pub(super) enum BatchOutcome {
+    /// All candidates.
     Candidates(Vec<u32>),
-    /// More candidates than fit.
+    /// There were more candidates than fit.
     Overflow,
 }
 
@@ -114,11 +65,10 @@ impl Kernel {
     /// Opens `adapter` and compiles the kernel of `settings` for it.
     pub(super) fn new(adapter: &wgpu::Adapter, settings: &GpuSettings) -> Result<Self, DeviceError> {
         let GpuSettings { kernel, workgroup, capacity, .. } = *settings;
-        let nonces_per_thread = kernel.nonces_per_thread(settings);
-        let mut constants = vec![("workgroup_threads", f64::from(workgroup))];
-        if kernel == GpuKernel::Pruned {
-            constants.push(("nonces_per_thread", f64::from(nonces_per_thread)));
-        }
+        let has_loop = kernel.overrides().contains(&NONCES_PER_THREAD);
+        let nonces_per_thread = if has_loop { settings.nonces_per_thread } else { 1 };
+        let mut constants = vec![(WORKGROUP_THREADS, f64::from(workgroup))];
+        constants.extend(has_loop.then_some((NONCES_PER_THREAD, f64::from(nonces_per_thread))));
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("adit"),
             required_limits: wgpu::Limits::downlevel_defaults(),
@@ -137,7 +87,7 @@ impl Kernel {
                 label: Some(kernel.name()),
                 layout: None,
                 module: &module,
-                entry_point: Some("scan"),
+                entry_point: Some(ENTRY_POINT),
                 compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
                 cache: None,
             })
@@ -147,8 +97,8 @@ impl Kernel {
     }
 
     /// Makes the buffers for one batch.
-    pub(super) fn slot(&self) -> Result<Slot, DeviceError> {
-        let slot = in_scopes(&self.device, || {
+    pub(super) fn create_buffers(&self) -> Result<BatchBuffers, DeviceError> {
+        let buffers = in_scopes(&self.device, || {
             let buffer = |label, size, usage| {
                 self.device.create_buffer(&wgpu::BufferDescriptor {
                     label: Some(label),
@@ -158,27 +108,22 @@ impl Kernel {
                 })
             };
             use wgpu::BufferUsages as Usages;
-            let work = buffer("work", size_of::<Prepared>() as u64, Usages::UNIFORM | Usages::COPY_DST);
-            let size = self.candidates_size();
+            let input = buffer("input", size_of::<KernelInput>() as u64, Usages::UNIFORM | Usages::COPY_DST);
+            let size = candidates_size(self.capacity);
             let candidates = buffer("candidates", size, Usages::STORAGE | Usages::COPY_SRC | Usages::COPY_DST);
             let readback = buffer("readback", size, Usages::MAP_READ | Usages::COPY_DST);
             let bindings = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("work and candidates"),
+                label: Some("input and candidates"),
                 layout: &self.pipeline.get_bind_group_layout(0),
                 entries: &[
-                    wgpu::BindGroupEntry { binding: 0, resource: work.as_entire_binding() },
-                    wgpu::BindGroupEntry { binding: 1, resource: candidates.as_entire_binding() },
+                    wgpu::BindGroupEntry { binding: INPUT_BINDING, resource: input.as_entire_binding() },
+                    wgpu::BindGroupEntry { binding: CANDIDATES_BINDING, resource: candidates.as_entire_binding() },
                 ],
             });
-            Slot { work, candidates, readback, bindings }
+            BatchBuffers { input, candidates, readback, bindings }
         })?;
         self.fault.check()?;
-        Ok(slot)
-    }
-
-    /// The count and the list of candidates, in bytes.
-    fn candidates_size(&self) -> u64 {
-        4 * (1 + u64::from(self.capacity))
+        Ok(buffers)
     }
 
     /// The nonces of a full row of workgroups.
@@ -187,55 +132,59 @@ impl Kernel {
     }
 
     /// Hands `work`, of fewer than 2^31 nonces, to the device and returns at once.
-    pub(super) fn dispatch(&self, slot: Slot, work: Work) -> Result<Dispatch, DeviceError> {
-        // Fewer than 2^31 nonces, and a row holds at most 2^29 (65,535 workgroups of 256 threads with 32 nonces each), so that
-        // those of the last row's idle threads are numbered within 32 bits too.
+    pub(super) fn dispatch(&self, buffers: BatchBuffers, work: HeaderWork) -> Result<Dispatch, DeviceError> {
+        // A row holds at most 2^29 nonces (65,535 workgroups of 256 threads with 32 nonces each). With fewer than 2^31 nonces
+        // in all, even the numbers of the last row's idle threads fit 32 bits.
         debug_assert!(work.range.count < 1 << 31);
         let workgroups = (work.range.count as u32).div_ceil(self.workgroup * self.nonces_per_thread);
         let columns = workgroups.clamp(1, ROW_WORKGROUPS);
         let rows = workgroups.div_ceil(columns);
-        let prepared = Prepared::new(&work.scan, &work.target, work.range, columns * self.workgroup);
+        let input = kernel_input(&work.scan, &work.target, work.range, columns * self.workgroup);
 
-        self.queue.write_buffer(&slot.work, 0, bytemuck::bytes_of(&prepared));
+        self.queue.write_buffer(&buffers.input, 0, bytemuck::bytes_of(&input));
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.clear_buffer(&slot.candidates, 0, Some(4));
+        encoder.clear_buffer(&buffers.candidates, 0, Some(4));
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             pass.set_pipeline(&self.pipeline);
-            pass.set_bind_group(0, &slot.bindings, &[]);
+            pass.set_bind_group(0, &buffers.bindings, &[]);
             pass.dispatch_workgroups(columns, rows, 1);
         }
-        encoder.copy_buffer_to_buffer(&slot.candidates, 0, &slot.readback, 0, self.candidates_size());
+        encoder.copy_buffer_to_buffer(&buffers.candidates, 0, &buffers.readback, 0, candidates_size(self.capacity));
         let submitted = Instant::now();
         let index = self.queue.submit([encoder.finish()]);
         let (tell, mapped) = bounded(1);
-        slot.readback.map_async(wgpu::MapMode::Read, .., move |outcome| {
-            // Nobody listens any more once the run loop has given the device up.
+        buffers.readback.map_async(wgpu::MapMode::Read, .., move |outcome| {
+            // The receiver is gone once the run loop has given the device up.
             let _ = tell.send(outcome);
         });
         self.fault.check()?;
-        Ok(Dispatch { slot, work, submitted, index, mapped })
+        Ok(Dispatch { buffers, work, submitted, index, mapped })
     }
 
-    /// Sleeps until the device is done with `dispatch`, and reads what it found. How long is too long is not known here: a
-    /// slow device is not sick. `given_up` says when nobody waits for it any more.
-    pub(super) fn collect(&self, dispatch: &Dispatch, given_up: impl Fn() -> bool) -> Result<Outcome, DeviceError> {
+    /// Sleeps until the device is done with `dispatch`, and reads the candidates. There is no time limit here: a slow device is
+    /// not a hung one. `given_up` says whether the feed has given it up.
+    pub(super) fn collect(
+        &self,
+        dispatch: &Dispatch,
+        given_up: impl Fn() -> bool,
+    ) -> Result<BatchOutcome, DeviceError> {
         self.wait(dispatch, given_up)?;
-        let readback = &dispatch.slot.readback;
+        let readback = &dispatch.buffers.readback;
         let unreadable = |error: String| DeviceError::Lost(format!("the candidates cannot be read: {error}"));
         let outcome = {
             let view = readback.get_mapped_range(..).map_err(|error| unreadable(error.to_string()))?;
             let words = bytemuck::try_cast_slice::<u8, u32>(&view).map_err(|error| unreadable(error.to_string()))?;
             match words.split_first() {
                 Some((&found, nonces)) if found <= self.capacity => {
-                    Outcome::Candidates(nonces[..found as usize].to_vec())
+                    BatchOutcome::Candidates(nonces[..found as usize].to_vec())
                 }
-                // Splitting would never end.
+                // More than there are nonces: searching the halves again would never end.
                 Some((&found, _)) if u64::from(found) > dispatch.work.range.count => {
                     let count = dispatch.work.range.count;
                     return Err(DeviceError::Refused(format!("it reports {found} candidates among {count} nonces")));
                 }
-                _ => Outcome::Overflow,
+                _ => BatchOutcome::Overflow,
             }
         };
         readback.unmap();
@@ -245,8 +194,8 @@ impl Kernel {
 
     fn wait(&self, dispatch: &Dispatch, given_up: impl Fn() -> bool) -> Result<(), DeviceError> {
         loop {
-            // wgpu 30 turns a device that is lost while it is waited for into a panic (`Device::poll`), the one failure that
-            // neither of its callbacks tells.
+            // If the device is lost during the wait, wgpu 30 panics in `Device::poll`. It is the one failure that neither of its
+            // callbacks reports.
             let wait = wgpu::PollType::Wait { submission_index: Some(dispatch.index.clone()), timeout: Some(WAIT) };
             let polled = quietly(|| self.device.poll(wait));
             self.fault.check()?;
@@ -264,54 +213,26 @@ impl Kernel {
         match dispatch.mapped.try_recv() {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(DeviceError::Lost(error.to_string())),
-            Err(_) => Err(DeviceError::Lost("the end of a dispatch was never told".into())),
+            Err(_) => Err(DeviceError::Lost("the end of a dispatch was not reported".into())),
         }
     }
 
-    /// The device, for tests that take it away.
-    #[cfg(test)]
+    /// The device.
     pub(super) fn device(&self) -> &wgpu::Device {
         &self.device
     }
 }
 
-/// Runs `make` and returns what it made, unless the driver complained.
+/// Runs `make` and returns its result, unless the driver reported an error.
 fn in_scopes<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> Result<T, DeviceError> {
     use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
     let scopes = [OutOfMemory, Internal, Validation].map(|filter| device.push_error_scope(filter));
     let made = make();
-    // Scopes end in the reverse order of their beginning; all have to, also where one holds an error.
+    // Scopes end in the reverse order of their beginning. All must end, even if one holds an error.
     let [out_of_memory, internal, validation] = scopes;
     let errors = [validation, internal, out_of_memory].map(|scope| pollster::block_on(scope.pop()));
     match errors.into_iter().flatten().next() {
         Some(error) => Err(from_wgpu(&error)),
         None => Ok(made),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn naga_accepts_every_kernel_and_every_shader_file_is_part_of_one() {
-        use naga::valid::{Capabilities, ValidationFlags, Validator};
-        for kernel in GpuKernel::ALL {
-            let module = naga::front::wgsl::parse_str(kernel.source())
-                .unwrap_or_else(|error| panic!("{}: {}", kernel.name(), error.emit_to_string(kernel.source())));
-            Validator::new(ValidationFlags::all(), Capabilities::empty())
-                .validate(&module)
-                .unwrap_or_else(|error| panic!("{}: {}", kernel.name(), error.emit_to_string(kernel.source())));
-            let entry_points: Vec<_> = module.entry_points.iter().map(|entry| entry.name.as_str()).collect();
-            assert_eq!(entry_points, ["scan"]);
-            let (_, work) = module.types.iter().find(|(_, ty)| ty.name.as_deref() == Some("Work")).unwrap();
-            let naga::TypeInner::Struct { span, .. } = work.inner else { panic!("Work is a struct") };
-            assert_eq!(span.next_multiple_of(16) as usize, size_of::<Prepared>());
-        }
-        for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../shaders")).unwrap() {
-            let path = file.unwrap().path();
-            let text = std::fs::read_to_string(&path).unwrap();
-            assert!(GpuKernel::ALL.iter().any(|kernel| kernel.source().contains(&text)), "{path:?} is in no kernel");
-        }
     }
 }

@@ -1,26 +1,30 @@
-//! The settings with which a GPU is fastest, found by trying a few of them.
+//! Finds the settings with which a GPU is fastest, by trying a few of them.
 //!
-//! What a driver's compiler makes of a kernel, and how many threads a card needs to be busy, cannot be known from its name.
-//! So each is measured, for as long as a user at the start of a program does not mind: threads in a workgroup first, nonces
-//! a thread with the best of these, then how short a dispatch may be. No dispatch is longer than when mining. What is taken
-//! has passed the known-answer test: settings that a driver computes wrongly are often the fastest.
+//! The best settings depend on the driver's compiler and on how many threads keep the card busy, and no name tells either. So
+//! they are measured: first the threads in a workgroup, then with the best of these the nonces a thread, then how short a
+//! dispatch may be. No dispatch is longer than when mining. Settings are taken only if they pass the known-answer test:
+//! settings that a driver computes wrongly are often the fastest.
 
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use super::{GpuDevice, GpuSettings, batch};
-use crate::device::{Device, DeviceError, DeviceInfo};
+use super::batch;
+use super::device::GpuDevice;
+use super::settings::GpuSettings;
+use crate::device::{Device, DeviceError};
+use crate::device_info::DeviceInfo;
 use crate::known_answer;
 use crate::measure::{MeasurePlan, measure};
 
-/// What tuning decides.
+/// Tuned settings of a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tuning {
     /// Threads in a workgroup.
     pub workgroup: u32,
     /// Nonces that a thread tries.
     pub nonces_per_thread: u32,
-    /// How long a dispatch is meant to take.
+    /// How long a dispatch takes, about.
     pub dispatch: Duration,
     /// The nonces of a dispatch that took that long.
     pub batch: u64,
@@ -35,51 +39,51 @@ impl Tuning {
     }
 }
 
-/// The first dispatch of a run gets this part of the tuned batch: the card may be busy or hot today, and the second dispatch
+/// The first dispatch of a run is smaller than the tuned batch by this factor, as the card may be busy or hot now. The second
 /// may already be four times as large.
 const CAUTION: u64 = 4;
 
-/// Threads in a workgroup, the default first: another must be faster to be taken. Less than a warp or wave is never good.
+/// The workgroups to try, in threads; the default is first, and another is taken only if it is faster. Fewer threads than a
+/// warp or wave are never faster.
 const WORKGROUPS: [u32; 4] = [64, 128, 256, 32];
 
-/// Nonces a thread, the default first.
+/// The nonces a thread to try, the default first.
 const NONCES_PER_THREAD: [u32; 3] = [32, 16, 8];
 
-/// How much faster another setting must be: less is noise.
+/// Another setting must be faster by this factor. Less is noise.
 const GAIN: f64 = 1.01;
 
-/// The dispatches to try, the default first. A shorter one makes a desktop smoother and a template fresher, and is taken if
-/// it costs no more than `GAIN`.
+/// The dispatches to try, the default first. A shorter one disturbs a desktop less and notices a new template sooner. It is
+/// taken if its rate is lower by no more than `GAIN`.
 const DISPATCHES: [Duration; 2] = [batch::TARGET, Duration::from_millis(25)];
 
-/// Dispatches while workgroups and nonces a thread are tried.
+/// The dispatches with which workgroups and nonces a thread are tried.
 const TRIAL_DISPATCH: Duration = Duration::from_millis(20);
 
-/// What a trial takes after the compilation: eight dispatches, and two before them.
-const TRIAL: MeasurePlan =
-    MeasurePlan { warm_up: Duration::from_millis(40), samples: 4, sample: Duration::from_millis(40) };
+/// How a trial is measured: eight dispatches after two to warm up.
+const TRIAL: MeasurePlan = MeasurePlan::new(4, Duration::from_millis(40)).with_warm_up(Duration::from_millis(40));
 
-/// How long a start may look for settings.
-pub(crate) const AT_START: Duration = Duration::from_millis(1_200);
+/// How long the start of a program may try settings.
+pub(super) const AT_START: Duration = Duration::from_millis(1_200);
 
-/// How long a user who asks for it is ready to wait for a device, whose driver may take seconds to compile each setting.
-pub(crate) const ON_REQUEST: Duration = Duration::from_secs(20);
+/// How long a user who asked for tuning waits for a device. Its driver may take seconds to compile each setting.
+pub(super) const ON_REQUEST: Duration = Duration::from_secs(20);
 
-/// Tunes `adapter`. No further setting is tried after `budget`; how long one takes is the driver's affair, which compiles it.
-pub(crate) fn tune(info: &DeviceInfo, adapter: &wgpu::Adapter, budget: Duration) -> Result<Outcome, DeviceError> {
+/// Tunes `adapter`. No setting is begun after `budget`; the last one may take longer, as the driver compiles it.
+pub(super) fn tune(info: &DeviceInfo, adapter: &wgpu::Adapter, budget: Duration) -> Result<TuningOutcome, DeviceError> {
     tune_by(&|settings| GpuDevice::open(info.clone(), adapter, settings), budget)
 }
 
-/// What tuning came to.
+/// The result of tuning.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Outcome {
-    pub(crate) tuning: Tuning,
+pub(super) struct TuningOutcome {
+    pub(super) tuning: Tuning,
     /// The settings that were tried.
-    pub(crate) tried: usize,
+    pub(super) tried: usize,
 }
 
-/// The settings that are tried where time allows.
-pub(crate) const SETTINGS: usize = WORKGROUPS.len() + NONCES_PER_THREAD.len() - 1 + DISPATCHES.len();
+/// How many settings are tried if time allows.
+pub(super) const SETTINGS: usize = WORKGROUPS.len() + NONCES_PER_THREAD.len() - 1 + DISPATCHES.len();
 
 /// A device whose settings can be tuned.
 trait Tunable: Device {
@@ -96,7 +100,7 @@ impl Tunable for GpuDevice {
 fn tune_by<D: Tunable>(
     open: &dyn Fn(GpuSettings) -> Result<D, DeviceError>,
     budget: Duration,
-) -> Result<Outcome, DeviceError> {
+) -> Result<TuningOutcome, DeviceError> {
     let mut tuner = Tuner { open, end: Instant::now() + budget, tried: 0 };
     let default = GpuSettings { dispatch: TRIAL_DISPATCH, ..GpuSettings::default() };
     let mut best = tuner.trial(default, None).map(|trial| trial.expect("nothing to beat"));
@@ -120,10 +124,10 @@ fn tune_by<D: Tunable>(
     }
     let GpuSettings { workgroup, nonces_per_thread, .. } = best.settings;
     let Trial { settings: GpuSettings { dispatch, .. }, batch, .. } = chosen.unwrap_or(best);
-    Ok(Outcome { tuning: Tuning { workgroup, nonces_per_thread, dispatch, batch }, tried: tuner.tried })
+    Ok(TuningOutcome { tuning: Tuning { workgroup, nonces_per_thread, dispatch, batch }, tried: tuner.tried })
 }
 
-/// Settings that passed the known-answer test, and what they came to.
+/// Settings that passed the known-answer test, with what was measured.
 struct Trial {
     settings: GpuSettings,
     /// Hashes a second.
@@ -134,18 +138,18 @@ struct Trial {
 
 struct Tuner<'a, D> {
     open: &'a dyn Fn(GpuSettings) -> Result<D, DeviceError>,
-    /// When to try no further setting.
+    /// After this, no setting is begun.
     end: Instant,
     tried: usize,
 }
 
 impl<D: Tunable> Tuner<'_, D> {
-    /// Tries settings; `None` if their rate is not above `bar`. One that would be taken is examined first: a dispatch that
-    /// does nothing is the fastest of all.
+    /// Tries settings; `None` if their rate is not above `bar`. Others must pass the known-answer test: a dispatch that does
+    /// nothing is the fastest of all.
     fn trial(&mut self, settings: GpuSettings, bar: Option<f64>) -> Result<Option<Trial>, DeviceError> {
         self.tried += 1;
         let mut device = (self.open)(settings)?;
-        // The best of the samples: what else ran on the machine can only have slowed them.
+        // The best of the samples: other programs can only have slowed them down.
         let rate = measure(&mut device, &TRIAL)?.into_iter().fold(0.0, f64::max);
         let batch = device.batch();
         if bar.is_some_and(|bar| rate <= bar) {
@@ -155,8 +159,8 @@ impl<D: Tunable> Tuner<'_, D> {
         Ok(Some(Trial { settings, rate, batch }))
     }
 
-    /// Tries other settings, which become the best where they are faster or the first that work. Settings that the driver
-    /// refuses or computes wrongly are none.
+    /// Tries changed settings. They become the best if they are faster, or the first that work. Settings that the driver
+    /// refuses or computes wrongly are left out.
     fn challenge(
         &mut self,
         best: &mut Result<Trial, DeviceError>,
@@ -193,7 +197,7 @@ mod tests {
     use crate::cpu::CpuDevice;
     use crate::device::{Draw, Feed};
 
-    /// The CPU in place of a GPU; lazy, it reports batches that it never searched.
+    /// The CPU in place of a GPU. A lazy one reports batches that it never searched.
     struct Card {
         cpu: CpuDevice,
         lazy: bool,
@@ -221,7 +225,7 @@ mod tests {
         }
     }
 
-    fn tuned(is_lazy: impl Fn(&GpuSettings) -> bool, budget: Duration) -> Result<Outcome, DeviceError> {
+    fn tuned(is_lazy: impl Fn(&GpuSettings) -> bool, budget: Duration) -> Result<TuningOutcome, DeviceError> {
         let open = |settings: GpuSettings| {
             let cpu = CpuDevice::new(NonZeroUsize::new(1), Some(Backend::Portable))?;
             Ok(Card { cpu, lazy: is_lazy(&settings) })

@@ -1,4 +1,4 @@
-//! The file in which tuned settings are kept, so that a start does not tune again what it knows.
+//! The file that keeps tuned settings from one start to the next.
 //!
 //! One JSON object for all devices of the user:
 //!
@@ -6,26 +6,28 @@
 //! { "format": 1, "devices": [ { "device": "…", "driver": "…", "shader": "…", "workgroup": 64, … } ] }
 //! ```
 //!
-//! An entry holds for one device, driver and shader source; after a change of any of these it is not found. The file is a
-//! cache: one that is damaged, or that another version wrote, is worth a warning and a tuning, and never an error.
+//! An entry holds for one device, driver and shader source. After a change of any of these it is not found, and the device is
+//! tuned again. So it is, with a warning, where the file is damaged or of another format: that is never an error.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use adit_shaders::GpuKernel;
+use atomic_write_file::AtomicWriteFile;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::batch;
 use super::tune::Tuning;
-use super::{GpuKernel, batch};
-use crate::device::{DeviceInfo, DeviceKind};
+use crate::device_info::{DeviceInfo, DeviceKind};
 
-/// The number of the file's format. Also raised when tuning itself changes, as what was found before is then out of date.
+/// The version of the file's format. It goes up when tuning itself changes, too: earlier results are then out of date.
 const FORMAT: u32 = 1;
 
-/// Held while the file is changed, as GPUs are tuned at the same time: one's entry must not be lost to another's. Between two
-/// processes that may happen, and costs a tuning.
+/// Held while the file is changed. GPUs are tuned at the same time, and none may overwrite the other's entry. Two processes
+/// may do so, which costs a tuning.
 static CHANGING: Mutex<()> = Mutex::new(());
 
 /// Tuned settings in a file.
@@ -35,15 +37,15 @@ pub struct TuningCache {
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-struct File {
+struct CacheFile {
     format: u32,
-    devices: Vec<Entry>,
+    devices: Vec<CacheEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
-struct Entry {
+struct CacheEntry {
     #[serde(flatten)]
-    key: Key,
+    key: CacheKey,
     workgroup: u32,
     nonces_per_thread: u32,
     /// Milliseconds.
@@ -51,18 +53,18 @@ struct Entry {
     batch: u64,
 }
 
-/// What an entry holds for.
+/// The device, driver and shader that an entry is for.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-struct Key {
-    /// The device's name, its PCI ids and the interface. Two cards that have these in common are the same to a kernel.
+struct CacheKey {
+    /// The device's name, its PCI ids and the interface. Cards that have these in common need the same settings.
     device: String,
     driver: String,
     /// The SHA-256 of the kernel's source.
     shader: String,
 }
 
-impl Key {
-    /// `None` for what is no GPU.
+impl CacheKey {
+    /// `None` if the device is no GPU.
     fn of(info: &DeviceInfo) -> Option<Self> {
         let DeviceKind::Gpu(gpu) = &info.kind else { return None };
         let hash = Sha256::digest(GpuKernel::default().source().as_bytes());
@@ -74,15 +76,15 @@ impl Key {
     }
 }
 
-impl Entry {
-    fn new(key: Key, tuning: &Tuning) -> Self {
+impl CacheEntry {
+    fn new(key: CacheKey, tuning: &Tuning) -> Self {
         let Tuning { workgroup, nonces_per_thread, dispatch, batch } = *tuning;
-        // A dispatch is meant to take 50 ms at most.
+        // Tuned dispatches take at most 50 ms.
         let dispatch_ms = u64::try_from(dispatch.as_millis()).unwrap_or(u64::MAX);
         Self { key, workgroup, nonces_per_thread, dispatch_ms, batch }
     }
 
-    /// The settings, if they are such as tuning finds.
+    /// The settings, if they are within the bounds that tuning has.
     fn tuning(&self) -> Option<Tuning> {
         let dispatch = Duration::from_millis(self.dispatch_ms);
         let sound = (1..=256).contains(&self.workgroup)
@@ -111,48 +113,44 @@ impl TuningCache {
     /// What is known of a device.
     #[must_use]
     pub fn get(&self, info: &DeviceInfo) -> Option<Tuning> {
-        let key = Key::of(info)?;
+        let key = CacheKey::of(info)?;
         let entry = self.read().into_iter().find(|entry| entry.key == key)?;
         let tuning = entry.tuning();
         if tuning.is_none() {
-            tracing::warn!("{}: the settings of {} cannot be: {entry:?}; tuning anew", self.path.display(), info.name);
+            tracing::warn!("{}: impossible settings of {}: {entry:?}; tuning again", self.path.display(), info.name);
         }
         tuning
     }
 
-    /// Keeps what was found for a device. The file is replaced whole, so that a reader sees the old one or the new one.
+    /// Saves the settings of a device. The file is replaced as a whole: a reader sees the old one or the new one.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn put(&self, info: &DeviceInfo, tuning: &Tuning) -> io::Result<()> {
-        let Some(key) = Key::of(info) else { return Ok(()) };
-        // It guards a file, which is whole whatever panicked.
+        let Some(key) = CacheKey::of(info) else { return Ok(()) };
+        // A panic elsewhere leaves the file whole, so a poisoned lock does not matter.
         let _changing = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut devices = self.read();
-        // What an older driver or shader needed will not be asked for again.
+        // The settings for an older driver or shader are not needed again.
         devices.retain(|entry| entry.key.device != key.device);
-        devices.push(Entry::new(key, tuning));
-        let text = serde_json::to_string_pretty(&File { format: FORMAT, devices })?;
+        devices.push(CacheEntry::new(key, tuning));
+        let text = serde_json::to_string_pretty(&CacheFile { format: FORMAT, devices })?;
 
+        // The rename at the end would fail and leave the draft behind.
+        if self.path.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder {
             std::fs::create_dir_all(folder)?;
         }
-        // Beside the file, since a rename is atomic within a file system only; of this process, since another may tune too, and
-        // within this one there is a lock.
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}", std::process::id()));
-        let draft = self.path.with_file_name(name);
-        let written = write_and_sync(&draft, &text).and_then(|()| std::fs::rename(&draft, &self.path));
-        if written.is_err() {
-            // The error that matters is the first one.
-            let _ = std::fs::remove_file(&draft);
-        }
-        written
+        let mut file = AtomicWriteFile::open(&self.path)?;
+        file.write_all(text.as_bytes())?;
+        file.commit()
     }
 
     /// Every entry; none where there is no file, or none that can be read.
-    fn read(&self) -> Vec<Entry> {
+    fn read(&self) -> Vec<CacheEntry> {
         let path = self.path.display();
         let bytes = match std::fs::read(&self.path) {
             Ok(bytes) => bytes,
@@ -162,42 +160,29 @@ impl TuningCache {
                 return Vec::new();
             }
         };
-        match serde_json::from_slice::<File>(&bytes) {
+        match serde_json::from_slice::<CacheFile>(&bytes) {
             Ok(file) if file.format == FORMAT => file.devices,
             Ok(file) => {
-                tracing::warn!("{path}: tuned settings of format {}; wanted {FORMAT}; tuning anew", file.format);
+                tracing::warn!("{path}: tuned settings of format {}; wanted {FORMAT}; tuning again", file.format);
                 Vec::new()
             }
             Err(error) => {
-                tracing::warn!("{path}: damaged tuned settings: {error}; tuning anew");
+                tracing::warn!("{path}: damaged tuned settings: {error}; tuning again");
                 Vec::new()
             }
         }
     }
 }
 
-fn write_and_sync(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = std::fs::File::create(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{DeviceId, GpuInfo};
+    use crate::device_info::{DeviceId, GpuInfo};
 
     fn gpu(name: &str, driver: &str) -> DeviceInfo {
-        let kind = GpuInfo {
-            vendor: "NVIDIA".into(),
-            vendor_id: 0x10de,
-            device_id: 0x2206,
-            driver: driver.into(),
-            backend: "vulkan",
-            pci: None,
-            software: false,
-        };
-        DeviceInfo { id: DeviceId::Gpu(0), name: name.into(), kind: DeviceKind::Gpu(kind) }
+        let ids = GpuInfo { vendor_id: 0x10de, device_id: 0x2206, ..GpuInfo::new("vulkan") };
+        let gpu = GpuInfo { vendor: "NVIDIA".into(), driver: driver.into(), ..ids };
+        DeviceInfo::new(DeviceId::Gpu(0), name.into(), DeviceKind::Gpu(gpu))
     }
 
     fn tuning(workgroup: u32) -> Tuning {
@@ -243,7 +228,7 @@ mod tests {
         let cache = TuningCache::at(folder.path().join("tuning.json"));
         cache.put(&gpu("one", "1.0"), &tuning(64)).unwrap();
         let text = std::fs::read_to_string(cache.path()).unwrap();
-        let shader = Key::of(&gpu("one", "1.0")).unwrap().shader;
+        let shader = CacheKey::of(&gpu("one", "1.0")).unwrap().shader;
         assert!(shader.len() == 64 && text.contains(&shader));
         std::fs::write(cache.path(), text.replace(&shader, &shader.replace('0', "1"))).unwrap();
         assert_eq!(cache.get(&gpu("one", "1.0")), None);

@@ -1,8 +1,7 @@
-//! A graphics card through the files that its Linux driver offers: amdgpu, and any other driver as far as it has them.
+//! Reads a graphics card through the files of its Linux driver: amdgpu, and other drivers as far as they have the files.
 //!
 //! Sources: the kernel's `Documentation/hwmon/sysfs-interface.rst`, which fixes names and units for every driver, and
-//! `Documentation/gpu/amdgpu/thermal.rst`. The clocks (`freq1_input`, `freq2_input`) are amdgpu's alone, and so are never
-//! found elsewhere.
+//! `Documentation/gpu/amdgpu/thermal.rst`. Only amdgpu has the clocks (`freq1_input`, `freq2_input`).
 
 use std::path::{Path, PathBuf};
 
@@ -25,8 +24,8 @@ impl CardSensor {
         sensor.chip().is_some().then_some(sensor)
     }
 
-    /// The folder with the files. Looked up at each reading: its number changes when the driver is loaded again, as it is
-    /// after some resets.
+    /// The folder with the files. It is looked up at each reading, because its number changes when the driver is loaded again,
+    /// which happens after some resets.
     fn chip(&self) -> Option<PathBuf> {
         entries(&self.folder, |name| is_numbered(name, "hwmon")).into_iter().next()
     }
@@ -42,7 +41,7 @@ impl Sensor for CardSensor {
         let file = |name: &str, parts| scaled(&chip.join(name), parts);
         Reading {
             temperature_celsius: file("temp1_input", 1e3),
-            // Newer cards say what they draw now, older ones a mean over some milliseconds; some say both.
+            // Newer cards give the present power, older ones a mean over some milliseconds, and some give both.
             power_watts: file("power1_average", MICRO).or_else(|| file("power1_input", MICRO)),
             fan_percent: file("pwm1", FULL / 100.0).filter(|percent| (0.0..=100.0).contains(percent)),
             fan_rpm: file("fan1_input", 1.0),
@@ -70,7 +69,7 @@ mod tests {
         "0000:0b:00.0".parse().unwrap()
     }
 
-    /// The files of a Radeon RX 6800 XT, kernel 6.1, as far as they concern us.
+    /// The files of a Radeon RX 6800 XT, kernel 6.1, as far as they are read.
     fn navi21(root: &Path) {
         let files = [
             ("name", "amdgpu\n"),

@@ -1,4 +1,4 @@
-//! The CPU's sensors on Linux: its temperature from `hwmon`, its power from the energy counters, its clock from `cpufreq`.
+//! Reads the CPU's sensors on Linux: temperature from `hwmon`, power from the energy counters, clock from `cpufreq`.
 //!
 //! Sources: the kernel's `Documentation/hwmon/{coretemp,k10temp}.rst` and `Documentation/admin-guide/pm/cpufreq.rst`;
 //! `zenpower` is a driver outside the kernel that takes k10temp's place.
@@ -10,15 +10,15 @@ use super::rapl::Rapl;
 use super::sysfs::{entries, is_numbered, scaled, text};
 use super::{Reading, Sensor};
 
-/// The drivers of CPU sensors; `cpu_thermal` is the one of small ARM boards. Other chips that `hwmon` lists sit on the main
-/// board, in disks and network cards.
+/// The drivers of CPU sensors; `cpu_thermal` is that of small ARM boards. Other chips under `hwmon` are on the main board, in
+/// disks and in network cards.
 const DRIVERS: [&str; 4] = ["coretemp", "k10temp", "zenpower", "cpu_thermal"];
 
-/// The labels of the whole package's temperature, best first. `Tctl` is a figure for fan control, on some models 10 to
-/// 27 °C above the true one, which then stands under `Tdie`; elsewhere the two are the same.
+/// The labels of the whole package's temperature, best first. `Tctl` is for fan control: on some models it is 10 to 27 °C above
+/// the true temperature, which is then `Tdie`; on others the two are equal.
 const PACKAGE: [&str; 3] = ["Tdie", "Package id", "Tctl"];
 
-/// What is known of the CPU.
+/// The CPU's sensors.
 #[derive(Debug)]
 pub(super) struct CpuSensor {
     root: PathBuf,
@@ -26,7 +26,7 @@ pub(super) struct CpuSensor {
 }
 
 impl CpuSensor {
-    /// The sensor, where anything can be read.
+    /// The sensor, if any value can be read.
     pub(super) fn open(root: &Path) -> Option<Self> {
         let sensor = Self { root: root.to_owned(), rapl: Rapl::open(root) };
         (sensor.rapl.is_some() || !sensor.read().is_empty()).then_some(sensor)
@@ -68,7 +68,7 @@ impl Sensor for CpuSensor {
     }
 }
 
-/// What a chip calls its `kind` of inputs, each with the file that holds the value.
+/// A chip's inputs of this `kind`: the label of each, and the file with its value.
 fn labelled(chip: &Path, kind: &str) -> Vec<(Option<String>, PathBuf)> {
     let is_input = |name: &str| name.strip_suffix("_input").is_some_and(|name| is_numbered(name, kind));
     let label = |input: &Path| {
@@ -78,7 +78,7 @@ fn labelled(chip: &Path, kind: &str) -> Vec<(Option<String>, PathBuf)> {
     entries(chip, is_input).into_iter().map(|input| (label(&input), input)).collect()
 }
 
-/// A package's temperature in degrees Celsius, or its hottest core's where the package has none.
+/// A package's temperature in degrees Celsius, or that of its hottest core if the package has none.
 fn temperature(chip: &Path) -> Option<f64> {
     let inputs: Vec<_> = labelled(chip, "temp")
         .into_iter()
@@ -89,7 +89,7 @@ fn temperature(chip: &Path) -> Option<f64> {
     PACKAGE.iter().find_map(package).or_else(|| inputs.iter().map(|(_, celsius)| *celsius).reduce(f64::max))
 }
 
-/// What zenpower sees at the voltage regulators, cores and the rest of the chip, in watts. One part alone is not the CPU.
+/// The power of the CPU in watts as zenpower measures it: cores plus the rest of the chip. With one part missing, none.
 fn zenpower_watts(chips: &[PathBuf]) -> Option<f64> {
     let part = |chip: &Path, name: &str| {
         let inputs = labelled(chip, "power");

@@ -1,7 +1,7 @@
-//! An NVIDIA card through NVML, the library that comes with its driver.
+//! Reads an NVIDIA card through NVML, the library that comes with its driver.
 //!
-//! It is loaded at run time, once: a machine without the driver lacks the library, and has no sensor then. No test reaches
-//! this file without a card, so that it only passes values on; what computes is in `pci.rs` and in [`reading`].
+//! The library is loaded once at run time. A machine without the driver has no library, and so no sensor. Tests cannot reach
+//! the calls without a card, so they only pass values on; the computations are in `pci.rs` and in [`reading`].
 
 use std::sync::OnceLock;
 
@@ -17,7 +17,7 @@ pub(super) struct NvmlSensor {
 }
 
 impl NvmlSensor {
-    /// The sensor of the card at `address`, where NVML is there and knows the card.
+    /// The sensor of the card at `address`, if NVML is installed and knows the card.
     pub(super) fn open(address: PciAddress) -> Option<Self> {
         static NVML: OnceLock<Option<Nvml>> = OnceLock::new();
         let init = || Nvml::init().inspect_err(|error| tracing::debug!("no nvml: {error}")).ok();
@@ -61,7 +61,7 @@ fn reading(raw: &Raw) -> Reading {
     Reading {
         temperature_celsius: raw.celsius.map(f64::from),
         power_watts: raw.milliwatts.map(|milliwatts| f64::from(milliwatts) / 1e3),
-        // Where a fan is made to turn faster than its rated speed, NVML gives more than 100.
+        // NVML gives more than 100 for a fan that is driven above its rated speed.
         fan_percent: raw.fan_percent.map(|percent| f64::from(percent.min(100))),
         fan_rpm: raw.fan_rpm.map(f64::from),
         core_clock_mhz: raw.sm_megahertz.map(f64::from),

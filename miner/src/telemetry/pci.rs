@@ -1,8 +1,8 @@
-//! A PCI address, which Linux and NVML write in different widths.
+//! PCI addresses, which Linux and NVML write with different widths.
 
 use std::str::FromStr;
 
-/// Where a card sits.
+/// The address of a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PciAddress {
     domain: u32,

@@ -1,7 +1,7 @@
-//! The CPU's energy counters, which Linux offers for Intel and AMD alike under `powercap/intel-rapl`.
+//! Reads the CPU's energy counters, which Linux has for Intel and AMD under `powercap/intel-rapl`.
 //!
-//! Since 2020 most systems let only root read them (a fine enough counter tells on the programs that run, CVE-2020-8694);
-//! whoever wants watts grants it: `sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj`.
+//! Since 2020 most systems let only root read them, because they reveal secrets of other programs (CVE-2020-8694). A user who
+//! wants watts can allow it: `sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj`.
 //! Source: the kernel's `Documentation/power/powercap/powercap.rst`.
 
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub(super) struct Rapl {
 struct Package {
     /// Microjoules, wrapping.
     counter: PathBuf,
-    /// The counter starts anew after this many microjoules; 0 where that is not known.
+    /// The counter wraps after this many microjoules; 0 if that is not known.
     range: u64,
 }
 
@@ -35,14 +35,13 @@ struct State {
     seen: Vec<u64>,
     /// Microjoules of all packages since [`Rapl::open`].
     total: u64,
-    /// When the window of the power in hand began, and `total` then.
+    /// When the present window of the power began, and `total` at that time.
     window: (Instant, u64),
     watts: Option<f64>,
 }
 
 impl Rapl {
-    /// The counters, where there are some and this process may read all of them: a sum with a package missing would be no
-    /// CPU's power.
+    /// Opens the counters, if there are any and this process may read all of them. A sum without one package would be wrong.
     pub(super) fn open(root: &Path) -> Option<Self> {
         // `intel-rapl:0:0` is a part of `intel-rapl:0`, and `psys` is the whole board.
         let zones = entries(&root.join("class/powercap"), |name| is_numbered(name, "intel-rapl:"));
@@ -69,8 +68,7 @@ impl Rapl {
         Some(state.total as f64 / 1e6)
     }
 
-    /// Watts since the call before this one, or the same as then if that was a moment ago. Nothing is known in the first
-    /// moment.
+    /// Watts since the last call, or its result if that was less than the window ago. `None` within the first window.
     pub(super) fn watts(&self, now: Instant) -> Option<f64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.advance(&mut state)?;
@@ -83,7 +81,7 @@ impl Rapl {
         state.watts
     }
 
-    /// Adds to the total what the counters have gone on by.
+    /// Adds to the total by how much the counters have risen.
     fn advance(&self, state: &mut State) -> Option<()> {
         let now = read_all(&self.packages)?;
         for ((package, seen), now) in self.packages.iter().zip(&mut state.seen).zip(now) {

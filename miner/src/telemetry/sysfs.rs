@@ -1,35 +1,32 @@
-//! Reads the small text files of Linux' `/sys`, where anything unreadable is simply not there.
+//! Reads the small text files of Linux' sysfs. A file that cannot be read counts as missing.
 //!
-//! Every reader takes the root as a path, so that tests run on folders laid out as real drivers do.
+//! Every reader takes a path, so that tests use folders laid out as real drivers do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Where the kernel keeps them.
-pub(super) const ROOT: &str = "/sys";
 
 /// The text of a file without the space around it.
 pub(super) fn text(file: &Path) -> Option<String> {
     Some(fs::read_to_string(file).ok()?.trim().to_owned())
 }
 
-/// A whole number, as every file of `hwmon`, `powercap` and `cpufreq` holds it. A driver says that it does not know by an
-/// error or by text.
+/// A whole number, as the files of `hwmon`, `powercap` and `cpufreq` hold it. A driver that does not know the value gives an
+/// error or text.
 pub(super) fn number(file: &Path) -> Option<i64> {
     text(file)?.parse().ok()
 }
 
-/// A whole number that cannot be negative.
+/// A whole number that is not negative.
 pub(super) fn count(file: &Path) -> Option<u64> {
     text(file)?.parse().ok()
 }
 
-/// [`number`] in a unit that is `parts` times as large.
+/// [`number`] in a unit that is larger by the factor `parts`.
 pub(super) fn scaled(file: &Path, parts: f64) -> Option<f64> {
     number(file).map(|value| value as f64 / parts)
 }
 
-/// The entries of a folder whose name is accepted, sorted, so that readings do not change with the folder's order.
+/// The entries of a folder whose names are accepted, sorted by name, so that readings do not depend on the folder's order.
 pub(super) fn entries(folder: &Path, accept: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<_> = entries

@@ -71,70 +71,70 @@ impl Options {
 
     /// When to commit.
     #[must_use]
-    pub fn commit(self, commit: CommitPolicy) -> Self {
+    pub fn with_commit(self, commit: CommitPolicy) -> Self {
         Self { commit, ..self }
     }
 
     /// The most that coins may occupy in memory after a block, in bytes: an eighth of it, but 4 MiB at least, for blocks of
     /// the database's tables, the rest for the coin cache. One block may go over it.
     #[must_use]
-    pub fn cache_bytes(self, cache_bytes: usize) -> Self {
+    pub fn with_cache_bytes(self, cache_bytes: usize) -> Self {
         Self { cache_bytes, ..self }
     }
 
     /// Commits with more changes than this bypass the database's journal and are written into tables at once;
     /// docs/store-format.md says why.
     #[must_use]
-    pub fn ingest_threshold(self, ingest_threshold: usize) -> Self {
+    pub fn with_ingest_threshold(self, ingest_threshold: usize) -> Self {
         Self { ingest_threshold, ..self }
     }
 
     /// How many bytes of block and undo files to keep to by deleting the oldest, of which [`super::MIN_BLOCKS_TO_KEEP`]
     /// blocks below the tip are kept however long they are. `None`: everything is kept.
     #[must_use]
-    pub fn prune_bytes(self, prune_bytes: Option<u64>) -> Self {
+    pub fn with_prune_bytes(self, prune_bytes: Option<u64>) -> Self {
         Self { prune_bytes, ..self }
     }
 
-    /// Keeps the blocks that `lock` asks for, whatever [`Self::prune_bytes`] says.
+    /// Keeps the blocks that `lock` asks for, whatever [`Self::with_prune_bytes`] says.
     #[must_use]
-    pub fn prune_lock(mut self, lock: PruneLock) -> Self {
+    pub fn with_prune_lock(mut self, lock: PruneLock) -> Self {
         self.prune_locks.push(lock);
         self
     }
 
     /// The longest a block file may get, in bytes. With pruning, files go as wholes.
     #[must_use]
-    pub fn block_file_bytes(self, block_file_bytes: u32) -> Self {
+    pub fn with_block_file_bytes(self, block_file_bytes: u32) -> Self {
         Self { block_file_bytes, ..self }
     }
 
     /// What is checked as a block connects.
     #[must_use]
-    pub fn connect(self, connect: ConnectOptions) -> Self {
+    pub fn with_connect(self, connect: ConnectOptions) -> Self {
         Self { connect, ..self }
     }
 
     /// A block whose ancestors' scripts are taken to be good, once its header is known and deep enough under the best one.
     /// `None`: all scripts are run.
     #[must_use]
-    pub fn assume_valid(self, assume_valid: Option<BlockHash>) -> Self {
+    pub fn with_assume_valid(self, assume_valid: Option<BlockHash>) -> Self {
         Self { assume_valid, ..self }
     }
 
     /// The least work that the chain is known to have. With less work among the headers nothing is assumed valid.
     #[must_use]
-    pub fn minimum_chain_work(self, minimum_chain_work: Work) -> Self {
+    pub fn with_minimum_chain_work(self, minimum_chain_work: Work) -> Self {
         Self { minimum_chain_work, ..self }
     }
 
-    /// What of [`Self::cache_bytes`] is for the coin cache.
+    /// What of [`Self::with_cache_bytes`] is for the coin cache.
     pub(super) const fn coin_cache_bytes(&self) -> usize {
         let bytes = self.cache_bytes - self.cache_bytes / TABLES_SHARE;
         if bytes < MAX_COIN_CACHE_BYTES { bytes } else { MAX_COIN_CACHE_BYTES }
     }
 
-    /// What of [`Self::cache_bytes`] is for blocks of the database's tables.
+    /// What of [`Self::with_cache_bytes`] is for blocks of the database's tables.
     pub(crate) fn table_cache_bytes(&self) -> u64 {
         (self.cache_bytes / TABLES_SHARE).max(LEAST_TABLE_CACHE_BYTES) as u64
     }
@@ -160,8 +160,8 @@ mod tests {
     fn memory_for_coins_is_shared_with_tables_and_bounded() {
         let of = |bytes| {
             (
-                Options::default().cache_bytes(bytes).coin_cache_bytes(),
-                Options::default().cache_bytes(bytes).table_cache_bytes(),
+                Options::default().with_cache_bytes(bytes).coin_cache_bytes(),
+                Options::default().with_cache_bytes(bytes).table_cache_bytes(),
             )
         };
         assert_eq!(of(80 << 20), (70 << 20, 10 << 20));

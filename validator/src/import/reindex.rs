@@ -61,7 +61,12 @@ pub fn reindex(
     };
     let loaded = LoadedStore { genesis: genesis.map(|record| record.position), ..LoadedStore::default() };
     let mut feed = Feed {
-        chain: ChainState::with_store(Box::new(store), loaded, params.clone(), options.commit(CommitPolicy::WhenFull))?,
+        chain: ChainState::with_store(
+            Box::new(store),
+            loaded,
+            params.clone(),
+            options.with_commit(CommitPolicy::WhenFull),
+        )?,
         folder: folder.join(BLOCKS),
         watcher,
         outcome: Reindexed { left: skipped.iter().map(SkippedBytes::to_string).collect(), ..Reindexed::default() },

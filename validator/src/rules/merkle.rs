@@ -10,15 +10,14 @@ use crate::block::DecodedBlock;
 /// The Merkle root over `leaves`, and whether two equal neighbours make it ambiguous. Over no leaves it is zero, as in
 /// Bitcoin Core.
 pub(super) fn merkle_root(mut leaves: Vec<Digest>) -> MerkleRoot {
-    adit_hash::merkle_root(Backend::fastest_pairs(), &mut leaves)
-        .unwrap_or(MerkleRoot { root: [0; 32], mutated: false })
+    adit_hash::merkle_root(Backend::fastest_pairs(), &mut leaves).unwrap_or_default()
 }
 
 /// The header commits to the transactions, and no repetition among them leaves the root as it is (CVE-2012-2459).
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `CheckMerkleRoot`.
 pub(super) fn check_merkle_root(block: &DecodedBlock) -> Result<(), RuleError> {
-    let MerkleRoot { root, mutated } = merkle_root(block.txids().iter().map(|id| id.to_byte_array()).collect());
+    let MerkleRoot { root, mutated, .. } = merkle_root(block.txids().iter().map(|id| id.to_byte_array()).collect());
     let wanted = TxMerkleNode::from_byte_array(root);
     let seen = block.header().merkle_root;
     if seen != wanted {

@@ -199,7 +199,7 @@ fn spend(outpoint: OutPoint, value: Amount, count: usize) -> Transaction {
 
 /// With commits of both ways: those of some blocks together go into tables, others through the journal.
 pub fn options(commit: CommitPolicy, cache_bytes: usize) -> Options {
-    Options::default().commit(commit).cache_bytes(cache_bytes).ingest_threshold(40)
+    Options::default().with_commit(commit).with_cache_bytes(cache_bytes).with_ingest_threshold(40)
 }
 
 /// What a queue of events holds for tests, which never fill it.

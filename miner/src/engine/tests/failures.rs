@@ -1,9 +1,6 @@
 //! Devices that hang, fail, panic and are taken away.
 
 use super::*;
-use crate::device::DeviceKind;
-use crate::devices::{CpuSettings, Devices, Selection};
-use crate::gpu::GpuSettings;
 
 #[test]
 fn a_device_that_hangs_is_left_behind_and_opened_again() {
@@ -121,40 +118,4 @@ fn a_device_that_panics_is_opened_again() {
         rig.step_until(|snapshot| sick(snapshot, 1).is_some_and(|(seen, _)| seen.contains(reason)));
     }
     rig.step_until(|snapshot| mines(snapshot, 1) && snapshot.devices[1].hashes > 0);
-}
-
-#[test]
-fn a_gpu_that_is_lost_is_opened_again_and_mines_again() {
-    let devices = Devices::list(CpuSettings::default(), &Selection::All).unwrap();
-    let is_gpu = |info: &&DeviceInfo| matches!(info.kind, DeviceKind::Gpu(_));
-    let Some(info) = devices.infos().iter().find(is_gpu).cloned() else {
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "no Vulkan adapter");
-        println!("ignored: no Vulkan adapter to take away");
-        return;
-    };
-    let opened: Arc<Mutex<Vec<wgpu::Device>>> = Arc::default();
-    let (log, id) = (opened.clone(), info.id);
-    let mut opener = Opener::new(move |_| {
-        let gpu = devices.open_gpu(id, GpuSettings::default())?;
-        log.lock().unwrap().push(gpu.wgpu_device().clone());
-        Ok(Box::new(gpu))
-    });
-    opener.info = info;
-    let clock = clock();
-    let rig = Rig::with(&clock, opener);
-    for losses in 0..2 {
-        let before = rig.engine.snapshot().devices[1].hashes;
-        rig.wait(|snapshot| mines(snapshot, 1) && snapshot.devices[1].hashes > before);
-        opened.lock().unwrap().last().unwrap().destroy();
-        let snapshot = rig.wait(|snapshot| sick(snapshot, 1).is_some());
-        let (reason, failures) = sick(&snapshot, 1).unwrap();
-        assert!(["lost", "refused"].iter().any(|word| reason.contains(word)), "{reason}");
-        assert_eq!((failures, snapshot.devices[1].hardware_errors), (losses + 1, 0));
-        rig.step_until(|snapshot| !matches!(snapshot.devices[1].state, DeviceState::Sick { .. }));
-        let snapshot = rig.wait(|snapshot| mines(snapshot, 1));
-        assert_eq!(snapshot.devices[1].recoveries, u64::from(losses) + 1);
-    }
-    let before = rig.engine.snapshot().devices[1].hashes;
-    rig.wait(|snapshot| snapshot.devices[1].hashes > before);
-    assert_eq!(opened.lock().unwrap().len(), 3);
 }

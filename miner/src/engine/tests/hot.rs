@@ -1,7 +1,7 @@
 //! A device that runs hot.
 
 use super::*;
-use crate::throttle::Pace;
+use crate::throttle::DutyCycle;
 
 #[test]
 fn a_hot_device_slows_down_pauses_and_comes_back() {
@@ -25,7 +25,7 @@ fn a_hot_device_slows_down_pauses_and_comes_back() {
         }))
     });
     opener.sensor = Some(sensor.clone());
-    let options = EngineOptions { max_temp: Some(80.0), ..quick() };
+    let options = quick().with_max_temp(Some(80.0));
     let rig = Rig::new(Source::new(never(), None), clock, vec![opener], options);
     rig.wait(|snapshot| snapshot.devices[1].hashes > 0);
     // A temperature is seen by the throttle before the clock goes on.
@@ -42,32 +42,35 @@ fn a_hot_device_slows_down_pauses_and_comes_back() {
         rig.wait(|snapshot| snapshot.devices[1].hashes > hashes || empties.load(Ordering::Acquire) > asked + 3);
         rig.engine.snapshot().devices[1].hashes == hashes
     };
-    let paces = |until: Pace| {
+    let duty_cycles = |until: DutyCycle| {
         let (mut seen, mut rested) = (Vec::new(), false);
         let start = Instant::now();
         while seen.last() != Some(&until) {
             assert!(start.elapsed() < FOREVER, "{seen:?}");
-            let pace = step().devices[1].pace;
-            if seen.last() != Some(&pace) {
-                seen.push(pace);
+            let duty_cycle = step().devices[1].duty_cycle;
+            if seen.last() != Some(&duty_cycle) {
+                seen.push(duty_cycle);
             }
             // A stretch of a step, a rest of a step, and so on.
-            rested |= pace == Pace::Half && rests();
+            rested |= duty_cycle == DutyCycle::Half && rests();
         }
-        assert_eq!(rested, seen.contains(&Pace::Half), "it rests at half pace");
+        assert_eq!(rested, seen.contains(&DutyCycle::Half), "it rests at half duty");
         seen
     };
 
     sensor.temperature.store(70, Ordering::Release);
     (0..30).for_each(|_| drop(step()));
     let snapshot = rig.engine.snapshot();
-    assert_eq!((snapshot.devices[1].pace, rests()), (Pace::Full, false));
+    assert_eq!((snapshot.devices[1].duty_cycle, rests()), (DutyCycle::Full, false));
     assert_eq!(snapshot.devices[1].reading.and_then(|reading| reading.temperature_celsius), Some(70.0));
     assert_eq!(snapshot.devices[0].reading, None);
 
     sensor.temperature.store(83, Ordering::Release);
-    let down = paces(Pace::Paused);
-    assert!(down.ends_with(&[Pace::ThreeQuarters, Pace::Half, Pace::Quarter, Pace::Paused]), "{down:?}");
+    let down = duty_cycles(DutyCycle::Paused);
+    assert!(
+        down.ends_with(&[DutyCycle::ThreeQuarters, DutyCycle::Half, DutyCycle::Quarter, DutyCycle::Paused]),
+        "{down:?}"
+    );
     let paused = rig.engine.snapshot();
     for _ in 0..60 {
         let snapshot = step();
@@ -78,12 +81,12 @@ fn a_hot_device_slows_down_pauses_and_comes_back() {
     assert!(still <= 64, "{still} nonces while paused");
 
     sensor.temperature.store(60, Ordering::Release);
-    let up = paces(Pace::Full);
-    assert!(up.ends_with(&[Pace::Quarter, Pace::Half, Pace::ThreeQuarters, Pace::Full]), "{up:?}");
+    let up = duty_cycles(DutyCycle::Full);
+    assert!(up.ends_with(&[DutyCycle::Quarter, DutyCycle::Half, DutyCycle::ThreeQuarters, DutyCycle::Full]), "{up:?}");
     assert!(!rests());
 
     sensor.temperature.store(SILENT, Ordering::Release);
-    assert_eq!(paces(Pace::Quarter), [Pace::Full, Pace::Quarter], "a sensor that stops answering");
+    assert_eq!(duty_cycles(DutyCycle::Quarter), [DutyCycle::Full, DutyCycle::Quarter], "a sensor that stops answering");
     sensor.temperature.store(60, Ordering::Release);
-    assert!(paces(Pace::Full).ends_with(&[Pace::Half, Pace::ThreeQuarters, Pace::Full]));
+    assert!(duty_cycles(DutyCycle::Full).ends_with(&[DutyCycle::Half, DutyCycle::ThreeQuarters, DutyCycle::Full]));
 }

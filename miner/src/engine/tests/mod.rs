@@ -13,13 +13,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use adit_hash::Target;
+use adit_hash::ScanTarget;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
-use super::{DeviceState, Engine, EngineOptions, Snapshot, WatchdogPolicy};
+use super::{DeviceState, Engine, EngineOptions, EngineSnapshot, WatchdogPolicy};
 use crate::cpu::CpuDevice;
-use crate::device::{Device, DeviceError, DeviceInfo, DeviceOpener, Draw, Feed};
-use crate::job::Work;
+use crate::device::{Device, DeviceError, DeviceOpener, Draw, Feed};
+use crate::device_info::DeviceInfo;
+use crate::job::HeaderWork;
 use crate::telemetry::{Reading, Sensor};
 use crate::throttle::ThrottlePolicy;
 use crate::work::{Coinbase, Solution, Submission, Template, TemplateId, WorkSource};
@@ -80,20 +81,12 @@ struct Source {
 }
 
 impl Source {
-    fn new(target: Target, closed: Option<Receiver<()>>) -> Arc<Self> {
-        let template = Template {
-            id: TemplateId(1),
-            height: 1,
-            version: 0x2000_0000,
-            version_mask: 0x1fff_e000,
-            previous: [7; 32],
-            coinbase: Coinbase { prefix: vec![1; 42], extranonce_len: 8, suffix: vec![2; 60] },
-            branch: vec![],
-            time: 1_700_000_000,
-            max_time: 1_700_000_600,
-            bits: 0x207f_ffff,
-            target,
-        };
+    fn new(target: ScanTarget, closed: Option<Receiver<()>>) -> Arc<Self> {
+        let coinbase = Coinbase::new(vec![1; 42], 8, vec![2; 60]);
+        let template = Template::new(TemplateId(1), [7; 32], coinbase, 1_700_000_000, 0x207f_ffff, target)
+            .with_height(1)
+            .with_version(0x2000_0000, 0x1fff_e000)
+            .with_max_time(1_700_000_600);
         Arc::new(Self { template: Arc::new(template), withdrawn: AtomicBool::new(false), closed })
     }
 }
@@ -209,7 +202,7 @@ fn diligent(feed: &dyn Feed) -> Result<(), DeviceError> {
 }
 
 /// Draws until there is work; `None` once the feed is done.
-fn draw(feed: &dyn Feed, nonces: u64) -> Option<Work> {
+fn draw(feed: &dyn Feed, nonces: u64) -> Option<HeaderWork> {
     loop {
         match feed.draw(nonces) {
             Draw::Work(work) => return Some(work),
@@ -241,7 +234,7 @@ impl Rig {
     }
 
     /// Waits with the clock at a stand.
-    fn wait(&self, done: impl Fn(&Snapshot) -> bool) -> Snapshot {
+    fn wait(&self, done: impl Fn(&EngineSnapshot) -> bool) -> EngineSnapshot {
         let start = Instant::now();
         loop {
             let snapshot = self.engine.snapshot();
@@ -254,7 +247,7 @@ impl Rig {
     }
 
     /// Moves the clock on, and waits until the device that is well has reported since.
-    fn step(&self) -> Snapshot {
+    fn step(&self) -> EngineSnapshot {
         self.clock.advance(STEP);
         let before = self.engine.snapshot().devices[0].hashes;
         self.wait(|snapshot| snapshot.devices[0].hashes > before + (2 << 10))
@@ -262,7 +255,7 @@ impl Rig {
 
     /// Steps until `done`; returns how many steps that took. No time passes while device 1 is opened and tested, unless it
     /// sleeps by the clock.
-    fn step_until(&self, done: impl Fn(&Snapshot) -> bool) -> (u32, Snapshot) {
+    fn step_until(&self, done: impl Fn(&EngineSnapshot) -> bool) -> (u32, EngineSnapshot) {
         let (start, mut steps) = (Instant::now(), 0);
         loop {
             let snapshot = self.engine.snapshot();
@@ -285,28 +278,26 @@ fn clock() -> Arc<TestClock> {
     Arc::new(TestClock { now: Mutex::new(Instant::now()), looks: AtomicU64::new(0), sleepers: AtomicUsize::new(0) })
 }
 
-fn never() -> Target {
-    Target::from_le_bytes([0; 32])
+fn never() -> ScanTarget {
+    ScanTarget::from_le_bytes([0; 32])
 }
 
 /// The options of mining, with looks that are close together.
 fn quick() -> EngineOptions {
     let look_every = Duration::from_millis(1);
-    EngineOptions {
-        watchdog: WatchdogPolicy { look_every, ..WatchdogPolicy::default() },
-        throttle: ThrottlePolicy { read_every: look_every, ..ThrottlePolicy::default() },
-        max_temp: None,
-    }
+    EngineOptions::default()
+        .with_watchdog(WatchdogPolicy::default().with_look_every(look_every))
+        .with_throttle(ThrottlePolicy::default().with_read_every(look_every))
 }
 
-fn sick(snapshot: &Snapshot, device: usize) -> Option<(&str, u32)> {
+fn sick(snapshot: &EngineSnapshot, device: usize) -> Option<(&str, u32)> {
     match &snapshot.devices[device].state {
         DeviceState::Sick { reason, failures, .. } => Some((reason, *failures)),
         _ => None,
     }
 }
 
-fn mines(snapshot: &Snapshot, device: usize) -> bool {
+fn mines(snapshot: &EngineSnapshot, device: usize) -> bool {
     snapshot.devices[device].state == DeviceState::Mining
 }
 

@@ -12,10 +12,10 @@ impl Feed for MinuteFeed<'_> {
     fn wait(&self) {
         self.0.wait();
     }
-    fn is_current(&self, work: &Work) -> bool {
+    fn is_current(&self, work: &HeaderWork) -> bool {
         self.0.is_current(work)
     }
-    fn report(&self, work: &Work, candidates: &[u32]) {
+    fn report(&self, work: &HeaderWork, candidates: &[u32]) {
         if self.2.fetch_add(1, Ordering::Relaxed) < 2 {
             self.1.sleep(Duration::from_secs(60));
         }
@@ -61,7 +61,7 @@ fn a_slow_device_is_not_sick() {
 }
 
 #[test]
-fn devices_without_work_and_devices_that_wait_for_the_judge_are_not_sick() {
+fn devices_without_work_and_devices_that_wait_for_the_verifier_are_not_sick() {
     let (clock, (free, on_free), (open, closed)) = (clock(), unbounded::<()>(), unbounded::<()>());
     let (drawn, on_drawn) = unbounded();
     let (answered, _on_answered) = unbounded();
@@ -92,7 +92,7 @@ fn devices_without_work_and_devices_that_wait_for_the_judge_are_not_sick() {
             }
         }))
     });
-    let source = Source::new(Target::MAX, Some(closed));
+    let source = Source::new(ScanTarget::MAX, Some(closed));
     source.withdrawn.store(true, Ordering::Release);
     let openers = [canary, finder, idler].map(|opener| Arc::new(opener) as Arc<dyn DeviceOpener>);
     let reader = clock.clone();
@@ -101,7 +101,7 @@ fn devices_without_work_and_devices_that_wait_for_the_judge_are_not_sick() {
     rig.wait(|snapshot| snapshot.devices.iter().all(|device| device.state == DeviceState::Mining));
     source.withdrawn.store(false, Ordering::Release);
     on_drawn.recv_timeout(FOREVER).unwrap();
-    // More than the queue holds, with the judge at a closed desk.
+    // More than the queue holds, with the verifier at a closed desk.
     rig.wait(|snapshot| snapshot.devices[1].hashes > 64);
     source.withdrawn.store(true, Ordering::Release);
 

@@ -1,4 +1,6 @@
-//! The judge: re-hashes every candidate with `sha2`, counts it for or against its device, and hands solutions in.
+//! The verifier's thread: hashes every candidate again with the `sha2` crate and submits the solutions among them.
+//!
+//! It is a thread of its own so that a slow source does not hold up a device. What it finds is counted for the device.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,46 +10,38 @@ use crossbeam::channel::Receiver;
 
 use super::Shared;
 use super::stats::DeviceStats;
-use crate::job::{Verdict, Work};
+use crate::job::{CheckedCandidate, HeaderWork};
 use crate::work::{Solution, Submission, TemplateId};
 
-/// How many of the templates that we solved are remembered. A device reports a batch at most some 100 ms after its template was
-/// solved; where blocks are so easy that more are solved meanwhile, a surplus solution counts as stale, no more.
+/// How many solved templates are remembered. A device reports a batch at most some 100 ms after its template was solved. Where
+/// blocks are so easy that more templates are solved in that time, a surplus solution is counted as stale.
 const SOLVED_KEPT: usize = 1_024;
 
 /// The candidates of one batch.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct CandidateBatch {
     /// The index of the device.
     pub(super) device: usize,
     /// What was searched.
-    pub(super) work: Work,
+    pub(super) work: HeaderWork,
     /// The nonces that the device reported.
     pub(super) candidates: Vec<u32>,
 }
 
-/// The judge's thread. Ends when every device has.
-pub(super) fn judge(shared: &Arc<Shared>, finds: &Receiver<Found>) {
+/// Runs until every device's sender is gone.
+pub(super) fn verify_candidates(shared: &Arc<Shared>, batches: &Receiver<CandidateBatch>) {
     let mut solved = VecDeque::new();
-    for Found { device, work, candidates } in finds {
+    for CandidateBatch { device, work, candidates } in batches {
         let stats = &shared.devices[device];
         for nonce in candidates {
-            // While stopping, the queue is only emptied, lest a device wait for room in it.
+            // A stop empties the queue without checking, so that no device waits for room in it.
             if shared.is_stopping() {
                 break;
             }
-            match work.judge(nonce) {
-                Verdict::Solution(hash) => {
-                    let solution = Solution {
-                        template: work.template,
-                        header: work.scan.header(nonce),
-                        extranonce: work.extranonce.to_vec(),
-                        hash,
-                    };
-                    hand_in(shared, stats, &solution, &mut solved);
-                }
-                Verdict::Near => {}
-                Verdict::Wrong => {
+            match work.check_candidate(nonce) {
+                CheckedCandidate::Solution(solution) => submit(shared, stats, &solution, &mut solved),
+                CheckedCandidate::AboveTarget => {}
+                CheckedCandidate::HardwareError => {
                     add_one(&stats.hardware_errors);
                     tracing::warn!("{} reported nonce {nonce}, whose hash is above the target", stats.info().id);
                 }
@@ -56,9 +50,8 @@ pub(super) fn judge(shared: &Arc<Shared>, finds: &Receiver<Found>) {
     }
 }
 
-/// Hands `solution` in, unless its template is replaced. `solved` holds the last templates that a solution of ours was
-/// accepted for.
-fn hand_in(shared: &Shared, stats: &DeviceStats, solution: &Solution, solved: &mut VecDeque<TemplateId>) {
+/// Submits `solution`, unless its template is replaced. `solved` holds the last templates of which a solution was accepted.
+fn submit(shared: &Shared, stats: &DeviceStats, solution: &Solution, solved: &mut VecDeque<TemplateId>) {
     let device = stats.info().id;
     let replaced = || if solved.contains(&solution.template) { &stats.surplus } else { &stats.stale };
     if !shared.is_newest(solution.template) {

@@ -1,0 +1,71 @@
+//! A source of work whose templates the test sets.
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use adit_hash::ScanTarget;
+use adit_miner::{Coinbase, Solution, Submission, Template, TemplateId, WorkSource};
+
+/// Gives the template that the test sets, and answers every solution as it was told to.
+pub struct TestSource {
+    template: Mutex<Option<Arc<Template>>>,
+    changed: Condvar,
+    submitted: Mutex<Vec<Solution>>,
+    answer: Submission,
+    /// Whether an accepted solution makes the next template, as a chain does.
+    chain: bool,
+}
+
+impl TestSource {
+    pub fn new(template: Template, answer: Submission, chain: bool) -> Arc<Self> {
+        let template = Mutex::new(Some(Arc::new(template)));
+        Arc::new(Self { template, changed: Condvar::new(), submitted: Mutex::default(), answer, chain })
+    }
+
+    pub fn set(&self, template: Template) {
+        *self.template.lock().unwrap() = Some(Arc::new(template));
+        self.changed.notify_all();
+    }
+
+    /// Every solution so far, in order.
+    pub fn submitted(&self) -> Vec<Solution> {
+        self.submitted.lock().unwrap().clone()
+    }
+}
+
+impl WorkSource for TestSource {
+    fn wait_newer(&self, seen: Option<TemplateId>, timeout: Duration) -> Option<Arc<Template>> {
+        let stays = |now: &mut Option<Arc<Template>>| now.as_ref().is_none_or(|template| Some(template.id) == seen);
+        let (now, waited) = self.changed.wait_timeout_while(self.template.lock().unwrap(), timeout, stays).unwrap();
+        if waited.timed_out() { None } else { now.clone() }
+    }
+
+    fn newest(&self) -> Option<TemplateId> {
+        self.template.lock().unwrap().as_ref().map(|template| template.id)
+    }
+
+    fn submit(&self, solution: &Solution) -> Submission {
+        self.submitted.lock().unwrap().push(solution.clone());
+        if self.chain {
+            let mut next = template(solution.template.0 + 1, self.template.lock().unwrap().as_ref().unwrap().target);
+            next.prev_hash = solution.hash;
+            self.set(next);
+        }
+        self.answer.clone()
+    }
+}
+
+/// A target that one hash in about 65,000 meets.
+pub fn moderate() -> ScanTarget {
+    ScanTarget::from_top(0x0000_ffff)
+}
+
+/// A template with BIP320's version bits, an extranonce of four bytes and ten minutes to roll.
+pub fn template(id: u64, target: ScanTarget) -> Template {
+    let coinbase = Coinbase::new(vec![1; 42], 4, vec![2; 60]);
+    Template::new(TemplateId(id), [7; 32], coinbase, 1_700_000_000, 0x207f_ffff, target)
+        .with_height(100 + id as u32)
+        .with_version(0x2000_0000, 0x1fff_e000)
+        .with_merkle_branch(vec![[3; 32], [4; 32]])
+        .with_max_time(1_700_000_600)
+}
