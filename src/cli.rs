@@ -156,7 +156,7 @@ impl UpArgs {
             prune_bytes: self.prune.map(|mib| u64::from(mib) << 20),
             // Until the index is open and says what it has read.
             keep_blocks_from: self.filters.then_some(0),
-            assume_valid: self.assume_valid.map_or(known.consensus.default_assume_valid, AssumeValid::block),
+            assume_valid: self.assume_valid.map_or(known.assume_valid, AssumeValid::block),
             ..known
         }
     }
