@@ -1,9 +1,9 @@
-//! `adit chain show`: everything that makes a chain, and the hashes by which two people tell that they mean the same one.
+//! `adit chain show`: the parameters of a chain, and the hashes by which two people see that they have the same one.
 
 use std::path::Path;
 
-use adit_validator::chain::{ChainParams, Multisig, challenge_hash, signet_magic};
-use adit_validator::consensus::Difficulty;
+use adit_validator::chain::{AddressPrefixes, ChainParams, Multisig, challenge_hash, signet_magic};
+use adit_validator::consensus::{Deployments, Difficulty};
 use bitcoin::Work;
 use bitcoin::consensus::encode::serialize_hex;
 use serde_json::{Value, json};
@@ -33,9 +33,6 @@ fn hex(bytes: &[u8]) -> String {
 
 /// The chain in lines of a label and a value.
 pub fn as_text(params: &ChainParams) -> String {
-    let header = &params.genesis.header;
-    let addresses = &params.addresses;
-    let forks = &params.consensus.deployments;
     let [a, b, c, d] = params.magic;
     let mut rows = vec![
         ("chain", params.name.clone()),
@@ -45,42 +42,16 @@ pub fn as_text(params: &ChainParams) -> String {
             format!("{a:#04x} {b:#04x} {c:#04x} {d:#04x}, little-endian {:#010x}", little_endian(params)),
         ),
         ("ports", format!("p2p {}, rpc {}", params.p2p_port, params.rpc_port)),
-        (
-            "addresses",
-            format!(
-                "bech32 {}, p2pkh {}, p2sh {}, wif {}, xpub {}, xprv {}",
-                addresses.bech32_hrp,
-                addresses.p2pkh,
-                addresses.p2sh,
-                addresses.wif,
-                hex(&addresses.xpub),
-                hex(&addresses.xprv)
-            ),
-        ),
+        ("addresses", addresses(params)),
         ("genesis hash", params.consensus.genesis_hash.to_string()),
-        ("merkle root", header.merkle_root.to_string()),
-        (
-            "genesis header",
-            format!(
-                "version {}, time {}, bits {:08x}, nonce {}",
-                header.version.to_consensus(),
-                header.time,
-                header.bits.to_consensus(),
-                header.nonce
-            ),
-        ),
+        ("merkle root", params.genesis.header.merkle_root.to_string()),
+        ("genesis header", genesis_header(params)),
         ("rules hash", params.rules_hash().to_string()),
         ("pow limit", format!("{:064x}", params.consensus.pow_limit)),
         ("spacing", format!("{} s", params.consensus.pow_target_spacing)),
         ("difficulty", difficulty(params)),
         ("subsidy", subsidy(params)),
-        (
-            "deployments",
-            format!(
-                "bip34 {}, bip65 {}, bip66 {}, csv {}, segwit {}, taproot {}",
-                forks.bip34, forks.bip65, forks.bip66, forks.csv, forks.segwit, forks.taproot
-            ),
-        ),
+        ("deployments", deployments(params)),
     ];
     if let Some(challenge) = &params.consensus.signet_challenge {
         rows.push(("challenge", challenge.to_hex_string()));
@@ -98,6 +69,23 @@ pub fn as_text(params: &ChainParams) -> String {
     }
     rows.extend(params.seeds.iter().map(|seed| ("seed", seed.to_string())));
     rows.iter().map(|(label, value)| format!("{label:16}{value}")).collect::<Vec<_>>().join("\n")
+}
+
+fn addresses(params: &ChainParams) -> String {
+    let AddressPrefixes { bech32_hrp, p2pkh, p2sh, wif, xpub, xprv } = &params.addresses;
+    let (xpub, xprv) = (hex(xpub), hex(xprv));
+    format!("bech32 {bech32_hrp}, p2pkh {p2pkh}, p2sh {p2sh}, wif {wif}, xpub {xpub}, xprv {xprv}")
+}
+
+fn genesis_header(params: &ChainParams) -> String {
+    let header = &params.genesis.header;
+    let (version, bits) = (header.version.to_consensus(), header.bits.to_consensus());
+    format!("version {version}, time {}, bits {bits:08x}, nonce {}", header.time, header.nonce)
+}
+
+fn deployments(params: &ChainParams) -> String {
+    let Deployments { bip34, bip65, bip66, csv, segwit, taproot } = params.consensus.deployments;
+    format!("bip34 {bip34}, bip65 {bip65}, bip66 {bip66}, csv {csv}, segwit {segwit}, taproot {taproot}")
 }
 
 /// Some programs write the magic as a number.
@@ -130,7 +118,7 @@ fn difficulty(params: &ChainParams) -> String {
             if minimum_allowed { ", minimum allowed after two spacings" } else { "" },
             if enforce_bip94 { ", BIP94" } else { "" }
         ),
-        // What a later version adds still has its name in the text of the rules.
+        // A rule of a later version; the text of the rules names it.
         _ => "another rule".to_owned(),
     }
 }

@@ -75,7 +75,7 @@ mod tests {
     use crate::chain::ChainParams;
 
     /// A second implementation, from the specification's text, with numbers of any length in base 2^8.
-    mod twin {
+    mod reference {
         /// Little-endian bytes without an upper limit.
         #[derive(Clone, PartialEq, Eq, Debug)]
         pub(super) struct Big(pub(super) Vec<u8>);
@@ -144,7 +144,7 @@ mod tests {
                 >> 48)
                 + 65536;
         let anchor = Target::from_compact(schedule.anchor_bits);
-        let mut next = twin::Big(anchor.to_le_bytes().to_vec()).times(u64::try_from(factor).unwrap());
+        let mut next = reference::Big(anchor.to_le_bytes().to_vec()).times(u64::try_from(factor).unwrap());
         let shifts = u64::try_from(num_shifts.unsigned_abs().min(2000)).unwrap();
         next = if num_shifts < 0 { next.right(shifts) } else { next.left(shifts) };
         next = next.right(16);

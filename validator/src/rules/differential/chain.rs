@@ -134,10 +134,10 @@ fn next_transaction(
     for _ in 0..=choice.below(2) {
         // Mature coins, and rarely others.
         let any = choice.one_in(25);
-        let ripe = |coin: &Coin| {
+        let mature = |coin: &Coin| {
             (!coin.is_coinbase || coin.height + 100 <= height) && coin.output.script_pubkey.as_bytes() != NEVER
         };
-        let candidates: Vec<_> = spendable.iter().filter(|(_, coin)| any || ripe(coin)).map(|(at, _)| *at).collect();
+        let candidates: Vec<_> = spendable.iter().filter(|(_, coin)| any || mature(coin)).map(|(at, _)| *at).collect();
         if candidates.is_empty() {
             continue;
         }
