@@ -188,8 +188,16 @@ impl DecodedBlock {
     /// The place of the transaction with this id. The index is made at the first call.
     #[must_use]
     pub fn position(&self, txid: &Txid) -> Option<usize> {
-        let places = self.places.get_or_init(|| self.txids.iter().copied().zip(0..).collect());
-        places.get(txid).copied()
+        self.places().get(txid).copied()
+    }
+
+    /// Makes the index of [`Self::position`], on a thread that has time for it.
+    pub(crate) fn build_index(&self) {
+        self.places();
+    }
+
+    fn places(&self) -> &HashMap<Txid, usize, RandomState> {
+        self.places.get_or_init(|| self.txids.iter().copied().zip(0..).collect())
     }
 
     /// The hash of each transaction with its witnesses. The coinbase's is its own, not the zeros that stand for it in the

@@ -114,6 +114,7 @@ impl IncomingBlock {
     /// meant for.
     #[must_use]
     pub fn checked(params: &ChainParams, block: Arc<DecodedBlock>) -> Self {
+        block.build_index();
         let isolation = Some(rules::validate_block_in_isolation(&params.consensus, &block));
         Self { block, isolation, position: None }
     }
