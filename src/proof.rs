@@ -10,7 +10,7 @@ use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, ChainView, Options};
 use adit_validator::import::HeaderFile;
 use adit_validator::rules::validate_block_in_isolation;
-use adit_validator::txoutproof::{ProofError, Proven, TxOutProof};
+use adit_validator::txoutproof::{ProofError, Proven, TxOutProof, find_block};
 use anyhow::{Context, anyhow};
 use bitcoin::Txid;
 use bitcoin::hex::{DisplayHex, FromHex};
@@ -43,26 +43,22 @@ fn make(args: &ProofMakeArgs) -> Result {
     Ok(())
 }
 
-/// The block of the active chain that holds the first of the transactions.
+/// The block at `--at`, or the last block of the active chain that has the first of the transactions.
 fn stored_block(chain: &ChainState, args: &ProofMakeArgs) -> Result<DecodedBlock> {
-    let tip = chain.tip().height;
-    let heights = match args.at {
-        Some(height) if height > tip => return Err(usage(&format!("--at {height}: the chain ends at height {tip}"))),
-        Some(height) => height..=height,
-        None => 0..=tip,
-    };
-    for entry in heights.rev().filter_map(|height| chain.active_at(height)) {
-        if let Some(block) = chain.block(&entry.hash).or_running()?
-            && (args.at.is_some() || block.txids().contains(&args.txids[0]))
-        {
-            return Ok(block);
+    let block = match args.at {
+        Some(height) => {
+            let tip = chain.tip().height;
+            let at = chain.active_at(height);
+            let at = at.ok_or_else(|| usage(&format!("--at {height}: the chain ends at height {tip}")))?;
+            chain.block(&at.hash).or_running()?
         }
-    }
-    Err(usage(&format!("no block of the active chain has transaction {}", args.txids[0])))
+        None => find_block(chain, &args.txids[0]).or_running()?,
+    };
+    block.ok_or_else(|| usage(&format!("no block of the active chain has transaction {}", args.txids[0])))
 }
 
 /// What a proof was held against, and what it then proves.
-struct Verdict {
+struct CheckedProof {
     proven: Vec<Proven>,
     height: Option<u32>,
     /// Whether the block's own number of transactions is known, and not only what the proof says.
@@ -74,13 +70,13 @@ struct Verdict {
 fn verify(args: &ProofVerifyArgs) -> Result {
     let params = chain::named(&args.chain)?;
     let proof = read_proof(&args.proof)?;
-    let verdict = match proof {
-        Ok(proof) => judge(args, params, &proof)?.map(|verdict| (proof, verdict)),
+    let checked = match proof {
+        Ok(proof) => judge(args, params, &proof)?.map(|checked| (proof, checked)),
         Err(error) => Err(error.into()),
     };
-    match verdict {
-        Ok((proof, verdict)) if args.json => output::line(as_json(&proof, &verdict)).map(drop),
-        Ok((proof, verdict)) => output::line(as_text(&proof, &verdict)).map(drop),
+    match checked {
+        Ok((proof, checked)) if args.json => output::line(as_json(&proof, &checked)).map(drop),
+        Ok((proof, checked)) => output::line(as_text(&proof, &checked)).map(drop),
         Err(error) => {
             if args.json {
                 output::line(json!({ "valid": false, "reason": error.to_string() }))?;
@@ -95,16 +91,23 @@ fn judge(
     args: &ProofVerifyArgs,
     params: ChainParams,
     proof: &TxOutProof,
-) -> Result<std::result::Result<Verdict, anyhow::Error>> {
+) -> Result<std::result::Result<CheckedProof, anyhow::Error>> {
     let held = if let Some(path) = &args.block {
         let block = read_block(&params, path)?;
         let proven = proof.check_against_block(&block);
-        proven.map(|proven| Verdict { proven, height: None, count_is_known: true, has_minimum_work: None })
+        proven.map(|proven| CheckedProof { proven, height: None, count_is_known: true, has_minimum_work: None })
     } else if let Some(path) = &args.headers {
-        check_against_headers(proof, &read_headers(params, path)?)
+        let chain = read_headers(params, path)?;
+        let (headers, least) = (chain.headers(), chain.params().consensus.minimum_chain_work);
+        proof.check_against_headers(headers).map(|(height, proven)| CheckedProof {
+            proven,
+            height: Some(height),
+            count_is_known: false,
+            has_minimum_work: Some(headers.entry(headers.best_header()).chain_work >= least),
+        })
     } else if let Some(datadir) = &args.datadir {
         let chain = open_chain(datadir, &args.chain, params)?;
-        proof.check_against_chain(&chain).map(|(height, proven)| Verdict {
+        proof.check_against_chain(&chain).map(|(height, proven)| CheckedProof {
             proven,
             height: Some(height),
             count_is_known: true,
@@ -113,14 +116,14 @@ fn judge(
     } else {
         return Err(usage("give --block, --headers or --datadir"));
     };
-    Ok(held.map_err(anyhow::Error::new).and_then(|verdict| {
-        let mut seen: Vec<Txid> = verdict.proven.iter().map(|proven| proven.txid).collect();
+    Ok(held.map_err(anyhow::Error::new).and_then(|checked| {
+        let mut seen: Vec<Txid> = checked.proven.iter().map(|proven| proven.txid).collect();
         let mut wanted = args.txid.clone();
         seen.sort_unstable();
         wanted.sort_unstable();
         wanted.dedup();
         match wanted.is_empty() || wanted == seen {
-            true => Ok(verdict),
+            true => Ok(checked),
             false => Err(anyhow!("a proof of {}; wanted {}", listed(&seen), listed(&wanted))),
         }
     }))
@@ -130,49 +133,37 @@ fn listed(txids: &[Txid]) -> String {
     txids.iter().map(Txid::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Holds a proof against headers alone, of which the best chain is the one that counts.
-fn check_against_headers(proof: &TxOutProof, chain: &ChainState) -> std::result::Result<Verdict, ProofError> {
-    let (tree, block) = (chain.headers(), proof.header().block_hash());
-    let id = tree.lookup(&block).ok_or(ProofError::UnknownBlock { block })?;
-    let (height, best) = (tree.entry(id).height, tree.best_header());
-    if height > tree.entry(best).height || tree.ancestor(best, height) != id {
-        return Err(ProofError::NotActive { block, height });
-    }
-    let has_minimum_work = Some(tree.entry(best).chain_work >= chain.params().consensus.minimum_chain_work);
-    Ok(Verdict { proven: proof.check()?, height: Some(height), count_is_known: false, has_minimum_work })
-}
-
-fn as_json(proof: &TxOutProof, verdict: &Verdict) -> serde_json::Value {
-    let proven = verdict.proven.iter();
+fn as_json(proof: &TxOutProof, checked: &CheckedProof) -> serde_json::Value {
+    let proven = checked.proven.iter();
     let mut object = json!({
         "valid": true,
         "block": proof.header().block_hash().to_string(),
-        "height": verdict.height,
+        "height": checked.height,
         "transactions": proof.transactions(),
-        "transactions_checked": verdict.count_is_known,
+        "transactions_checked": checked.count_is_known,
         "proven": proven.map(|proven| json!({ "txid": proven.txid.to_string(), "position": proven.position }))
             .collect::<Vec<_>>(),
     });
-    if let Some(reached) = verdict.has_minimum_work {
+    if let Some(reached) = checked.has_minimum_work {
         object["minimum_chain_work_reached"] = reached.into();
     }
     object
 }
 
-fn as_text(proof: &TxOutProof, verdict: &Verdict) -> String {
-    let height = verdict.height.map_or(String::new(), |height| format!(" at height {height}"));
+fn as_text(proof: &TxOutProof, checked: &CheckedProof) -> String {
+    let height = checked.height.map_or(String::new(), |height| format!(" at height {height}"));
     let (block, count) = (proof.header().block_hash(), proof.transactions());
-    let mut lines: Vec<String> = verdict
+    let mut lines: Vec<String> = checked
         .proven
         .iter()
         .map(|Proven { txid, position }| {
             format!("{txid} is transaction {position} of {count} in block {block}{height}")
         })
         .collect();
-    if !verdict.count_is_known {
+    if !checked.count_is_known {
         lines.push("not checked: the number of transactions, which needs the block".to_owned());
     }
-    if verdict.has_minimum_work == Some(false) {
+    if checked.has_minimum_work == Some(false) {
         lines.push("this is not the whole chain: it is known to have more work".to_owned());
     }
     lines.join("\n")

@@ -21,6 +21,8 @@ use crate::block::DecodedBlock;
 use crate::chainstate::ChainView;
 use crate::coins::encoding::{self, Decoder, put_compact_size};
 use crate::consensus::MAX_BLOCK_WEIGHT;
+use crate::headers::tree::HeaderTree;
+use crate::store::StoreError;
 
 /// No transaction weighs less: 60 bytes without witnesses.
 ///
@@ -151,6 +153,22 @@ pub enum ProofError {
         /// Its height.
         height: u32,
     },
+}
+
+/// The last block of the active chain that has the transaction, found by reading blocks from the tip down: there is no
+/// index of transactions.
+///
+/// # Errors
+/// A block was pruned, cannot be read, or is damaged.
+pub fn find_block(chain: &dyn ChainView, txid: &Txid) -> Result<Option<DecodedBlock>, StoreError> {
+    for entry in (0..=chain.tip().height).rev().filter_map(|height| chain.active_at(height)) {
+        if let Some(block) = chain.block(&entry.hash)?
+            && block.txids().contains(txid)
+        {
+            return Ok(Some(block));
+        }
+    }
+    Ok(None)
 }
 
 impl TxOutProof {
@@ -295,6 +313,21 @@ impl TxOutProof {
         }
         let location = entry.location.ok_or(ProofError::NotKept { block, height })?;
         self.check_count(location.transactions)?;
+        Ok((height, self.check()?))
+    }
+
+    /// [`Self::check`], and that the proof is about a block of the best chain of headers; with the block's height. The number
+    /// of the block's transactions is what the proof says.
+    ///
+    /// # Errors
+    /// It proves nothing, or its block is not in the best chain of `headers`.
+    pub fn check_against_headers(&self, headers: &HeaderTree) -> Result<(u32, Vec<Proven>), ProofError> {
+        let block = self.header.block_hash();
+        let id = headers.lookup(&block).ok_or(ProofError::UnknownBlock { block })?;
+        let (height, best) = (headers.entry(id).height, headers.best_header());
+        if height > headers.entry(best).height || headers.ancestor(best, height) != id {
+            return Err(ProofError::NotActive { block, height });
+        }
         Ok((height, self.check()?))
     }
 
