@@ -4,7 +4,6 @@ use crate::{Backend, Digest};
 
 /// A Merkle root, and whether another list of leaves has the same root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct MerkleRoot {
     /// The root.
     pub root: Digest,
