@@ -4,7 +4,6 @@
 
 #![forbid(unsafe_code)]
 
-mod atomic_file;
 mod bench;
 mod chain;
 mod cli;
@@ -19,6 +18,7 @@ mod progress;
 mod proof;
 mod rate;
 mod recheck;
+mod replaced_file;
 mod tune;
 mod up;
 mod validate;

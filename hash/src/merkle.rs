@@ -5,7 +5,6 @@ use crate::{Backend, Digest};
 /// A Merkle root, and whether another list of leaves has the same root. The default is that of no leaves: zero, as in
 /// Bitcoin Core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct MerkleRoot {
     /// The root.
     pub root: Digest,

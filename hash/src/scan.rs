@@ -112,7 +112,6 @@ pub struct ScanJob {
     header: Header,
     midstate: [u32; 8],
     tail: [u32; 3],
-    before_nonce: [u32; 8],
     round_3: [u32; 8],
     schedule: ScheduleWords,
 }
@@ -135,7 +134,7 @@ impl ScanJob {
             w31: HEADER_BITS.wrapping_add(small_sigma0(w16)),
             w32: w16.wrapping_add(small_sigma0(w17)),
         };
-        Self { header: *header, midstate, tail, before_nonce, round_3: round(before_nonce, K[3]), schedule }
+        Self { header: *header, midstate, tail, round_3: round(before_nonce, K[3]), schedule }
     }
 
     /// The header with `nonce` in place.
@@ -156,12 +155,6 @@ impl ScanJob {
     #[must_use]
     pub fn tail(&self) -> [u32; 3] {
         self.tail
-    }
-
-    /// The state `a..h` after rounds 0, 1 and 2 of the second block. Later ones depend on the nonce.
-    #[must_use]
-    pub fn state_before_nonce(&self) -> [u32; 8] {
-        self.before_nonce
     }
 
     /// The state `a..h` after round 3, less `W[3]` in `a` and `e`: add it to these two and go on with round 4.

@@ -74,12 +74,12 @@ fn shortest(mut work: impl FnMut()) -> Duration {
     runs.min().expect("there are runs")
 }
 
-/// What `fastest` chose takes at most twice as long as any kernel, measured here once more. Kernels are up to ten times apart.
+/// The chosen kernel takes at most half as long again as any other, measured once more. Kernels are up to ten times apart.
 fn is_among_the_fastest(fastest: Backend, mut work: impl FnMut(Backend)) {
     let time = shortest(|| work(fastest));
     for backend in Backend::supported() {
         let other = shortest(|| work(backend));
-        assert!(time <= other * 2, "{fastest} takes {time:?}, {backend} {other:?}");
+        assert!(time <= other * 3 / 2, "{fastest} takes {time:?}, {backend} {other:?}");
     }
 }
 

@@ -23,6 +23,7 @@ mod no_gpu;
 #[cfg(feature = "gpu")]
 mod quiet;
 mod selection;
+mod solve;
 mod telemetry;
 mod throttle;
 mod work;
@@ -40,8 +41,9 @@ pub use engine::{DeviceSnapshot, DeviceState, Engine, EngineOptions, EngineSnaps
 pub use gpu::{GpuDevice, GpuSettings, Tuned, Tuning, TuningCache};
 pub use job::{CheckedCandidate, Extranonce, HeaderWork, Job, JobError, MAX_BRANCH_LEN, MAX_EXTRANONCE_LEN, sha256d};
 pub use known_answer::test as test_known_answers;
-pub use measure::{MeasurePlan, Measurement, Solved, measure, measure_with, solve};
+pub use measure::{MeasurePlan, Measurement, measure, measure_with};
 pub use selection::{SelectError, Selection};
+pub use solve::{Solved, solve};
 pub use telemetry::{Reading, Sensor, sensor_of};
 pub use throttle::{DutyCycle, ThrottlePolicy};
 pub use work::{Coinbase, Solution, Submission, Template, TemplateId, WorkSource};

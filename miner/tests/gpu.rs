@@ -130,7 +130,9 @@ fn cpu_and_gpu_mine_together_and_stop_together(devices: &Devices, id: DeviceId) 
     let source = TestSource::new(template(1, moderate()), Submission::Accepted, false);
     let engine = Engine::start(source.clone(), openers, EngineOptions::default()).unwrap();
     wait_for(&engine, |snapshot| snapshot.devices.iter().all(|device| device.accepted >= 3));
-    source.set(template(2, ScanTarget::MAX));
+    let mut next = template(2, ScanTarget::MAX);
+    next.prev_hash = [8; 32];
+    source.set(next);
     let answered = |snapshot: &EngineSnapshot| snapshot.template.map(|(id, _)| id) == Some(TemplateId(2));
     wait_for(&engine, |snapshot| answered(snapshot) && snapshot.devices.iter().all(|device| device.accepted >= 10_000));
     let snapshot = engine.stop();

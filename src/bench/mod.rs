@@ -20,10 +20,10 @@ use std::time::SystemTime;
 use anyhow::Context;
 use serde::Serialize;
 
-use crate::atomic_file::{self, Destination};
 use crate::cli::{BenchArgs, Puzzle};
 use crate::devices::{self, ToMeasure};
 use crate::exit::{OrExit, Result};
+use crate::replaced_file::ReplacedFile;
 use crate::{output, tune};
 use compare::Comparison;
 use machine::{Build, Machine};
@@ -51,7 +51,7 @@ fn measure_and_report(args: &BenchArgs) -> Result {
     // Before anything is read, because listing GPUs may start the program again, and a pipe can be read only once.
     let listed = devices::list_to_measure(&args.devices)?;
     // Files that cannot be used are refused before GPUs are opened, tuned and measured.
-    let plot = args.plot.as_deref().map(Destination::check).transpose().context("--plot").or_usage()?;
+    let plot = args.plot.as_deref().map(ReplacedFile::open).transpose().context("--plot").or_usage()?;
     let earlier = args.compare.as_deref().map(|file| {
         let report = BenchReport::read(file).with_context(|| file.display().to_string());
         report.context("--compare").or_usage().map(|report| (file, report))
@@ -69,8 +69,8 @@ fn measure_and_report(args: &BenchArgs) -> Result {
             output::line(format_args!("\n{}", comparison.text()))?;
         }
     }
-    if let Some(plot) = &plot {
-        atomic_file::write(plot, plot::svg(&report).as_bytes()).context("--plot").or_running()?;
+    if let Some(plot) = plot {
+        plot.replace(plot::svg(&report).as_bytes()).context("--plot").or_running()?;
     }
     Subjects::complete(&failed).or_running()
 }

@@ -17,7 +17,7 @@ pub(super) fn merkle_root(mut leaves: Vec<Digest>) -> MerkleRoot {
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `CheckMerkleRoot`.
 pub(super) fn check_merkle_root(block: &DecodedBlock) -> Result<(), RuleError> {
-    let MerkleRoot { root, mutated, .. } = merkle_root(block.txids().iter().map(|id| id.to_byte_array()).collect());
+    let MerkleRoot { root, mutated } = merkle_root(block.txids().iter().map(|id| id.to_byte_array()).collect());
     let wanted = TxMerkleNode::from_byte_array(root);
     let seen = block.header().merkle_root;
     if seen != wanted {
