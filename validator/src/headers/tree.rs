@@ -8,8 +8,8 @@
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, CompactTarget, Work};
 
-use super::Ancestry;
 use super::shared::{SharedIndex, SharedList};
+use crate::rules::Ancestry;
 use crate::store::{BlockLocation, BlockStatus, IndexRecord, StoredBlock};
 
 /// Names an entry of one [`HeaderTree`]. Numbers grow as headers come, so a parent's is below its children's.
