@@ -15,7 +15,7 @@ use std::time::Instant;
 use adit_testchain::{ChainGenerator, ChainShape, Mix};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, ChainView, CommitPolicy, Options};
+use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView, CommitPolicy};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -40,8 +40,8 @@ fn main() -> Outcome {
     }
 }
 
-fn options() -> Options {
-    Options::default().with_commit(CommitPolicy::WhenFull).with_cache_bytes(8 << 20)
+fn options() -> ChainStateOptions {
+    ChainStateOptions::default().with_commit(CommitPolicy::WhenFull).with_cache_bytes(8 << 20)
 }
 
 /// Imports more than `blocks` blocks and prints the durable height after each.

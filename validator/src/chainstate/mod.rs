@@ -12,8 +12,9 @@ mod candidates;
 mod events;
 mod fetch;
 mod next_block;
+mod operator;
 mod options;
-mod orders;
+
 mod prune;
 mod snapshot;
 mod stored;
@@ -40,10 +41,10 @@ use crate::store::{BlockReader, CoinCache, Commit, FilePosition, Identity, Loade
 pub use accept::{BlockOutcome, HeaderOutcome, IncomingBlock, InvalidBlock};
 pub use events::{ChainEvent, EventQueue, EventSink};
 pub use next_block::NextBlock;
-pub use options::{CommitPolicy, Options};
-pub use orders::OrderOutcome;
+pub use operator::OperatorOutcome;
+pub use options::{ChainStateOptions, CommitPolicy};
 pub use prune::{MIN_BLOCKS_TO_KEEP, PruneLock};
-pub use snapshot::{Reader, Snapshot};
+pub use snapshot::{ChainReader, ChainSnapshot};
 pub use timings::Timings;
 pub use view::ChainView;
 
@@ -56,7 +57,7 @@ use timings::timed;
 /// Headers, blocks and coins of one chain.
 pub struct ChainState {
     params: ChainParams,
-    options: Options,
+    options: ChainStateOptions,
     store: Box<dyn Store>,
     tree: HeaderTree,
     /// The active chain by height. Its last block is the one that `coins` belongs to, always at a block's boundary.
@@ -70,7 +71,7 @@ pub struct ChainState {
     /// Blocks that were accepted in the running call, which need not be read back to be connected.
     received: HashMap<EntryId, Arc<DecodedBlock>>,
     /// Where snapshots go, once somebody has asked for them.
-    reader: Option<Reader>,
+    reader: Option<ChainReader>,
     /// There was a commit since the last snapshot.
     unpublished: bool,
     timings: Timings,
@@ -86,7 +87,7 @@ impl ChainState {
     ///
     /// # Errors
     /// The folder is in use, holds another chain or a newer format, is damaged, or cannot be read or written.
-    pub fn open(folder: &Path, params: ChainParams, options: Options) -> Result<Self, StoreError> {
+    pub fn open(folder: &Path, params: ChainParams, options: ChainStateOptions) -> Result<Self, StoreError> {
         let identity = Identity::of(&params);
         let (store, loaded) = FolderStore::open(folder, &identity, options.table_cache_bytes())?;
         Self::with_store(Box::new(store), loaded, params, options)
@@ -97,7 +98,7 @@ impl ChainState {
     ///
     /// # Errors
     /// None, as long as nothing but memory is below.
-    pub fn in_memory(params: ChainParams, depth: Option<u32>, options: Options) -> Result<Self, StoreError> {
+    pub fn in_memory(params: ChainParams, depth: Option<u32>, options: ChainStateOptions) -> Result<Self, StoreError> {
         let loaded = LoadedStore::default();
         Self::with_store(Box::new(MemoryStore::new(depth)), loaded, params, options)
     }
@@ -110,7 +111,7 @@ impl ChainState {
         store: Box<dyn Store>,
         loaded: LoadedStore,
         params: ChainParams,
-        options: Options,
+        options: ChainStateOptions,
     ) -> Result<Self, StoreError> {
         let tree = HeaderTree::new(params.genesis.header);
         let coin_cache_bytes = if store.is_durable() { options.coin_cache_bytes() } else { usize::MAX };

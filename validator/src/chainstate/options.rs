@@ -29,7 +29,7 @@ const MAX_COIN_CACHE_BYTES: usize = 31 << 30;
 /// How a chain state works. Made by [`Self::default`] or [`Self::for_chain`] and changed by the methods named after its
 /// settings.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct ChainStateOptions {
     pub(super) commit: CommitPolicy,
     pub(super) cache_bytes: usize,
     pub(super) ingest_threshold: usize,
@@ -41,7 +41,7 @@ pub struct Options {
     pub(super) minimum_chain_work: Work,
 }
 
-impl Default for Options {
+impl Default for ChainStateOptions {
     /// A commit every block, 450 MiB of coins (Core's `-dbcache`), every block kept; everything is checked.
     fn default() -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Default for Options {
     }
 }
 
-impl Options {
+impl ChainStateOptions {
     /// The defaults, with what `params` know of their chain: its assumed-valid block and its minimum work.
     #[must_use]
     pub fn for_chain(params: &ChainParams) -> Self {
@@ -147,21 +147,21 @@ mod tests {
     #[test]
     fn the_options_for_a_chain_are_what_it_knows() {
         let main = ChainParams::main();
-        let options = Options::for_chain(&main);
+        let options = ChainStateOptions::for_chain(&main);
         assert_eq!(
             (options.assume_valid, options.minimum_chain_work),
             (main.consensus.default_assume_valid, main.consensus.minimum_chain_work)
         );
         assert!(main.consensus.default_assume_valid.is_some());
-        assert_eq!(Options::default().assume_valid, None);
+        assert_eq!(ChainStateOptions::default().assume_valid, None);
     }
 
     #[test]
     fn memory_for_coins_is_shared_with_tables_and_bounded() {
         let of = |bytes| {
             (
-                Options::default().with_cache_bytes(bytes).coin_cache_bytes(),
-                Options::default().with_cache_bytes(bytes).table_cache_bytes(),
+                ChainStateOptions::default().with_cache_bytes(bytes).coin_cache_bytes(),
+                ChainStateOptions::default().with_cache_bytes(bytes).table_cache_bytes(),
             )
         };
         assert_eq!(of(80 << 20), (70 << 20, 10 << 20));

@@ -19,23 +19,23 @@ use crate::store::{BlockReader, StoreError, StoreSnapshot};
 ///
 /// It outlives the chain state; but the data folder stays in use until the last reader and snapshot are gone.
 #[derive(Clone, Debug)]
-pub struct Reader {
-    newest: Arc<RwLock<Snapshot>>,
+pub struct ChainReader {
+    newest: Arc<RwLock<ChainSnapshot>>,
 }
 
-impl Reader {
-    pub(super) fn new(first: Snapshot) -> Self {
+impl ChainReader {
+    pub(super) fn new(first: ChainSnapshot) -> Self {
         Self { newest: Arc::new(RwLock::new(first)) }
     }
 
     /// The chain as of the last commit. Under [`super::CommitPolicy::EveryBlock`] it is never behind an event that was
     /// told.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> ChainSnapshot {
         self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn publish(&self, snapshot: Snapshot) {
+    pub(super) fn publish(&self, snapshot: ChainSnapshot) {
         // The old one is dropped after the lock is released.
         let _old = {
             let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
@@ -52,22 +52,22 @@ impl Reader {
 /// The chain at one moment. Cheap to clone; keep it no longer than a question takes, since the database keeps what it
 /// needs.
 #[derive(Clone)]
-pub struct Snapshot(Arc<Moment>);
+pub struct ChainSnapshot(Arc<SnapshotData>);
 
-struct Moment {
+struct SnapshotData {
     params: Arc<ChainParams>,
     tree: HeaderTree,
     tip: EntryId,
     store: Box<dyn StoreSnapshot>,
 }
 
-impl fmt::Debug for Snapshot {
+impl fmt::Debug for ChainSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot").field("tip", &self.tip().hash).field("height", &self.tip().height).finish()
+        f.debug_struct("ChainSnapshot").field("tip", &self.tip().hash).field("height", &self.tip().height).finish()
     }
 }
 
-impl ChainView for Snapshot {
+impl ChainView for ChainSnapshot {
     fn params(&self) -> &ChainParams {
         &self.0.params
     }
@@ -101,7 +101,7 @@ impl ChainState {
     ///
     /// # Errors
     /// The chain is in memory, where nothing is ever committed; or a write failed, as for [`Self::flush`].
-    pub fn reader(&mut self) -> Result<Reader, StoreError> {
+    pub fn reader(&mut self) -> Result<ChainReader, StoreError> {
         self.flush()?;
         let reader = match self.reader.take() {
             Some(reader) if !self.unpublished => reader,
@@ -109,7 +109,7 @@ impl ChainState {
                 reader.publish(self.snapshot(Arc::clone(&reader.snapshot().0.params))?);
                 reader
             }
-            None => Reader::new(self.snapshot(Arc::new(self.params.clone()))?),
+            None => ChainReader::new(self.snapshot(Arc::new(self.params.clone()))?),
         };
         self.unpublished = false;
         self.reader = Some(reader.clone());
@@ -117,9 +117,9 @@ impl ChainState {
     }
 
     /// The present state, all of which must be durable.
-    fn snapshot(&self, params: Arc<ChainParams>) -> Result<Snapshot, StoreError> {
+    fn snapshot(&self, params: Arc<ChainParams>) -> Result<ChainSnapshot, StoreError> {
         let store = self.store.snapshot().ok_or(StoreError::NoSnapshots)?;
-        Ok(Snapshot(Arc::new(Moment { params, tree: self.tree.clone(), tip: self.tip_id(), store })))
+        Ok(ChainSnapshot(Arc::new(SnapshotData { params, tree: self.tree.clone(), tip: self.tip_id(), store })))
     }
 
     /// Shows the present state to whoever reads, if it is durable and newer than what they have.

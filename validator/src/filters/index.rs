@@ -16,7 +16,7 @@ use bitcoin::hashes::Hash;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 use rayon::prelude::*;
 
-use super::record::{Record, decode_key, key};
+use super::record::{FilterRecord, decode_key, key};
 use super::{BlockFilter, CHECKPOINT_INTERVAL, FilterHash, FilterHeader, basic_filter, header_before_genesis};
 use crate::block::DecodedBlock;
 use crate::chainstate::{ChainView, PruneLock};
@@ -101,7 +101,7 @@ pub enum FilterError {
 
 /// A block that the index has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
+pub struct IndexPosition {
     /// Its height.
     pub height: u32,
     /// Its hash.
@@ -110,7 +110,7 @@ pub struct Position {
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct FilterProgress {
     /// Filters that were made.
     pub built: usize,
     /// Blocks between the position and the chain's tip.
@@ -133,7 +133,7 @@ pub struct FilterIndex {
     filters: Keyspace,
     meta: Keyspace,
     database: Database,
-    position: Option<Position>,
+    position: Option<IndexPosition>,
     /// Keeps the blocks that it still has to read.
     prune_lock: PruneLock,
     stopped: bool,
@@ -159,7 +159,7 @@ impl FilterIndex {
         }
         let position = meta.get(POSITION_KEY).map_err(database_error)?;
         let position = position.map(|bytes| match decode_key(&bytes) {
-            Ok((height, hash)) => Ok(Position { height, hash }),
+            Ok((height, hash)) => Ok(IndexPosition { height, hash }),
             Err(error) => Err(damaged("meta", POSITION_KEY, error.to_string())),
         });
         let position = position.transpose()?;
@@ -174,7 +174,7 @@ impl FilterIndex {
 
     /// The block of the active chain that the last step came to; `None`: there was no step.
     #[must_use]
-    pub const fn position(&self) -> Option<Position> {
+    pub const fn position(&self) -> Option<IndexPosition> {
         self.position
     }
 
@@ -212,22 +212,24 @@ impl FilterIndex {
     /// # Errors
     /// A block or its undo record is no longer kept or is damaged; or the index cannot be written, which stops it until
     /// it is opened anew.
-    pub fn step(&mut self, chain: &dyn ChainView) -> Result<Progress, FilterError> {
+    pub fn step(&mut self, chain: &dyn ChainView) -> Result<FilterProgress, FilterError> {
         if self.stopped {
             return Err(StoreError::Stopped.into());
         }
         let (from, mut header) = self.last_indexed(chain)?;
         let blocks = read_blocks(chain, from.map_or(0, |from| from.height + 1))?;
-        let at = blocks.last().map(|last| Position { height: last.height, hash: last.block.hash() }).or(from);
-        let Some(at) = at.filter(|at| self.position != Some(*at)) else { return Ok(Progress { built: 0, behind: 0 }) };
+        let at = blocks.last().map(|last| IndexPosition { height: last.height, hash: last.block.hash() }).or(from);
+        let Some(at) = at.filter(|at| self.position != Some(*at)) else {
+            return Ok(FilterProgress { built: 0, behind: 0 });
+        };
         let filters: Vec<BlockFilter> = blocks.par_iter().map(|read| basic_filter(&read.block, &read.undo)).collect();
 
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
-        for (Read { height, block, .. }, filter) in blocks.iter().zip(filters) {
+        for (BlockWithUndo { height, block, .. }, filter) in blocks.iter().zip(filters) {
             let hash = FilterHash::hash(&filter.content);
             header = hash.filter_header(&header);
             let key = key(*height, &block.hash());
-            let record = Record { previous: block.header().prev_blockhash, hash, header };
+            let record = FilterRecord { previous: block.header().prev_blockhash, hash, header };
             batch.insert(&self.records, key, record.encode());
             batch.insert(&self.filters, key, filter.content);
         }
@@ -238,7 +240,7 @@ impl FilterIndex {
         }
         self.position = Some(at);
         self.move_prune_lock();
-        Ok(Progress { built: blocks.len(), behind: chain.tip().height - at.height })
+        Ok(FilterProgress { built: blocks.len(), behind: chain.tip().height - at.height })
     }
 
     /// The last block of the active chain that the index has, with its filter header; before genesis there is none.
@@ -246,21 +248,21 @@ impl FilterIndex {
     /// The way back from a branch that was left leads along the index's own records: a chain state that lost its last
     /// blocks in a crash need not know where the index is. The index has every ancestor of what it has, so what it knows
     /// of a branch that came back are the first blocks above the fork.
-    fn last_indexed(&self, chain: &dyn ChainView) -> Result<(Option<Position>, FilterHeader), FilterError> {
+    fn last_indexed(&self, chain: &dyn ChainView) -> Result<(Option<IndexPosition>, FilterHeader), FilterError> {
         let (mut at, mut header) = (self.position, header_before_genesis());
-        while let Some(Position { height, hash }) = at {
+        while let Some(IndexPosition { height, hash }) = at {
             let record = self.record(height, &hash)?;
             let record = record.ok_or_else(|| damaged("records", &key(height, &hash), "it is missing".to_owned()))?;
             if chain.active_at(height).is_some_and(|entry| entry.hash == hash) {
                 header = record.header;
                 break;
             }
-            at = height.checked_sub(1).map(|height| Position { height, hash: record.previous });
+            at = height.checked_sub(1).map(|height| IndexPosition { height, hash: record.previous });
         }
         while let Some(next) = chain.active_at(at.map_or(0, |at| at.height + 1))
             && let Some(record) = self.record(next.height, &next.hash)?
         {
-            at = Some(Position { height: next.height, hash: next.hash });
+            at = Some(IndexPosition { height: next.height, hash: next.hash });
             header = record.header;
         }
         Ok((at, header))
@@ -342,15 +344,15 @@ impl FilterIndex {
         Ok(BlockFilter { content: content.to_vec() })
     }
 
-    fn record_of(&self, entry: &Entry) -> Result<Record, FilterError> {
+    fn record_of(&self, entry: &Entry) -> Result<FilterRecord, FilterError> {
         let (height, hash) = (entry.height, entry.hash);
         self.record(height, &hash)?.ok_or(FilterError::NotIndexed { hash, height })
     }
 
-    fn record(&self, height: u32, hash: &BlockHash) -> Result<Option<Record>, StoreError> {
+    fn record(&self, height: u32, hash: &BlockHash) -> Result<Option<FilterRecord>, StoreError> {
         let key = key(height, hash);
         let bytes = self.records.get(key).map_err(|error| self.database_error(error))?;
-        let record = bytes.map(|bytes| Record::decode(&bytes));
+        let record = bytes.map(|bytes| FilterRecord::decode(&bytes));
         record.transpose().map_err(|error| damaged("records", &key, error.to_string()))
     }
 
@@ -360,21 +362,21 @@ impl FilterIndex {
 }
 
 /// A block and what it spent.
-struct Read {
+struct BlockWithUndo {
     height: u32,
     block: DecodedBlock,
     undo: BlockUndo,
 }
 
 /// Reads the blocks of one step from the active chain, from height `first`.
-fn read_blocks(chain: &dyn ChainView, first: u32) -> Result<Vec<Read>, StoreError> {
+fn read_blocks(chain: &dyn ChainView, first: u32) -> Result<Vec<BlockWithUndo>, StoreError> {
     let (mut blocks, mut bytes) = (Vec::new(), 0);
     for height in first..=chain.tip().height {
         let Some(Entry { hash, .. }) = chain.active_at(height) else { break };
         let block = chain.block(hash)?.ok_or(StoreError::NotKept { hash: *hash })?;
         let undo = chain.undo(hash)?.ok_or(StoreError::NotKept { hash: *hash })?;
         bytes += block.raw().len();
-        blocks.push(Read { height, block, undo });
+        blocks.push(BlockWithUndo { height, block, undo });
         if bytes >= STEP_BYTES || blocks.len() >= STEP_BLOCKS {
             break;
         }

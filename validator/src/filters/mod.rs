@@ -11,7 +11,7 @@ use bitcoin::bip158::BlockFilterWriter;
 pub use bitcoin::bip158::{BlockFilter, FilterHash, FilterHeader};
 use bitcoin::hashes::Hash;
 
-pub use index::{FilterError, FilterHashes, FilterIndex, MAX_FILTERS, MAX_HASHES, Position, Progress};
+pub use index::{FilterError, FilterHashes, FilterIndex, FilterProgress, IndexPosition, MAX_FILTERS, MAX_HASHES};
 
 use crate::block::DecodedBlock;
 use crate::coins::BlockUndo;

@@ -8,7 +8,7 @@ use crate::coins::encoding::{DecodeError, Decoder};
 
 /// What the index knows of one block's filter besides the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct FilterRecord {
     /// The block's parent: with it the index finds its way back from a block that the header tree does not know.
     pub(super) previous: BlockHash,
     /// The hash of the filter.
@@ -34,7 +34,7 @@ pub(super) fn decode_key(bytes: &[u8]) -> Result<(u32, BlockHash), DecodeError> 
     Ok((height, hash))
 }
 
-impl Record {
+impl FilterRecord {
     pub(super) fn encode(&self) -> [u8; 96] {
         let mut bytes = [0; 96];
         bytes[..32].copy_from_slice(self.previous.as_byte_array());
@@ -64,15 +64,15 @@ mod tests {
         let hash = BlockHash::from_byte_array([7; 32]);
         assert_eq!(decode_key(&key(0x0102_0304, &hash)), Ok((0x0102_0304, hash)));
         assert!(key(255, &hash) < key(256, &BlockHash::all_zeros()), "keys sort by height");
-        let record = Record {
+        let record = FilterRecord {
             previous: hash,
             hash: FilterHash::from_byte_array([8; 32]),
             header: FilterHeader::from_byte_array([9; 32]),
         };
         let bytes = record.encode();
-        assert_eq!(Record::decode(&bytes), Ok(record));
+        assert_eq!(FilterRecord::decode(&bytes), Ok(record));
         for length in 0..bytes.len() {
-            assert!(Record::decode(&bytes[..length]).is_err() && decode_key(&bytes[..length.min(35)]).is_err());
+            assert!(FilterRecord::decode(&bytes[..length]).is_err() && decode_key(&bytes[..length.min(35)]).is_err());
         }
     }
 }

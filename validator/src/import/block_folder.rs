@@ -8,7 +8,7 @@ use bitcoin::block::Header;
 use bitcoin::consensus::deserialize;
 
 use super::FileError;
-use super::record_reader::{Framed, RecordReader};
+use super::record_reader::{FramedRecord, RecordReader};
 use crate::store::files::FileInfo;
 use crate::store::location::{block_file, file_number, undo_file};
 use crate::store::rebuild::ExistingFiles;
@@ -100,7 +100,7 @@ fn scan_file(
     path: PathBuf,
     magic: [u8; 4],
     skipped: &mut Vec<SkippedBytes>,
-    next: impl Fn(&mut RecordReader<File>, u64) -> Result<Option<(Framed, Vec<u8>)>, FileError>,
+    next: impl Fn(&mut RecordReader<File>, u64) -> Result<Option<(FramedRecord, Vec<u8>)>, FileError>,
     mut keep: impl FnMut(Span, Vec<u8>),
 ) -> Result<u32, StoreError> {
     let io_error = |source| StoreError::Io { path: path.clone(), source };

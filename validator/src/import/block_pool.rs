@@ -13,7 +13,7 @@ use crate::chainstate::IncomingBlock;
 /// carries a `T` that says where it came from.
 #[derive(Debug)]
 pub struct BlockPool<T> {
-    by_arrival: BTreeMap<u64, Waiting<T>>,
+    by_arrival: BTreeMap<u64, PooledBlock<T>>,
     arrivals: HashMap<BlockHash, u64>,
     by_parent: HashMap<BlockHash, Vec<u64>>,
     next: u64,
@@ -22,7 +22,7 @@ pub struct BlockPool<T> {
 }
 
 #[derive(Debug)]
-struct Waiting<T> {
+struct PooledBlock<T> {
     block: IncomingBlock,
     source: T,
 }
@@ -68,7 +68,7 @@ impl<T> BlockPool<T> {
         self.bytes += memory(block.block());
         self.arrivals.insert(hash, self.next);
         self.by_parent.entry(parent).or_default().push(self.next);
-        self.by_arrival.insert(self.next, Waiting { block, source });
+        self.by_arrival.insert(self.next, PooledBlock { block, source });
         self.next += 1;
         while self.bytes > self.limit {
             let Some((arrival, oldest)) = self.by_arrival.pop_first() else { break };
@@ -86,7 +86,8 @@ impl<T> BlockPool<T> {
     /// Takes out the blocks whose parent is `parent`, in the order in which they came.
     pub fn take_children(&mut self, parent: &BlockHash) -> Vec<(IncomingBlock, T)> {
         let arrivals = self.by_parent.remove(parent).unwrap_or_default();
-        let children: Vec<Waiting<T>> = arrivals.iter().filter_map(|arrival| self.by_arrival.remove(arrival)).collect();
+        let children: Vec<PooledBlock<T>> =
+            arrivals.iter().filter_map(|arrival| self.by_arrival.remove(arrival)).collect();
         for child in &children {
             self.forget(child.block.block());
         }

@@ -22,4 +22,4 @@ pub use header_file::HeaderFile;
 pub use headers::accept_headers_in_any_order;
 pub use importer::{Imported, Importer};
 pub use prefetch::{Prefetch, PrefetchedBlock};
-pub use reindex::{Reindexed, reindex};
+pub use reindex::{ReindexReport, reindex};

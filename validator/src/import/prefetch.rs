@@ -20,12 +20,12 @@ const DEPTH: usize = 3;
 /// came from.
 pub struct Prefetch<T> {
     params: Arc<ChainParams>,
-    waiting: VecDeque<Waiting<T>>,
+    waiting: VecDeque<PendingBlock<T>>,
 }
 
-struct Waiting<T> {
+struct PendingBlock<T> {
     source: T,
-    block: Promised<Result<IncomingBlock, DecodeError>>,
+    block: Pending<Result<IncomingBlock, DecodeError>>,
     coins: Option<Receiver<Result<FetchedCoins, StoreError>>>,
 }
 
@@ -39,12 +39,12 @@ pub struct PrefetchedBlock<T> {
 }
 
 /// What another thread is making.
-enum Promised<T> {
+enum Pending<T> {
     Coming(Receiver<T>),
     Here(T),
 }
 
-impl<T> Promised<T> {
+impl<T> Pending<T> {
     /// It, if it is there.
     fn look(&mut self) -> Option<&T> {
         if let Self::Coming(receiver) = self
@@ -111,7 +111,7 @@ impl<T> Prefetch<T> {
             let block = DecodedBlock::decode(bytes)?;
             Ok(IncomingBlock::checked(&params, Arc::new(block)).at(position))
         });
-        self.waiting.push_back(Waiting { source, block: Promised::Coming(block), coins: None });
+        self.waiting.push_back(PendingBlock { source, block: Pending::Coming(block), coins: None });
     }
 
     /// Whether so many blocks wait that the first should be taken.
@@ -126,7 +126,7 @@ impl<T> Prefetch<T> {
     /// # Errors
     /// The store cannot be read.
     pub fn next(&mut self, chain: &mut ChainState) -> Result<Option<PrefetchedBlock<T>>, StoreError> {
-        let Some(Waiting { source, block, coins }) = self.waiting.pop_front() else { return Ok(None) };
+        let Some(PendingBlock { source, block, coins }) = self.waiting.pop_front() else { return Ok(None) };
         let block = block.wait();
         if let Some(coins) = coins {
             chain.add_fetched(&wait_for(&coins)?);

@@ -17,7 +17,7 @@ const READ_BYTES: usize = 1 << 16;
 
 /// What follows the framing of a record.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Framed {
+pub(crate) struct FramedRecord {
     /// Where the content begins in the input, in bytes.
     pub(crate) offset: u64,
     /// Its length in bytes.
@@ -138,7 +138,7 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// The next block record, whole. `None`: the input ends, or holds nothing but zeros from here on.
-    pub(super) fn read_block(&mut self) -> Result<Option<(Framed, Vec<u8>)>, FileError> {
+    pub(super) fn read_block(&mut self) -> Result<Option<(FramedRecord, Vec<u8>)>, FileError> {
         let start = self.offset;
         let Some(length) = self.peek_framing()? else { return Ok(None) };
         let size = length as usize;
@@ -153,7 +153,7 @@ impl<R: Read> RecordReader<R> {
         }
         let bytes = record[FRAMING_BYTES as usize..].to_vec();
         self.consume(whole);
-        Ok(Some((Framed { offset: start + u64::from(FRAMING_BYTES), length }, bytes)))
+        Ok(Some((FramedRecord { offset: start + u64::from(FRAMING_BYTES), length }, bytes)))
     }
 
     /// The next undo record, of which only the `trailer` bytes behind it are kept. `input_bytes` is the length of the input:
@@ -162,7 +162,7 @@ impl<R: Read> RecordReader<R> {
         &mut self,
         trailer: usize,
         input_bytes: u64,
-    ) -> Result<Option<(Framed, Vec<u8>)>, FileError> {
+    ) -> Result<Option<(FramedRecord, Vec<u8>)>, FileError> {
         let start = self.offset;
         let Some(length) = self.peek_framing()? else { return Ok(None) };
         let (framing, content) = (u64::from(FRAMING_BYTES), u64::from(length));
@@ -172,7 +172,7 @@ impl<R: Read> RecordReader<R> {
         }
         self.skip(framing + content, start)?;
         let behind = self.take(trailer, "undo record", start)?.unwrap_or_default();
-        Ok(Some((Framed { offset: start + framing, length }, behind)))
+        Ok(Some((FramedRecord { offset: start + framing, length }, behind)))
     }
 
     /// Goes on to the next place behind this one where the magic stands, or to the end of the input.

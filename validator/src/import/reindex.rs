@@ -7,11 +7,11 @@ use bitcoin::BlockHash;
 use super::block_folder::{BlockFolder, BlockRecord, SkippedBytes, read_record};
 use super::{Imported, Importer, accept_headers_in_any_order};
 use crate::chain::ChainParams;
-use crate::chainstate::{BlockOutcome, ChainState, ChainView, CommitPolicy, Options};
+use crate::chainstate::{BlockOutcome, ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use crate::progress::{STRIDE, Stop, Watcher};
+use crate::store::commit_note::{self, CommitNote};
 use crate::store::folder::FolderStore;
 use crate::store::location::{BLOCKS, block_file};
-use crate::store::note::{self, Note};
 use crate::store::{Identity, LoadedStore, StoreError};
 
 /// Blocks that were ahead of the clock when they came were judged then.
@@ -20,7 +20,7 @@ const NO_CLOCK: u64 = u32::MAX as u64;
 /// What became of a rebuild.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Reindexed {
+pub struct ReindexReport {
     /// Height and hash of the tip.
     pub tip: Option<(u32, BlockHash)>,
     /// Blocks that the index has now, side branches included.
@@ -43,9 +43,9 @@ pub struct Reindexed {
 pub fn reindex(
     folder: &Path,
     params: &ChainParams,
-    options: Options,
+    options: ChainStateOptions,
     watcher: &mut dyn Watcher,
-) -> Result<Reindexed, StoreError> {
+) -> Result<ReindexReport, StoreError> {
     let identity = Identity::of(params);
     let (store, BlockFolder { blocks, skipped }) =
         FolderStore::rebuild(folder, &identity, options.table_cache_bytes(), |blocks| {
@@ -55,12 +55,12 @@ pub fn reindex(
     if genesis.is_none() && !blocks.is_empty() {
         return Err(StoreError::NotKept { hash: identity.genesis });
     }
-    let last_tip = match note::read(folder)? {
-        Note::Commit(commit) => Some(commit.tip),
-        Note::Missing | Note::Damaged => None,
+    let last_tip = match commit_note::read(folder)? {
+        CommitNote::Commit(commit) => Some(commit.tip),
+        CommitNote::Missing | CommitNote::Damaged => None,
     };
     let loaded = LoadedStore { genesis: genesis.map(|record| record.position), ..LoadedStore::default() };
-    let mut feed = Feed {
+    let mut reindexer = Reindexer {
         chain: ChainState::with_store(
             Box::new(store),
             loaded,
@@ -69,14 +69,17 @@ pub fn reindex(
         )?,
         folder: folder.join(BLOCKS),
         watcher,
-        outcome: Reindexed { left: skipped.iter().map(SkippedBytes::to_string).collect(), ..Reindexed::default() },
+        outcome: ReindexReport {
+            left: skipped.iter().map(SkippedBytes::to_string).collect(),
+            ..ReindexReport::default()
+        },
     };
-    match feed.run(&blocks) {
+    match reindexer.run(&blocks) {
         Ok(()) => {}
-        Err(Stop::Interrupted) => return Ok(Reindexed { interrupted: true, ..feed.outcome }),
+        Err(Stop::Interrupted) => return Ok(ReindexReport { interrupted: true, ..reindexer.outcome }),
         Err(Stop::Store(error)) => return Err(error),
     }
-    let Feed { chain, mut outcome, .. } = feed;
+    let Reindexer { chain, mut outcome, .. } = reindexer;
     outcome.tip = Some((chain.tip().height, chain.tip().hash));
     outcome.lost_tip = last_tip.filter(|last| match chain.headers().lookup(last) {
         Some(id) => chain.headers().entry(id).chain_work > chain.tip().chain_work,
@@ -89,14 +92,14 @@ pub fn reindex(
     Ok(outcome)
 }
 
-struct Feed<'a> {
+struct Reindexer<'a> {
     chain: ChainState,
     folder: PathBuf,
     watcher: &'a mut dyn Watcher,
-    outcome: Reindexed,
+    outcome: ReindexReport,
 }
 
-impl Feed<'_> {
+impl Reindexer<'_> {
     /// All headers first, then the blocks in the order in which they were appended. So branches of the same work come
     /// in the order in which they came the first time, and the same one is active afterwards.
     fn run(&mut self, records: &[BlockRecord]) -> Result<(), Stop> {

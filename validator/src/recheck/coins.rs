@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use bitcoin::OutPoint;
 
-use super::index::Loaded;
+use super::index::StoreContents;
 use super::{Checker, Finding};
 use crate::block::DecodedBlock;
 use crate::coins::statistics::{CoinCounter, CoinStatistics};
 use crate::coins::{Coin, is_unspendable};
 use crate::progress::Stop;
-use crate::store::inspect::Snapshot;
+use crate::store::inspect::InspectedDatabase;
 use crate::store::{CoinCache, CoinSource};
 
 /// How many coins lie between two reports of progress.
@@ -20,13 +20,13 @@ impl Checker<'_> {
     /// First each coin of the database, then each of the replay that the database lacks.
     pub(super) fn compare_coins(
         &mut self,
-        snapshot: &Snapshot,
-        loaded: &Loaded,
+        snapshot: &InspectedDatabase,
+        contents: &StoreContents,
         replayed: &CoinCache,
     ) -> Result<(), Stop> {
         let statistics = self.sum_up(replayed)?;
         let total = statistics.count;
-        self.verdict.coin_statistics = Some(statistics);
+        self.report.coin_statistics = Some(statistics);
         let mut matched = 0;
         for coin in snapshot.database.coins_strictly() {
             let (outpoint, coin) = match coin {
@@ -40,11 +40,11 @@ impl Checker<'_> {
                 Some(wanted) if wanted == coin => matched += 1,
                 Some(wanted) => {
                     let what = format!("{outpoint}: {}, wanted {}", describe(&coin), describe(&wanted));
-                    self.found_coin(loaded, &coin, what);
+                    self.found_coin(contents, &coin, what);
                 }
                 None => {
                     let what = format!("{outpoint}: {}, wanted none: it is spent or was never made", describe(&coin));
-                    self.found_coin(loaded, &coin, what);
+                    self.found_coin(contents, &coin, what);
                 }
             }
             self.count_coin(total)?;
@@ -55,7 +55,7 @@ impl Checker<'_> {
         for (outpoint, wanted) in replayed.coins() {
             if self.is_missing(snapshot, &outpoint)? {
                 let what = format!("{outpoint}: none, wanted {}", describe(&wanted));
-                self.found_coin(loaded, &wanted, what);
+                self.found_coin(contents, &wanted, what);
             }
         }
         Ok(())
@@ -63,12 +63,17 @@ impl Checker<'_> {
 
     /// What the blocks above `height` have made and spent, where those below are not kept: what they left is among the
     /// coins, and what they spent is not.
-    pub(super) fn compare_kept_coins(&mut self, snapshot: &Snapshot, loaded: &Loaded, height: u32) -> Result<(), Stop> {
+    pub(super) fn compare_kept_coins(
+        &mut self,
+        snapshot: &InspectedDatabase,
+        contents: &StoreContents,
+        height: u32,
+    ) -> Result<(), Stop> {
         let mut left: HashMap<OutPoint, Option<Coin>> = HashMap::new();
-        for id in &loaded.active[height as usize + 1..] {
-            let entry = loaded.tree.entry(*id);
+        for id in &contents.active[height as usize + 1..] {
+            let entry = contents.tree.entry(*id);
             let Some(location) = entry.location else { continue };
-            let Ok(block) = DecodedBlock::decode(loaded.files.read_block(&location)?) else { continue };
+            let Ok(block) = DecodedBlock::decode(contents.files.read_block(&location)?) else { continue };
             for (transaction, txid) in block.transactions().iter().zip(block.txids()) {
                 let is_coinbase = transaction.is_coinbase();
                 left.extend(
@@ -88,8 +93,8 @@ impl Checker<'_> {
                 let describe = |coin: &Option<Coin>| coin.as_ref().map_or_else(|| "none".to_owned(), describe);
                 let what = format!("{outpoint}: {}, wanted {}", describe(&found), describe(&wanted));
                 match wanted.or(found) {
-                    Some(coin) => self.found_coin(loaded, &coin, what),
-                    None => self.found(Finding::file(loaded.database.clone(), "coins", what)),
+                    Some(coin) => self.found_coin(contents, &coin, what),
+                    None => self.found(Finding::file(contents.database.clone(), "coins", what)),
                 }
             }
             self.count_coin(0)?;
@@ -108,7 +113,7 @@ impl Checker<'_> {
         Ok(counter.finish())
     }
 
-    fn is_missing(&mut self, snapshot: &Snapshot, outpoint: &OutPoint) -> Result<bool, Stop> {
+    fn is_missing(&mut self, snapshot: &InspectedDatabase, outpoint: &OutPoint) -> Result<bool, Stop> {
         match snapshot.database.load_coin(outpoint) {
             Ok(coin) => Ok(coin.is_none()),
             // It was named when all coins were read.
@@ -117,18 +122,18 @@ impl Checker<'_> {
     }
 
     fn count_coin(&mut self, total: u64) -> Result<(), Stop> {
-        self.verdict.coins += 1;
-        if self.verdict.coins.is_multiple_of(STRIDE) {
-            self.watcher.progress("comparing coins", self.verdict.coins, total);
+        self.report.coins += 1;
+        if self.report.coins.is_multiple_of(STRIDE) {
+            self.watcher.progress("comparing coins", self.report.coins, total);
             self.go_on()?;
         }
         Ok(())
     }
 
     /// A coin is named with the height at which it was made, which may be what is wrong with it.
-    fn found_coin(&mut self, loaded: &Loaded, coin: &Coin, what: String) {
-        let finding = Finding::file(loaded.database.clone(), "coins", what);
-        let block = loaded.active.get(coin.height as usize).map(|id| loaded.tree.entry(*id).hash);
+    fn found_coin(&mut self, contents: &StoreContents, coin: &Coin, what: String) {
+        let finding = Finding::file(contents.database.clone(), "coins", what);
+        let block = contents.active.get(coin.height as usize).map(|id| contents.tree.entry(*id).hash);
         self.found(Finding { height: Some(coin.height), hash: block, ..finding });
     }
 }

@@ -21,9 +21,9 @@ use crate::coins::statistics::CoinStatistics;
 use crate::filters;
 use crate::progress::{Stop, Watcher};
 use crate::rules::RuleError;
-use crate::store::inspect::Held;
+use crate::store::commit_note::note_path;
+use crate::store::inspect::LockedStore;
 use crate::store::location::{BLOCKS, DATABASE};
-use crate::store::note::note_path;
 use crate::store::{Identity, StoreError, mend};
 
 use replay::Replayed;
@@ -70,7 +70,7 @@ impl Finding {
 
 /// What a re-check found.
 #[derive(Clone, Debug, Default)]
-pub struct Verdict {
+pub struct RecheckReport {
     /// What is wrong, in the order in which it was found. Of very many only the first are kept.
     pub findings: Vec<Finding>,
     /// How many there were.
@@ -99,7 +99,7 @@ pub struct Verdict {
     pub interrupted: bool,
 }
 
-impl Verdict {
+impl RecheckReport {
     /// Whether all was checked that could be, and nothing is wrong.
     #[must_use]
     pub const fn is_good(&self) -> bool {
@@ -110,9 +110,9 @@ impl Verdict {
 struct Checker<'a> {
     params: &'a ChainParams,
     identity: Identity,
-    held: Held,
+    store: LockedStore,
     watcher: &'a mut dyn Watcher,
-    verdict: Verdict,
+    report: RecheckReport,
 }
 
 /// Checks the store in `folder` from genesis, and changes nothing in it. The folder is locked meanwhile. Memory grows
@@ -121,55 +121,55 @@ struct Checker<'a> {
 /// # Errors
 /// The folder is in use, of another chain, of a newer format, no store, or a file in it cannot be read. Damage is no
 /// error but the verdict.
-pub fn recheck(folder: &Path, params: &ChainParams, watcher: &mut dyn Watcher) -> Result<Verdict, StoreError> {
+pub fn recheck(folder: &Path, params: &ChainParams, watcher: &mut dyn Watcher) -> Result<RecheckReport, StoreError> {
     let identity = Identity::of(params);
-    let held = match Held::take(folder, &identity) {
-        Ok(held) => held,
+    let store = match LockedStore::take(folder, &identity) {
+        Ok(store) => store,
         Err(StoreError::Damaged { path, offset, what }) => {
             let findings = vec![Finding::file(path, "marker", what).at(offset)];
-            return Ok(Verdict { findings, found: 1, ..Verdict::default() });
+            return Ok(RecheckReport { findings, found: 1, ..RecheckReport::default() });
         }
         Err(error) => return Err(error),
     };
-    let mut checker = Checker { params, identity, held, watcher, verdict: Verdict::default() };
+    let mut checker = Checker { params, identity, store, watcher, report: RecheckReport::default() };
     match checker.check() {
         Ok(()) => {}
-        Err(Stop::Interrupted) => checker.verdict.interrupted = true,
+        Err(Stop::Interrupted) => checker.report.interrupted = true,
         Err(Stop::Store(error)) => return Err(error),
     }
-    Ok(checker.verdict)
+    Ok(checker.report)
 }
 
 impl Checker<'_> {
     /// Everything, the database's bytes first: what is read from a damaged database proves nothing.
     fn check(&mut self) -> Result<(), Stop> {
-        let database = self.held.database();
+        let database = self.store.database();
         self.check_folder()?;
         if !database.exists() {
             self.found(Finding::file(database.clone(), "database", "the folder is missing".to_owned()));
         }
         let mut cut = None;
-        if self.verdict.found == 0 {
+        if self.report.found == 0 {
             self.watcher.progress("reading the database", 0, 1);
             self.check_database_files(&database)?;
             cut = self.check_journals(&database)?;
         }
-        if self.verdict.found > 0 {
+        if self.report.found > 0 {
             self.unchecked("headers, blocks, undo records and coins, which take a whole database to be found");
             return Ok(());
         }
-        let snapshot = self.held.open()?;
-        let Some(loaded) = self.check_index(&snapshot, cut)? else { return Ok(()) };
-        self.check_spans(&loaded)?;
-        let replayed = self.replay(&loaded)?;
-        self.check_other_blocks(&loaded)?;
+        let snapshot = self.store.open()?;
+        let Some(contents) = self.check_index(&snapshot, cut)? else { return Ok(()) };
+        self.check_spans(&contents)?;
+        let replayed = self.replay(&contents)?;
+        self.check_other_blocks(&contents)?;
         match replayed {
-            Replayed::All(coins) => self.compare_coins(&snapshot, &loaded, &coins),
+            Replayed::All(coins) => self.compare_coins(&snapshot, &contents, &coins),
             Replayed::Above(height) => {
                 self.unchecked("coins that blocks made which are no longer kept");
-                self.compare_kept_coins(&snapshot, &loaded, height)
+                self.compare_kept_coins(&snapshot, &contents, height)
             }
-            Replayed::Cut => {
+            Replayed::Damaged => {
                 self.unchecked("the coins, which take a replay of every block");
                 Ok(())
             }
@@ -178,7 +178,7 @@ impl Checker<'_> {
 
     /// What lies in the folder beside the store's own.
     fn check_folder(&mut self) -> Result<(), Stop> {
-        let folder = self.held.folder.clone();
+        let folder = self.store.folder.clone();
         let io_error = |source| StoreError::Io { path: folder.clone(), source };
         for found in fs::read_dir(&folder).map_err(io_error)? {
             let path = found.map_err(io_error)?.path();
@@ -199,9 +199,9 @@ impl Checker<'_> {
     }
 
     fn found(&mut self, finding: Finding) {
-        self.verdict.found += 1;
-        if self.verdict.findings.len() < KEPT_FINDINGS {
-            self.verdict.findings.push(finding);
+        self.report.found += 1;
+        if self.report.findings.len() < KEPT_FINDINGS {
+            self.report.findings.push(finding);
         }
     }
 
@@ -210,7 +210,7 @@ impl Checker<'_> {
         let finding = match error {
             StoreError::Damaged { path, offset, what } => Finding::file(path, rule, what).at(offset),
             StoreError::DamagedRecord { records, key, what } => {
-                Finding::file(self.held.database(), rule, format!("{records}, key {key}: {what}"))
+                Finding::file(self.store.database(), rule, format!("{records}, key {key}: {what}"))
             }
             StoreError::Database { path, what } => Finding::file(path, "database", what),
             other => return Err(other.into()),
@@ -224,10 +224,10 @@ impl Checker<'_> {
     }
 
     fn note(&mut self, note: String) {
-        self.verdict.notes.push(note);
+        self.report.notes.push(note);
     }
 
     fn unchecked(&mut self, what: &str) {
-        self.verdict.unchecked.push(what.to_owned());
+        self.report.unchecked.push(what.to_owned());
     }
 }

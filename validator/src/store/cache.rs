@@ -60,7 +60,7 @@ impl CoinSource for NoCoins {
 
 /// What the cache knows of an outpoint: marks, the key and the value of the store. In [`Cells`] the three stand one after
 /// the other.
-struct Record<'a> {
+struct CachedRecord<'a> {
     marks: u8,
     key: &'a [u8],
     value: &'a [u8],
@@ -78,7 +78,7 @@ const SPENT: u8 = 4;
 /// It is in a table. What is not waits to be freed, or to be taken back.
 const LINKED: u8 = 8;
 
-impl<'a> Record<'a> {
+impl<'a> CachedRecord<'a> {
     /// `None`: the cell was freed.
     fn read(bytes: &'a [u8]) -> Option<Self> {
         let (marks, rest) = bytes.split_first()?;
@@ -380,14 +380,14 @@ impl CoinCache {
         self.cells.keep(&[&[marks], key, value])
     }
 
-    fn record(&self, handle: Handle) -> Record<'_> {
-        Record::read(self.cells.get(handle)).expect("what the table names is in use")
+    fn record(&self, handle: Handle) -> CachedRecord<'_> {
+        CachedRecord::read(self.cells.get(handle)).expect("what the table names is in use")
     }
 
     /// The record that a list of touched ones names, if it is still in the table of this piece: its cell may have been freed,
     /// and may hold another by now.
-    fn in_piece(&self, handle: Handle, number: usize) -> Option<Record<'_>> {
-        let record = Record::read(self.cells.get(handle))?;
+    fn in_piece(&self, handle: Handle, number: usize) -> Option<CachedRecord<'_>> {
+        let record = CachedRecord::read(self.cells.get(handle))?;
         (record.is(LINKED) && piece_of(record.key) == number).then_some(record)
     }
 
@@ -399,8 +399,9 @@ impl CoinCache {
     /// Puts a record into the table, which must not have its key.
     fn link(&mut self, handle: Handle) {
         let (cells, hasher) = (&self.cells, &self.hasher);
-        let hash = |handle: &Handle| Record::read(cells.get(*handle)).map_or(0, |record| hasher.hash_one(record.key));
-        let record = Record::read(cells.get(handle)).expect("what is linked is in use");
+        let hash =
+            |handle: &Handle| CachedRecord::read(cells.get(*handle)).map_or(0, |record| hasher.hash_one(record.key));
+        let record = CachedRecord::read(cells.get(handle)).expect("what is linked is in use");
         self.dirty += usize::from(record.is(DIRTY));
         let piece = &mut self.pieces[piece_of(record.key)];
         if record.is(DIRTY) {
@@ -412,7 +413,7 @@ impl CoinCache {
 
     /// Takes a record out of the table; its cell stays.
     fn unlink(&mut self, handle: Handle) {
-        let record = Record::read(self.cells.get(handle)).expect("what is unlinked is in use");
+        let record = CachedRecord::read(self.cells.get(handle)).expect("what is unlinked is in use");
         self.dirty -= usize::from(record.is(DIRTY));
         let table = &mut self.pieces[piece_of(record.key)].table;
         let found = table.find_entry(self.hasher.hash_one(record.key), |other| *other == handle);
@@ -421,7 +422,7 @@ impl CoinCache {
     }
 
     fn mark(&mut self, handle: Handle, marks: u8) {
-        let record = Record::read(self.cells.get(handle)).expect("what is marked is in use");
+        let record = CachedRecord::read(self.cells.get(handle)).expect("what is marked is in use");
         let (was_dirty, number) = (record.is(DIRTY), piece_of(record.key));
         let is_dirty = marks & DIRTY != 0;
         self.dirty = self.dirty + usize::from(is_dirty) - usize::from(was_dirty);
@@ -432,7 +433,7 @@ impl CoinCache {
     }
 
     /// Puts a coin in the place of whatever is there.
-    fn put(&mut self, outpoint: &OutPoint, coin: CoinRef<'_>, marks: impl FnOnce(Option<&Record<'_>>) -> u8) {
+    fn put(&mut self, outpoint: &OutPoint, coin: CoinRef<'_>, marks: impl FnOnce(Option<&CachedRecord<'_>>) -> u8) {
         let key = encode_outpoint(outpoint);
         let before = self.find(&key);
         let marks = marks(before.map(|handle| self.record(handle)).as_ref());

@@ -106,8 +106,8 @@ impl StateDatabase {
     }
 
     /// The database as the last commit left it.
-    pub(super) fn moment(&self) -> Moment {
-        Moment { snapshot: self.database.snapshot(), database: self.clone() }
+    pub(super) fn snapshot(&self) -> DatabaseSnapshot {
+        DatabaseSnapshot { snapshot: self.database.snapshot(), database: self.clone() }
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Slice>, StoreError> {
@@ -245,12 +245,12 @@ impl CoinSource for StateDatabase {
 }
 
 /// The database as one commit left it, whatever is committed later.
-pub(super) struct Moment {
+pub(super) struct DatabaseSnapshot {
     snapshot: Snapshot,
     database: StateDatabase,
 }
 
-impl Moment {
+impl DatabaseSnapshot {
     /// The coin at `outpoint`.
     pub(super) fn coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
         let key = coin_key(&encode_outpoint(outpoint));

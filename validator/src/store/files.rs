@@ -130,14 +130,14 @@ impl BlockFiles {
         StoreError::Io { path: self.disk.path(name), source }
     }
 
-    fn records(&self) -> Records<'_> {
-        Records { disk: &*self.disk, magic: self.magic }
+    fn reader(&self) -> FileReader<'_> {
+        FileReader { disk: &*self.disk, magic: self.magic }
     }
 
     /// An error that names the block at `location`.
     #[must_use]
     pub fn damaged_block(&self, location: &BlockLocation, what: String) -> StoreError {
-        self.records().damaged_block(location, what)
+        self.reader().damaged_block(location, what)
     }
 
     /// Appends a framed record and `trailer` at `offset`; returns where the record itself lies.
@@ -198,7 +198,7 @@ impl BlockFiles {
     /// # Errors
     /// They cannot be read, or their framing is damaged. The block itself is its own checksum: see `decode_stored`.
     pub fn read_block(&self, location: &BlockLocation) -> Result<Vec<u8>, StoreError> {
-        self.records().read_block(location)
+        self.reader().read_block(location)
     }
 
     /// What a block with the parent `previous` spent.
@@ -206,7 +206,7 @@ impl BlockFiles {
     /// # Errors
     /// It cannot be read, or is damaged.
     pub fn read_undo(&self, file: u32, span: Span, previous: &BlockHash) -> Result<BlockUndo, StoreError> {
-        self.records().read_undo(file, span, previous)
+        self.reader().read_undo(file, span, previous)
     }
 
     /// Returns when everything appended is on stable storage.
@@ -289,12 +289,12 @@ pub(super) fn undo_span(block: &StoredBlock) -> Result<Span, StoreError> {
 
 /// Reads the records of one folder: all that a reader needs of the files.
 #[derive(Clone, Copy)]
-pub(super) struct Records<'a> {
+pub(super) struct FileReader<'a> {
     pub(super) disk: &'a dyn Disk,
     pub(super) magic: [u8; 4],
 }
 
-impl Records<'_> {
+impl FileReader<'_> {
     pub(super) fn damaged(&self, name: &str, offset: u32, what: String) -> StoreError {
         StoreError::Damaged { path: self.disk.path(name), offset: offset.into(), what }
     }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use bitcoin::OutPoint;
 
+use super::commit_note::{CommitNote, CommitNoteFile, LastCommit};
 use super::database::{StateDatabase, TABLE_CACHE_BYTES};
 use super::disk::{Disk, Folder, sync_folder};
 use super::files::{BlockFiles, undo_span};
 use super::location::{BLOCKS, DATABASE};
 use super::manifest::check_manifests;
-use super::marker::{self, Found, Identity, io_error};
+use super::marker::{self, FolderState, Identity, io_error};
 use super::mend;
-use super::note::{LastCommit, Note, NoteFile};
 use super::rebuild::Rebuild;
 use super::snapshot::FolderSnapshot;
 use super::{
@@ -34,7 +34,7 @@ pub struct FolderStore {
     magic: [u8; 4],
     /// Set while the database is rebuilt from the block files.
     rebuild: Option<Rebuild>,
-    note: NoteFile,
+    note: CommitNoteFile,
     /// How many commits the store has had.
     commits: u64,
     /// The last of them that went through the journal.
@@ -115,10 +115,10 @@ impl FolderStore {
         let files = BlockFiles::open(disk(), identity.magic, database.file_infos()?)?;
         // Whatever recovery did to the journal is made to last before anything is built on it.
         database.sync()?;
-        let mut store = Self::assemble(folder, lock, database, files, NoteFile::open(folder)?);
+        let mut store = Self::assemble(folder, lock, database, files, CommitNoteFile::open(folder)?);
         (store.commits, store.journaled) = (commits, journaled);
         let last = tip.map(|tip| LastCommit { number: commits, journaled, tip });
-        if let Some(last) = last.filter(|last| note != Note::Commit(*last)) {
+        if let Some(last) = last.filter(|last| note != CommitNote::Commit(*last)) {
             store.note.write(&last)?;
             store.note.sync()?;
             sync_folder(folder).map_err(io_error(folder))?;
@@ -132,7 +132,7 @@ impl FolderStore {
         lock: File,
         database: StateDatabase,
         files: BlockFiles,
-        note: NoteFile,
+        note: CommitNoteFile,
     ) -> Self {
         Self {
             database,
@@ -169,7 +169,7 @@ impl FolderStore {
 
 /// Writes a new store. The database is made aside and renamed: its own creation cannot be taken up after a crash in the
 /// middle.
-fn create(folder: &Path, identity: &Identity, found: &Found) -> Result<(), StoreError> {
+fn create(folder: &Path, identity: &Identity, found: &FolderState) -> Result<(), StoreError> {
     let (blocks, new, database) = (folder.join(BLOCKS), folder.join(NEW_DATABASE), folder.join(DATABASE));
     fs::create_dir_all(&blocks).map_err(io_error(&blocks))?;
     if let Some(found) = fs::read_dir(&blocks).map_err(io_error(&blocks))?.next() {
@@ -184,7 +184,7 @@ fn create(folder: &Path, identity: &Identity, found: &Found) -> Result<(), Store
         fs::remove_dir_all(&new).map_err(io_error(&new))?;
     }
     drop(StateDatabase::open(&new, TABLE_CACHE_BYTES)?);
-    if *found == Found::Nothing {
+    if *found == FolderState::Nothing {
         marker::write(folder, identity)?;
     }
     fs::rename(&new, &database).map_err(io_error(&new))?;
@@ -298,7 +298,7 @@ impl Store for FolderStore {
 
     fn snapshot(&self) -> Option<Box<dyn StoreSnapshot>> {
         Some(Box::new(FolderSnapshot {
-            moment: self.database.moment(),
+            coins: self.database.snapshot(),
             blocks: Arc::clone(&self.blocks),
             magic: self.magic,
             _lock: Arc::clone(&self.lock),

@@ -9,33 +9,34 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::commit_note::CommitNote;
 use super::database::StateDatabase;
 use super::disk::Folder;
 use super::files::{BlockFiles, FileInfo};
 use super::journal::read_journal;
 use super::location::{BLOCKS, DATABASE};
-use super::marker::{self, Found, io_error};
-use super::note::Note;
-use super::{Identity, StoreError, mend, note};
+use super::marker::{self, FolderState, io_error};
+use super::{Identity, StoreError, commit_note, mend};
 
 /// The folder with links to the database.
 pub(crate) const SCRATCH: &str = "db.check";
 
 /// A folder that no other process can open.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct LockedStore {
     pub(crate) folder: PathBuf,
     _lock: File,
 }
 
-impl Held {
+impl LockedStore {
     /// Takes the folder's lock.
     ///
     /// # Errors
     /// It is in use, of another chain, of a newer format, no store, or cannot be read.
     pub(crate) fn take(folder: &Path, identity: &Identity) -> Result<Self, StoreError> {
-        let found = if folder.exists() { marker::examine(folder, identity)?.readable(folder)? } else { Found::Nothing };
-        if found == Found::Nothing {
+        let found =
+            if folder.exists() { marker::examine(folder, identity)?.readable(folder)? } else { FolderState::Nothing };
+        if found == FolderState::Nothing {
             return Err(StoreError::NoStore { folder: folder.to_owned() });
         }
         let lock = marker::lock(folder)?;
@@ -50,8 +51,8 @@ impl Held {
     }
 
     /// What the note of the last commit says. One that is not the database's own does not count.
-    pub(crate) fn note(&self) -> Result<Note, StoreError> {
-        if self.folder.join(mend::REBUILT).exists() { Ok(Note::Missing) } else { note::read(&self.folder) }
+    pub(crate) fn note(&self) -> Result<CommitNote, StoreError> {
+        if self.folder.join(mend::REBUILT).exists() { Ok(CommitNote::Missing) } else { commit_note::read(&self.folder) }
     }
 
     /// The block and undo files, with the lengths that were committed.
@@ -60,12 +61,12 @@ impl Held {
     }
 
     /// Opens the database, whose files were found to be whole, by links. Of journals only whole commits are taken.
-    pub(crate) fn open(&self) -> Result<Snapshot, StoreError> {
+    pub(crate) fn open(&self) -> Result<InspectedDatabase, StoreError> {
         let scratch = Scratch(self.folder.join(SCRATCH));
         mend::remove(&scratch.0)?;
         link(&self.database(), &scratch.0)?;
         let database = StateDatabase::open_idle(&scratch.0, &self.database())?;
-        Ok(Snapshot { database, _scratch: scratch })
+        Ok(InspectedDatabase { database, _scratch: scratch })
     }
 }
 
@@ -100,7 +101,7 @@ fn link(from: &Path, to: &Path) -> Result<(), StoreError> {
 }
 
 /// A database, open for reading.
-pub(crate) struct Snapshot {
+pub(crate) struct InspectedDatabase {
     pub(crate) database: StateDatabase,
     // Removed when the database is closed.
     _scratch: Scratch,

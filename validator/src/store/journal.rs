@@ -34,7 +34,7 @@ pub(crate) struct Journal {
     /// The number of the last commit among them.
     pub(crate) commit: Option<u64>,
     /// What is wrong behind them; `None`: nothing is there, or what fjall has allotted and not written.
-    pub(crate) torn: Option<Torn>,
+    pub(crate) torn: Option<JournalDamage>,
     /// The first byte that is not zero in what is allotted and not written. fjall does not read there.
     pub(crate) stray: Option<u64>,
     first_sequence: Option<u64>,
@@ -43,7 +43,7 @@ pub(crate) struct Journal {
 
 /// The first thing that is no part of a whole group.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Torn {
+pub(crate) struct JournalDamage {
     /// Where it was noticed, in bytes from the file's start.
     pub(crate) offset: u64,
     /// What was seen and what was wanted.
@@ -65,7 +65,7 @@ pub(crate) fn journal_files(database: &Path) -> Result<Vec<PathBuf>, StoreError>
 /// Reads a journal. `after`: the sequence number of the last group in the journals before it.
 pub(crate) fn read_journal(path: &Path, after: Option<u64>) -> Result<Journal, StoreError> {
     let file = File::open(path).map_err(io_error(path))?;
-    let mut reader = Reader { file: BufReader::with_capacity(1 << 18, file), offset: 0, hash: Xxh3::new() };
+    let mut reader = JournalReader { file: BufReader::with_capacity(1 << 18, file), offset: 0, hash: Xxh3::new() };
     let mut journal = Journal { last_sequence: after.unwrap_or(0), ..Journal::default() };
     let mut is_first = after.is_none();
     loop {
@@ -73,7 +73,7 @@ pub(crate) fn read_journal(path: &Path, after: Option<u64>) -> Result<Journal, S
             Ok(Some(group)) => {
                 if !is_first && group.sequence <= journal.last_sequence {
                     let what = format!("sequence number {} after {}", group.sequence, journal.last_sequence);
-                    journal.torn = Some(Torn { offset: journal.whole + 5, what });
+                    journal.torn = Some(JournalDamage { offset: journal.whole + 5, what });
                     return Ok(journal);
                 }
                 is_first = false;
@@ -128,20 +128,20 @@ struct Group {
 enum Fault {
     /// A zero where a group would start, which is how what fjall has allotted begins.
     Unwritten,
-    Torn(Torn),
+    Torn(JournalDamage),
     Io(io::Error),
 }
 
-struct Reader {
+struct JournalReader {
     file: BufReader<File>,
     offset: u64,
     /// Of the entries since the group's start.
     hash: Xxh3,
 }
 
-impl Reader {
+impl JournalReader {
     fn torn<T>(&self, what: impl Into<String>) -> Result<T, Fault> {
-        Err(Fault::Torn(Torn { offset: self.offset, what: what.into() }))
+        Err(Fault::Torn(JournalDamage { offset: self.offset, what: what.into() }))
     }
 
     fn fill(&mut self, into: &mut [u8]) -> Result<(), Fault> {
@@ -188,7 +188,7 @@ impl Reader {
 }
 
 /// The next group; `None`: the file ends.
-fn read_group(from: &mut Reader) -> Result<Option<Group>, Fault> {
+fn read_group(from: &mut JournalReader) -> Result<Option<Group>, Fault> {
     if from.at_end()? {
         return Ok(None);
     }
@@ -227,7 +227,7 @@ fn read_group(from: &mut Reader) -> Result<Option<Group>, Fault> {
 }
 
 /// One entry of a group, and the number of the commit where it is that entry.
-fn read_entry(from: &mut Reader) -> Result<Option<u64>, Fault> {
+fn read_entry(from: &mut JournalReader) -> Result<Option<u64>, Fault> {
     match from.hashed()? {
         [ITEM] => {
             let [_value_type, _compression] = from.hashed()?;

@@ -72,7 +72,7 @@ pub(crate) fn lock(folder: &Path) -> Result<File, StoreError> {
 
 /// What stands in a folder.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum FolderState {
     /// Nothing, or the beginning of a creation.
     Nothing,
     /// A store of the wanted chain, in the present format.
@@ -81,7 +81,7 @@ pub(crate) enum Found {
     Older(u32),
 }
 
-impl Found {
+impl FolderState {
     /// Refuses an older format.
     pub(crate) fn readable(self, folder: &Path) -> Result<Self, StoreError> {
         match self {
@@ -92,7 +92,7 @@ impl Found {
 }
 
 /// Reads the marker and compares it with what is wanted. Looks at nothing else of a store.
-pub(crate) fn examine(folder: &Path, wanted: &Identity) -> Result<Found, StoreError> {
+pub(crate) fn examine(folder: &Path, wanted: &Identity) -> Result<FolderState, StoreError> {
     let path = folder.join(MARKER);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
@@ -119,7 +119,7 @@ pub(crate) fn examine(folder: &Path, wanted: &Identity) -> Result<Found, StoreEr
     if found != wanted {
         return Err(StoreError::OtherChain { folder: folder.to_owned(), found, wanted });
     }
-    Ok(if format < FORMAT { Found::Older(format) } else { Found::Store })
+    Ok(if format < FORMAT { FolderState::Older(format) } else { FolderState::Store })
 }
 
 fn describe(chain: &str, genesis: &str) -> String {
@@ -127,7 +127,7 @@ fn describe(chain: &str, genesis: &str) -> String {
 }
 
 /// A folder without a marker must hold nothing that a creation would not have put there: it might be anybody's.
-fn examine_unmarked(folder: &Path) -> Result<Found, StoreError> {
+fn examine_unmarked(folder: &Path) -> Result<FolderState, StoreError> {
     for found in fs::read_dir(folder).map_err(io_error(folder))? {
         let name = found.map_err(io_error(folder))?.file_name();
         let path = folder.join(&name);
@@ -143,7 +143,7 @@ fn examine_unmarked(folder: &Path) -> Result<Found, StoreError> {
             });
         }
     }
-    Ok(Found::Nothing)
+    Ok(FolderState::Nothing)
 }
 
 /// Writes the marker, durably and at once.

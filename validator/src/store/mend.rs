@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use bitcoin::BlockHash;
 
 use super::StoreError;
+use super::commit_note::{self, CommitNote, LastCommit};
 use super::disk::sync_folder;
 use super::inspect::SCRATCH;
-use super::journal::{Journal, Torn, journal_files, read_journal};
+use super::journal::{Journal, JournalDamage, journal_files, read_journal};
 use super::location::DATABASE;
 use super::marker::io_error;
-use super::note::{self, LastCommit, Note};
 
 /// A database that is being rebuilt.
 pub(crate) const REBUILDING: &str = "db.rebuilding";
@@ -38,7 +38,7 @@ pub(crate) fn finish_rebuild(folder: &Path) -> Result<(), StoreError> {
         // What is left of the old one's journal is none of the new one's.
         keep_cut(folder)?;
         // The note counts the commits of the old one.
-        note::remove(folder).map_err(io_error(folder))?;
+        commit_note::remove(folder).map_err(io_error(folder))?;
         sync_folder(folder).map_err(io_error(folder))?;
         rename(&rebuilt, &database)?;
     }
@@ -60,31 +60,31 @@ pub(crate) const CUT_JOURNAL: &str = "journal.cut.";
 
 /// The torn end of a journal.
 #[derive(Debug)]
-pub(crate) struct Cut {
+pub(crate) struct TornTail {
     /// The journal.
     pub(crate) journal: PathBuf,
     /// Where it was torn.
-    pub(crate) torn: Torn,
+    pub(crate) torn: JournalDamage,
     /// Bytes before the torn commit.
     pub(crate) whole: u64,
 }
 
 /// What the journals hold.
 #[derive(Debug, Default)]
-pub(crate) struct Journals {
+pub(crate) struct JournalSummary {
     /// The number of the last whole commit in them.
     pub(crate) commit: Option<u64>,
     /// What follows it.
-    pub(crate) cut: Option<Cut>,
+    pub(crate) cut: Option<TornTail>,
 }
 
 /// Reads the journals, says what is torn, and refuses what cannot be the end of an unreported commit.
-pub(crate) fn examine_journals(database: &Path, note: &Note) -> Result<Journals, StoreError> {
+pub(crate) fn examine_journals(database: &Path, note: &CommitNote) -> Result<JournalSummary, StoreError> {
     let durable = match note {
-        Note::Commit(commit) => commit.journaled,
-        Note::Missing => 0,
+        CommitNote::Commit(commit) => commit.journaled,
+        CommitNote::Missing => 0,
         // What was durable is unknown, so nothing may be cut.
-        Note::Damaged => u64::MAX,
+        CommitNote::Damaged => u64::MAX,
     };
     let mut journals = journal_files(database)?;
     let Some(last) = journals.pop() else {
@@ -96,7 +96,7 @@ pub(crate) fn examine_journals(database: &Path, note: &Note) -> Result<Journals,
     for path in journals {
         let journal = read_journal(&path, sequence)?;
         // A journal was synced before the next was begun.
-        if let Some(Torn { offset, what }) = journal.torn {
+        if let Some(JournalDamage { offset, what }) = journal.torn {
             return Err(StoreError::Damaged { path, offset, what });
         }
         sequence = journal.last_sequence().or(sequence);
@@ -105,32 +105,32 @@ pub(crate) fn examine_journals(database: &Path, note: &Note) -> Result<Journals,
     let journal = read_journal(&last, sequence)?;
     let commit = journal.commit.or(commit);
     // Where no commit is left in the journals, tables hold the number, and the comparison after the opening decides.
-    let is_behind = *note == Note::Damaged || commit.is_some_and(|commit| commit < durable);
+    let is_behind = *note == CommitNote::Damaged || commit.is_some_and(|commit| commit < durable);
     let Journal { torn, whole, .. } = journal;
     match torn {
-        Some(Torn { offset, what }) if is_behind => Err(StoreError::Damaged { path: last, offset, what }),
-        Some(torn) => Ok(Journals { commit, cut: Some(Cut { journal: last, torn, whole }) }),
-        None if is_behind && *note != Note::Damaged => {
+        Some(JournalDamage { offset, what }) if is_behind => Err(StoreError::Damaged { path: last, offset, what }),
+        Some(torn) => Ok(JournalSummary { commit, cut: Some(TornTail { journal: last, torn, whole }) }),
+        None if is_behind && *note != CommitNote::Damaged => {
             let what = format!("the journal ends with commit {}, and {durable} was durable", commit.unwrap_or(0));
             Err(StoreError::Damaged { path: last, offset: whole, what })
         }
-        None => Ok(Journals { commit, cut: None }),
+        None => Ok(JournalSummary { commit, cut: None }),
     }
 }
 
 /// Cuts a torn commit off the journal, so that the database meets only whole ones. The journal as it was stays beside the
 /// database until [`keep_cut`] or [`take_back_cut`]; also one in which there should be a commit and is none, which fjall
 /// would cut.
-pub(super) fn mend_journal(folder: &Path) -> Result<(Note, Journals), StoreError> {
+pub(super) fn mend_journal(folder: &Path) -> Result<(CommitNote, JournalSummary), StoreError> {
     take_back_cut(folder)?;
-    let note = note::read(folder)?;
+    let note = commit_note::read(folder)?;
     let database = folder.join(DATABASE);
     let journals = examine_journals(&database, &note)?;
-    let journaled = matches!(note, Note::Commit(LastCommit { journaled: 1.., .. }));
+    let journaled = matches!(note, CommitNote::Commit(LastCommit { journaled: 1.., .. }));
     if journals.cut.is_some() || journaled && journals.commit.is_none() {
         journal_files(&database)?.last().map_or(Ok(()), |last| set_aside(folder, last))?;
     }
-    if let Some(Cut { journal, torn, whole }) = &journals.cut {
+    if let Some(TornTail { journal, torn, whole }) = &journals.cut {
         tracing::info!(journal = %journal.display(), byte = torn.offset, what = torn.what, "cutting a commit that was never finished");
         let file = File::options().write(true).open(journal).map_err(io_error(journal))?;
         file.set_len(*whole).and_then(|()| file.sync_all()).map_err(io_error(journal))?;
@@ -179,16 +179,16 @@ pub(super) fn keep_cut(folder: &Path) -> Result<(), StoreError> {
 /// Holds what the database has against what was durable.
 pub(crate) fn compare_with_note(
     database: &Path,
-    note: &Note,
+    note: &CommitNote,
     commits: u64,
     tip: Option<&BlockHash>,
-    cut: Option<Cut>,
+    cut: Option<TornTail>,
 ) -> Result<(), StoreError> {
-    let Note::Commit(LastCommit { number, tip: noted, .. }) = note else { return Ok(()) };
+    let CommitNote::Commit(LastCommit { number, tip: noted, .. }) = note else { return Ok(()) };
     let lost = format!("commit {number} with the tip {noted} was durable, and the last one here is {commits}");
     match cut {
         _ if commits > *number || (commits == *number && tip == Some(noted)) => Ok(()),
-        Some(Cut { journal, torn, .. }) => {
+        Some(TornTail { journal, torn, .. }) => {
             let what = format!("{}; {lost}", torn.what);
             Err(StoreError::Damaged { path: journal, offset: torn.offset, what })
         }

@@ -14,12 +14,12 @@ pub(crate) mod location;
 pub mod memory;
 
 mod cells;
+pub(crate) mod commit_note;
 pub(crate) mod inspect;
 pub(crate) mod journal;
 pub(crate) mod manifest;
 mod marker;
 pub(crate) mod mend;
-pub(crate) mod note;
 #[cfg(test)]
 mod private_formats;
 pub(crate) mod rebuild;

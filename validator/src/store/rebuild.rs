@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 use bitcoin::BlockHash;
 
+use super::commit_note::{self, CommitNoteFile};
 use super::database::StateDatabase;
 use super::disk::{Folder, sync_folder};
 use super::files::{BlockFiles, FileInfo};
 use super::folder::FolderStore;
 use super::location::{BLOCKS, Span};
-use super::marker::{self, Found, io_error};
+use super::marker::{self, FolderState, io_error};
 use super::mend::{self, REBUILDING, REBUILT};
-use super::note::{self, NoteFile};
 use super::{Identity, StoreError};
 use crate::coins::undo::{BlockUndo, checksum};
 
@@ -68,8 +68,8 @@ impl FolderStore {
         cache_bytes: u64,
         scan: impl FnOnce(&Path) -> Result<(ExistingFiles, T), StoreError>,
     ) -> Result<(Self, T), StoreError> {
-        let found = if folder.exists() { marker::examine(folder, identity)? } else { Found::Nothing };
-        if found == Found::Nothing {
+        let found = if folder.exists() { marker::examine(folder, identity)? } else { FolderState::Nothing };
+        if found == FolderState::Nothing {
             return Err(StoreError::NoStore { folder: folder.to_owned() });
         }
         let lock = marker::lock(folder)?;
@@ -82,7 +82,7 @@ impl FolderStore {
         let database = StateDatabase::open(&path, cache_bytes)?;
         let files = BlockFiles::as_they_are(Box::new(Folder::new(blocks)), identity.magic, infos);
         // The note in the folder belongs to the old database.
-        let mut store = Self::assemble(folder, lock, database, files, NoteFile::open(&path)?);
+        let mut store = Self::assemble(folder, lock, database, files, CommitNoteFile::open(&path)?);
         store.set_rebuild(Rebuild { folder: folder.to_owned(), identity: identity.clone(), undo });
         Ok((store, scanned))
     }
@@ -93,7 +93,7 @@ impl Rebuild {
     pub(super) fn put_in_place(self) -> Result<(), StoreError> {
         let folder = &self.folder;
         let (rebuilding, rebuilt) = (folder.join(REBUILDING), folder.join(REBUILT));
-        note::remove(&rebuilding).map_err(io_error(&rebuilding))?;
+        commit_note::remove(&rebuilding).map_err(io_error(&rebuilding))?;
         sync_folder(&rebuilding).map_err(io_error(&rebuilding))?;
         sync_folder(folder).map_err(io_error(folder))?;
         fs::rename(&rebuilding, &rebuilt).map_err(io_error(&rebuilding))?;

@@ -184,7 +184,7 @@ fn open_torn(
     fs::write(torn.join(JOURNAL), journal).unwrap();
     if !noted {
         let tip = identity().genesis;
-        NoteFile::open(&torn).unwrap().write(&LastCommit { number: 1, journaled: 1, tip }).unwrap();
+        CommitNoteFile::open(&torn).unwrap().write(&LastCommit { number: 1, journaled: 1, tip }).unwrap();
     }
     open(&torn)
 }

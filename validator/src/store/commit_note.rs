@@ -32,7 +32,7 @@ pub(crate) struct LastCommit {
 
 /// What was found in the note's place.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Note {
+pub(crate) enum CommitNote {
     /// None: the file is missing, empty or only zeros, as a power loss before its first sync may leave it.
     Missing,
     /// A commit.
@@ -52,15 +52,15 @@ fn encode(commit: &LastCommit) -> String {
 }
 
 /// Reads the note.
-pub(crate) fn read(folder: &Path) -> Result<Note, StoreError> {
+pub(crate) fn read(folder: &Path) -> Result<CommitNote, StoreError> {
     let path = note_path(folder);
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Note::Missing),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(CommitNote::Missing),
         Err(source) => return Err(StoreError::Io { path, source }),
     };
     if bytes.iter().all(|byte| *byte == 0) {
-        return Ok(Note::Missing);
+        return Ok(CommitNote::Missing);
     }
     let commit = std::str::from_utf8(&bytes).ok().and_then(|text| {
         let mut lines = text.lines();
@@ -69,17 +69,17 @@ pub(crate) fn read(folder: &Path) -> Result<Note, StoreError> {
         let tip = lines.next()?.strip_prefix("tip ")?.parse().ok()?;
         Some(LastCommit { number, journaled, tip }).filter(|commit| encode(commit) == text)
     });
-    Ok(commit.map_or(Note::Damaged, Note::Commit))
+    Ok(commit.map_or(CommitNote::Damaged, CommitNote::Commit))
 }
 
 /// The note, open for writing.
 #[derive(Debug)]
-pub(super) struct NoteFile {
+pub(super) struct CommitNoteFile {
     path: PathBuf,
     file: File,
 }
 
-impl NoteFile {
+impl CommitNoteFile {
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
         let path = note_path(folder);
         let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(io_error(&path))?;
@@ -112,22 +112,22 @@ mod tests {
     #[test]
     fn the_last_note_is_read_and_any_flipped_byte_found() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(read(folder.path()).unwrap(), Note::Missing);
-        let mut note = NoteFile::open(folder.path()).unwrap();
-        assert_eq!(read(folder.path()).unwrap(), Note::Missing);
+        assert_eq!(read(folder.path()).unwrap(), CommitNote::Missing);
+        let mut note = CommitNoteFile::open(folder.path()).unwrap();
+        assert_eq!(read(folder.path()).unwrap(), CommitNote::Missing);
         for number in [9, 10, u64::MAX] {
             let commit = LastCommit { number, journaled: number - 1, tip: BlockHash::from_byte_array([7; 32]) };
             note.write(&commit).unwrap();
-            assert_eq!(read(folder.path()).unwrap(), Note::Commit(commit));
+            assert_eq!(read(folder.path()).unwrap(), CommitNote::Commit(commit));
         }
         let good = std::fs::read(note_path(folder.path())).unwrap();
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1;
             std::fs::write(note_path(folder.path()), bad).unwrap();
-            assert_eq!(read(folder.path()).unwrap(), Note::Damaged, "byte {at}");
+            assert_eq!(read(folder.path()).unwrap(), CommitNote::Damaged, "byte {at}");
         }
         std::fs::write(note_path(folder.path()), vec![0; good.len()]).unwrap();
-        assert_eq!(read(folder.path()).unwrap(), Note::Missing);
+        assert_eq!(read(folder.path()).unwrap(), CommitNote::Missing);
     }
 }

@@ -11,7 +11,7 @@ use crate::store::StoreError;
 /// What became of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum OrderOutcome {
+pub enum OperatorOutcome {
     /// It was followed, and the chain with most work among what is left is active.
     Done,
     /// No header with this hash is known.
@@ -29,9 +29,9 @@ impl ChainState {
     ///
     /// # Errors
     /// The way back needs a block that was pruned, in which case nothing changed; or the store failed.
-    pub fn invalidate(&mut self, hash: &BlockHash) -> Result<OrderOutcome, StoreError> {
-        let Some(id) = self.tree.lookup(hash) else { return Ok(OrderOutcome::UnknownBlock) };
-        let Some(parent) = self.tree.entry(id).parent else { return Ok(OrderOutcome::Genesis) };
+    pub fn invalidate(&mut self, hash: &BlockHash) -> Result<OperatorOutcome, StoreError> {
+        let Some(id) = self.tree.lookup(hash) else { return Ok(OperatorOutcome::UnknownBlock) };
+        let Some(parent) = self.tree.entry(id).parent else { return Ok(OperatorOutcome::Genesis) };
         let is_active = self.is_active(id);
         if is_active {
             self.check_way_back(parent, parent)?;
@@ -52,8 +52,8 @@ impl ChainState {
     ///
     /// # Errors
     /// The store failed.
-    pub fn reconsider(&mut self, hash: &BlockHash) -> Result<OrderOutcome, StoreError> {
-        let Some(id) = self.tree.lookup(hash) else { return Ok(OrderOutcome::UnknownBlock) };
+    pub fn reconsider(&mut self, hash: &BlockHash) -> Result<OperatorOutcome, StoreError> {
+        let Some(id) = self.tree.lookup(hash) else { return Ok(OperatorOutcome::UnknownBlock) };
         let cleared = self.tree.clear_failed(id);
         self.changed.extend(cleared);
         self.candidates.rank_again(&self.tree, self.tip().chain_work);
@@ -67,8 +67,8 @@ impl ChainState {
     ///
     /// # Errors
     /// The way there needs a block that was pruned; or the store failed.
-    pub fn precious(&mut self, hash: &BlockHash) -> Result<OrderOutcome, StoreError> {
-        let Some(id) = self.tree.lookup(hash) else { return Ok(OrderOutcome::UnknownBlock) };
+    pub fn precious(&mut self, hash: &BlockHash) -> Result<OperatorOutcome, StoreError> {
+        let Some(id) = self.tree.lookup(hash) else { return Ok(OperatorOutcome::UnknownBlock) };
         if self.tree.entry(id).chain_work >= self.tip().chain_work {
             self.candidates.prefer(&self.tree, id);
         }
@@ -76,10 +76,10 @@ impl ChainState {
     }
 
     /// Makes active what is best now, and all of it durable, whatever the policy: an order that was answered is kept.
-    fn follow(&mut self) -> Result<OrderOutcome, StoreError> {
+    fn follow(&mut self) -> Result<OperatorOutcome, StoreError> {
         self.activate()?;
         self.flush()?;
         self.finish()?;
-        Ok(OrderOutcome::Done)
+        Ok(OperatorOutcome::Done)
     }
 }
