@@ -15,8 +15,7 @@ use crate::block::DecodedBlock;
 use crate::coins::{BlockUndo, Coin, CoinView, is_unspendable};
 use crate::headers::tree::{Entry, EntryId, Validity};
 use crate::rules::{self, BlockContext, ConnectError, RuleError};
-use crate::store::StoreError;
-use crate::store::cache::CachedCoins;
+use crate::store::{CachedCoins, StoreError};
 
 impl ChainState {
     /// Makes the best chain active, and returns the blocks that turned out to break a rule on the way.

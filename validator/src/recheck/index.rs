@@ -10,7 +10,7 @@ use crate::rules::{self, BlockContext};
 use crate::store::IndexRecord;
 use crate::store::files::{BlockFiles, FileInfo};
 use crate::store::inspect::InspectedDatabase;
-use crate::store::mend::{TornTail, compare_with_note};
+use crate::store::journal_repair::{TornTail, compare_with_note};
 
 /// Headers that are ahead of every clock were judged by a clock when they came, and are not judged by it again.
 const NO_CLOCK: u64 = u32::MAX as u64;

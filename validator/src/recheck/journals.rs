@@ -7,7 +7,7 @@ use crate::progress::Stop;
 use crate::store::StoreError;
 use crate::store::commit_note::{CommitNote, note_path};
 use crate::store::journal::{journal_files, read_journal};
-use crate::store::mend::{TornTail, examine_journals};
+use crate::store::journal_repair::{TornTail, examine_journals};
 
 impl Checker<'_> {
     /// Reads all journals. The torn end of a commit that was never reported is none of the store, and is handed back to

@@ -23,8 +23,11 @@ use crate::progress::{Stop, Watcher};
 use crate::rules::RuleError;
 use crate::store::commit_note::note_path;
 use crate::store::inspect::LockedStore;
-use crate::store::location::{BLOCKS, DATABASE};
-use crate::store::{Identity, StoreError, mend};
+use crate::store::location::{
+    BLOCKS, CUT_JOURNAL, DATABASE, LOCK, MARKER, NEW_CUT_JOURNAL, NEW_DATABASE, NEW_MARKER, OLD, REBUILDING, REBUILT,
+    SCRATCH,
+};
+use crate::store::{Identity, StoreError};
 
 use replay::Replayed;
 
@@ -184,12 +187,12 @@ impl Checker<'_> {
             let path = found.map_err(io_error)?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
             match name.as_str() {
-                "lock" | "STORE" | BLOCKS | DATABASE | filters::FOLDER => {}
+                LOCK | MARKER | BLOCKS | DATABASE | filters::FOLDER => {}
                 _ if path == note_path(&folder) => {}
-                name if name.starts_with(mend::CUT_JOURNAL) || name == mend::NEW_CUT_JOURNAL => {
+                name if name.starts_with(CUT_JOURNAL) || name == NEW_CUT_JOURNAL => {
                     self.note(format!("{}: left over from a start that was cut off", path.display()));
                 }
-                "STORE.new" | "db.new" | "db.check" | mend::REBUILDING | mend::REBUILT | mend::OLD => {
+                NEW_MARKER | NEW_DATABASE | SCRATCH | REBUILDING | REBUILT | OLD => {
                     self.note(format!("{}: left over from a run that was cut off", path.display()));
                 }
                 _ => self.note(format!("{}: not of this store", path.display())),

@@ -9,6 +9,9 @@
 //! its place in the table, where Core's nodes take 120 to 150. So the same memory holds more coins, and a commit writes
 //! what it finds. The price is to decode a coin when it is spent, which is little beside finding it.
 
+mod record;
+mod view;
+
 use std::hash::BuildHasher;
 
 use bitcoin::OutPoint;
@@ -16,84 +19,12 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use rayon::prelude::*;
 
-use super::StoreError;
 use super::cells::{CHUNK_BYTES, Cells, Handle};
-use crate::coins::encoding::{decode_coin, decode_outpoint, encode_coin, encode_outpoint, split_key};
-use crate::coins::{Coin, CoinRef, CoinView};
+use crate::coins::encoding::{decode_outpoint, encode_coin, encode_outpoint};
+use crate::coins::{Coin, CoinRef};
+use record::{CachedRecord, DIRTY, FRESH, LINKED, SPENT};
 
-/// Where coins are found that the cache does not hold.
-pub trait CoinSource {
-    /// The coin at `outpoint` as of the last commit.
-    ///
-    /// # Errors
-    /// The store cannot be read, or what it holds is no coin.
-    fn load_coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError>;
-
-    /// The coin at each of `outpoints`. A store that can reads them side by side.
-    ///
-    /// # Errors
-    /// As for [`Self::load_coin`].
-    fn load_coins(&self, outpoints: &[OutPoint]) -> Result<Vec<Option<Coin>>, StoreError> {
-        outpoints.iter().map(|outpoint| self.load_coin(outpoint)).collect()
-    }
-
-    /// Calls `with` for every coin as of the last commit, in the order of outpoints as bytes.
-    ///
-    /// # Errors
-    /// As for [`Self::load_coin`].
-    fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError>;
-}
-
-/// A source without coins, below a cache that holds the whole set.
-#[derive(Clone, Copy, Debug)]
-pub struct NoCoins;
-
-impl CoinSource for NoCoins {
-    fn load_coin(&self, _: &OutPoint) -> Result<Option<Coin>, StoreError> {
-        Ok(None)
-    }
-
-    fn for_each_coin(&self, _: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-/// What the cache knows of an outpoint: marks, the key and the value of the store. In [`Cells`] the three stand one after
-/// the other.
-struct CachedRecord<'a> {
-    marks: u8,
-    key: &'a [u8],
-    value: &'a [u8],
-}
-
-/// It differs from the store.
-const DIRTY: u8 = 1;
-
-/// The store has nothing here. Only with [`DIRTY`].
-const FRESH: u8 = 2;
-
-/// The coin is spent, and the store has it still. Only with [`DIRTY`]. Its value stays, in case the block is taken back.
-const SPENT: u8 = 4;
-
-/// It is in a table. What is not waits to be freed, or to be taken back.
-const LINKED: u8 = 8;
-
-impl<'a> CachedRecord<'a> {
-    /// `None`: the cell was freed.
-    fn read(bytes: &'a [u8]) -> Option<Self> {
-        let (marks, rest) = bytes.split_first()?;
-        let (key, value) = split_key(rest);
-        Some(Self { marks: *marks, key, value })
-    }
-
-    const fn is(&self, mark: u8) -> bool {
-        self.marks & mark != 0
-    }
-
-    fn coin(&self) -> Option<Coin> {
-        (!self.is(SPENT)).then(|| decode_coin(self.value).expect("the cache holds what it has encoded"))
-    }
-}
+pub use view::CachedCoins;
 
 /// How many pieces the table has. In one piece, growing would hold the old table and one of twice the size side by side,
 /// at the worst moment, when the cache is nearly full.
@@ -130,7 +61,7 @@ enum Change {
     Spent(Handle, u8),
 }
 
-/// Coins and changes over a [`CoinSource`].
+/// Coins read from a [`CoinSource`](super::CoinSource), and changes that it does not have yet.
 #[derive(Debug)]
 pub struct CoinCache {
     cells: Cells,
@@ -228,11 +159,6 @@ impl CoinCache {
                 Change::Spent(record, marks) => self.mark(record, marks),
             }
         }
-    }
-
-    /// The cache as a block sees it, over `source`.
-    pub fn view<'a>(&'a mut self, source: &'a dyn CoinSource) -> CachedCoins<'a> {
-        CachedCoins { cache: self, source }
     }
 
     /// Everything that the store does not have, each key once and in order: the key and the value, or `None` for one to
@@ -469,85 +395,6 @@ impl CoinCache {
         if let Change::Put(_, Some(gone)) | Change::Removed(gone) = change {
             self.cells.free(gone);
         }
-    }
-}
-
-/// A [`CoinCache`] with the store below it: what blocks connect through.
-pub struct CachedCoins<'a> {
-    cache: &'a mut CoinCache,
-    source: &'a dyn CoinSource,
-}
-
-impl CachedCoins<'_> {
-    /// Brings coins into the cache that are not there, which is quicker for many at once than one by one.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn prepare(&mut self, outpoints: impl Iterator<Item = OutPoint>) -> Result<(), StoreError> {
-        let unknown = self.cache.unknown(outpoints);
-        if !unknown.is_empty() {
-            let found = self.source.load_coins(&unknown)?;
-            self.cache.add_loaded(&unknown, &found);
-        }
-        Ok(())
-    }
-
-    /// Brings the coin into the cache if it is not there.
-    fn fetch(&mut self, outpoint: &OutPoint) -> Result<Option<Handle>, StoreError> {
-        let known = self.cache.find(&encode_outpoint(outpoint));
-        if known.is_some() {
-            return Ok(known);
-        }
-        Ok(self.source.load_coin(outpoint)?.map(|coin| self.cache.insert_loaded(outpoint, &coin)))
-    }
-
-    /// Puts back a coin that a disconnected block had spent.
-    pub fn restore(&mut self, outpoint: OutPoint, coin: &Coin) {
-        // Not fresh even if the cache knows nothing of it: it may be that the store was never told of the spend.
-        self.put(&outpoint, coin.into(), false);
-    }
-
-    fn put(&mut self, outpoint: &OutPoint, coin: CoinRef<'_>, absent_from_store: bool) {
-        self.cache.put(outpoint, coin, |before| {
-            let fresh = before.map_or(absent_from_store, |before| before.is(FRESH));
-            DIRTY | if fresh { FRESH } else { 0 }
-        });
-    }
-}
-
-impl CoinView for CachedCoins<'_> {
-    type Error = StoreError;
-
-    fn coin(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
-        Ok(self.fetch(outpoint)?.and_then(|handle| self.cache.record(handle).coin()))
-    }
-
-    fn spend(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
-        let Some(handle) = self.fetch(outpoint)? else { return Ok(None) };
-        let coin = self.cache.record(handle).coin();
-        if coin.is_some() {
-            self.cache.spend(handle);
-        }
-        Ok(coin)
-    }
-
-    fn create(&mut self, outpoint: OutPoint, coin: CoinRef<'_>) -> Result<(), StoreError> {
-        // Only a coinbase can repeat an earlier transaction that still has coins (BIP30's two exceptions), so only
-        // there may the store hold a coin that the cache does not know.
-        let absent_from_store = !coin.is_coinbase;
-        self.put(&outpoint, coin, absent_from_store);
-        Ok(())
-    }
-
-    fn first_unspent(&mut self, outpoints: &[OutPoint]) -> Result<Option<OutPoint>, StoreError> {
-        let unknown: Vec<OutPoint> =
-            outpoints.iter().filter(|outpoint| self.cache.knows(outpoint).is_none()).copied().collect();
-        let loaded = self.source.load_coins(&unknown)?;
-        let mut loaded = loaded.iter().map(Option::is_some);
-        Ok(outpoints
-            .iter()
-            .find(|outpoint| self.cache.knows(outpoint).or_else(|| loaded.next()).unwrap_or(false))
-            .copied())
     }
 }
 

@@ -14,10 +14,8 @@ use std::path::{Path, PathBuf};
 use bitcoin::BlockHash;
 use bitcoin::hashes::{Hash, sha256d};
 
-use super::StoreError;
-use super::marker::io_error;
-
-const NOTE: &str = "COMMIT";
+use super::error::{StoreError, io_error};
+use super::location::COMMIT_NOTE;
 
 /// What the note says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +39,9 @@ pub(crate) enum CommitNote {
     Damaged,
 }
 
+/// Where the note lies in the data folder `folder`.
 pub(crate) fn note_path(folder: &Path) -> PathBuf {
-    folder.join(NOTE)
+    folder.join(COMMIT_NOTE)
 }
 
 fn encode(commit: &LastCommit) -> String {

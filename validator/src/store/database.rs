@@ -18,11 +18,12 @@ use fjall::config::{CompressionPolicy, PartitioningPolicy};
 use fjall::{Database, DatabaseBuilder, Iter, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice, Snapshot};
 use rayon::prelude::*;
 
+use super::backend::Commit;
+use super::coin_source::CoinSource;
 use super::disk::sync_folder;
+use super::error::{StoreError, io_error};
 use super::files::{BlockFiles, FileInfo};
-use super::marker::io_error;
 use super::record::{IndexRecord, decode_file_info, decode_index, file_info_value, index_key, index_value};
-use super::{CoinSource, Commit, StoreError};
 use crate::coins::Coin;
 use crate::coins::encoding::{DecodeError, OutpointKey, decode_coin, decode_outpoint, encode_coin, encode_outpoint};
 

@@ -161,3 +161,8 @@ impl StoreError {
         Self::Database { path, what }
     }
 }
+
+/// Turns an error of the operating system into a [`StoreError`] that names `path`.
+pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
+    |source| StoreError::Io { path: path.to_owned(), source }
+}

@@ -6,23 +6,21 @@ use std::sync::Arc;
 
 use bitcoin::OutPoint;
 
+use super::backend::{BlockReader, Commit, LoadedStore, NewBlock, Store, StoreSnapshot};
+use super::coin_source::CoinSource;
 use super::commit_note::{CommitNote, CommitNoteFile, LastCommit};
 use super::database::{StateDatabase, TABLE_CACHE_BYTES};
 use super::disk::{Disk, Folder, sync_folder};
-use super::files::{BlockFiles, undo_span};
-use super::location::{BLOCKS, DATABASE};
+use super::error::{StoreError, io_error};
+use super::file_reader::undo_span;
+use super::files::BlockFiles;
+use super::journal_repair;
+use super::location::{BLOCKS, BlockLocation, DATABASE, NEW_DATABASE, REBUILDING, Span, StoredBlock};
 use super::manifest::check_manifests;
-use super::marker::{self, FolderState, Identity, io_error};
-use super::mend;
-use super::rebuild::Rebuild;
+use super::marker::{self, FolderState, Identity};
+use super::rebuild::{ExistingFiles, Rebuild, finish_rebuild};
 use super::snapshot::FolderSnapshot;
-use super::{
-    BlockLocation, BlockReader, CoinSource, Commit, LoadedStore, NewBlock, Span, Store, StoreError, StoreSnapshot,
-    StoredBlock,
-};
 use crate::coins::{BlockUndo, Coin};
-
-pub(super) const NEW_DATABASE: &str = "db.new";
 
 /// A data folder, open.
 pub struct FolderStore {
@@ -74,7 +72,7 @@ impl FolderStore {
         }
         let lock = marker::lock(folder)?;
         let found = marker::examine(folder, identity)?.readable(folder)?;
-        mend::finish_rebuild(folder)?;
+        finish_rebuild(folder)?;
         let database_path = folder.join(DATABASE);
         if !database_path.exists() {
             create(folder, identity, &found)?;
@@ -83,6 +81,37 @@ impl FolderStore {
         let index = store.database.index().collect::<Result<_, _>>()?;
         let tip = store.database.tip()?;
         Ok((store, LoadedStore { index, tip, genesis: None }))
+    }
+
+    /// Takes the folder's lock, has `scan` read the folder of block files, and opens a store on them with an empty
+    /// database beside the old one. `cache_bytes` of its tables may stay in memory. Closing the store puts the database
+    /// in place of the old one; a store that is dropped leaves the old one.
+    ///
+    /// # Errors
+    /// The folder is in use, of another chain, of a newer format, no store, or cannot be read or written.
+    pub(crate) fn rebuild<T>(
+        folder: &Path,
+        identity: &Identity,
+        cache_bytes: u64,
+        scan: impl FnOnce(&Path) -> Result<(ExistingFiles, T), StoreError>,
+    ) -> Result<(Self, T), StoreError> {
+        let found = if folder.exists() { marker::examine(folder, identity)? } else { FolderState::Nothing };
+        if found == FolderState::Nothing {
+            return Err(StoreError::NoStore { folder: folder.to_owned() });
+        }
+        let lock = marker::lock(folder)?;
+        marker::examine(folder, identity)?;
+        finish_rebuild(folder)?;
+        let blocks = folder.join(BLOCKS);
+        let (ExistingFiles { infos, undo }, scanned) = scan(&blocks)?;
+
+        let path = folder.join(REBUILDING);
+        let database = StateDatabase::open(&path, cache_bytes)?;
+        let files = BlockFiles::as_they_are(Box::new(Folder::new(blocks)), identity.magic, infos);
+        // The note in the folder belongs to the old database.
+        let mut store = Self::assemble(folder, lock, database, files, CommitNoteFile::open(&path)?);
+        store.set_rebuild(Rebuild { folder: folder.to_owned(), identity: identity.clone(), undo });
+        Ok((store, scanned))
     }
 
     fn open_database(
@@ -94,21 +123,21 @@ impl FolderStore {
     ) -> Result<Self, StoreError> {
         let path = folder.join(DATABASE);
         check_manifests(&path)?;
-        let (note, journals) = mend::mend_journal(folder)?;
+        let (note, journals) = journal_repair::cut_torn_tail(folder)?;
         let journaled = journals.commit.unwrap_or(0);
         let opened = StateDatabase::open(&path, cache_bytes).and_then(|database| {
             let (commits, tip) = (database.commits()?, database.tip()?);
             // Before the block files are cut back to what the database knows: it may know too little.
-            mend::compare_with_note(&path, &note, commits, tip.as_ref(), journals.cut)?;
+            journal_repair::compare_with_note(&path, &note, commits, tip.as_ref(), journals.cut)?;
             Ok((database, commits, tip))
         });
         let (database, commits, tip) = match opened {
             Ok(opened) => {
-                mend::keep_cut(folder)?;
+                journal_repair::forget_cut_journal(folder)?;
                 opened
             }
             Err(error) => {
-                mend::take_back_cut(folder)?;
+                journal_repair::restore_cut_journal(folder)?;
                 return Err(error);
             }
         };
@@ -127,13 +156,7 @@ impl FolderStore {
     }
 
     /// A store without a commit yet, of parts that are open.
-    pub(super) fn assemble(
-        folder: &Path,
-        lock: File,
-        database: StateDatabase,
-        files: BlockFiles,
-        note: CommitNoteFile,
-    ) -> Self {
+    fn assemble(folder: &Path, lock: File, database: StateDatabase, files: BlockFiles, note: CommitNoteFile) -> Self {
         Self {
             database,
             blocks: Arc::new(Folder::new(folder.join(BLOCKS))),
@@ -151,7 +174,7 @@ impl FolderStore {
 
     /// Makes the store one that is rebuilt: undo records that are in the files are not appended again, and closing the
     /// store puts its database in place.
-    pub(super) fn set_rebuild(&mut self, rebuild: Rebuild) {
+    fn set_rebuild(&mut self, rebuild: Rebuild) {
         self.files.adopt_all();
         self.rebuild = Some(rebuild);
     }

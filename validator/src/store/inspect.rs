@@ -9,17 +9,15 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::commit_note::CommitNote;
+use super::commit_note::{self, CommitNote};
 use super::database::StateDatabase;
 use super::disk::Folder;
+use super::error::{StoreError, io_error};
 use super::files::{BlockFiles, FileInfo};
 use super::journal::read_journal;
-use super::location::{BLOCKS, DATABASE};
-use super::marker::{self, FolderState, io_error};
-use super::{Identity, StoreError, commit_note, mend};
-
-/// The folder with links to the database.
-pub(crate) const SCRATCH: &str = "db.check";
+use super::location::{BLOCKS, DATABASE, REBUILT, SCRATCH};
+use super::marker::{self, FolderState, Identity};
+use super::rebuild;
 
 /// A folder that no other process can open.
 #[derive(Debug)]
@@ -46,13 +44,13 @@ impl LockedStore {
 
     /// Where the database is: in its place, or rebuilt and still to be put there.
     pub(crate) fn database(&self) -> PathBuf {
-        let rebuilt = self.folder.join(mend::REBUILT);
+        let rebuilt = self.folder.join(REBUILT);
         if rebuilt.exists() { rebuilt } else { self.folder.join(DATABASE) }
     }
 
     /// What the note of the last commit says. One that is not the database's own does not count.
     pub(crate) fn note(&self) -> Result<CommitNote, StoreError> {
-        if self.folder.join(mend::REBUILT).exists() { Ok(CommitNote::Missing) } else { commit_note::read(&self.folder) }
+        if self.folder.join(REBUILT).exists() { Ok(CommitNote::Missing) } else { commit_note::read(&self.folder) }
     }
 
     /// The block and undo files, with the lengths that were committed.
@@ -63,7 +61,7 @@ impl LockedStore {
     /// Opens the database, whose files were found to be whole, by links. Of journals only whole commits are taken.
     pub(crate) fn open(&self) -> Result<InspectedDatabase, StoreError> {
         let scratch = Scratch(self.folder.join(SCRATCH));
-        mend::remove(&scratch.0)?;
+        rebuild::remove(&scratch.0)?;
         link(&self.database(), &scratch.0)?;
         let database = StateDatabase::open_idle(&scratch.0, &self.database())?;
         Ok(InspectedDatabase { database, _scratch: scratch })

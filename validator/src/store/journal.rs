@@ -12,9 +12,8 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::StoreError;
 use super::database::COMMIT_KEY;
-use super::marker::io_error;
+use super::error::{StoreError, io_error};
 
 const START: u8 = 1;
 const ITEM: u8 = 2;

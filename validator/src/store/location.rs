@@ -52,10 +52,45 @@ pub(crate) const BLOCKS: &str = "blocks";
 /// The folder of the database in a store.
 pub(crate) const DATABASE: &str = "db";
 
+/// The file whose lock keeps a store to one process.
+pub(crate) const LOCK: &str = "lock";
+
+/// The file that says which chain a store holds, and in which format.
+pub(crate) const MARKER: &str = "STORE";
+
+/// The marker while it is written.
+pub(crate) const NEW_MARKER: &str = "STORE.new";
+
+/// The commit note.
+pub(crate) const COMMIT_NOTE: &str = "COMMIT";
+
+/// The database while a store is created.
+pub(crate) const NEW_DATABASE: &str = "db.new";
+
+/// A database that is being rebuilt.
+pub(crate) const REBUILDING: &str = "db.rebuilding";
+
+/// A rebuilt, durable database that is still to replace the old one.
+pub(crate) const REBUILT: &str = "db.rebuilt";
+
+/// The database that a rebuilt one has replaced, until it is removed.
+pub(crate) const OLD: &str = "db.old";
+
+/// The folder of links to the database that a re-check opens.
+pub(crate) const SCRATCH: &str = "db.check";
+
+/// The copy of a journal whose torn end is cut, until the database is known to lack nothing. The journal's name follows.
+pub(crate) const CUT_JOURNAL: &str = "journal.cut.";
+
+/// That copy while it is written.
+pub(crate) const NEW_CUT_JOURNAL: &str = "journal.new";
+
+/// The name of the block file `number`.
 pub(crate) fn block_file(number: u32) -> String {
     format!("blk{number:05}.dat")
 }
 
+/// The name of the undo file `number`.
 pub(crate) fn undo_file(number: u32) -> String {
     format!("rev{number:05}.dat")
 }

@@ -10,8 +10,7 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::StoreError;
-use super::marker::io_error;
+use super::error::{StoreError, io_error};
 use crate::coins::encoding::{DecodeError, Decoder};
 
 /// fjall's own keyspace, which holds the names, and the store's.

@@ -6,18 +6,14 @@ use std::path::{Path, PathBuf};
 
 use bitcoin::BlockHash;
 
-use super::StoreError;
 use super::disk::sync_folder;
-use super::location::{BLOCKS, DATABASE};
+use super::error::{StoreError, io_error};
+use super::location::{BLOCKS, DATABASE, LOCK, MARKER, NEW_DATABASE, NEW_MARKER};
 use crate::chain::ChainParams;
 
 /// The format that this version reads and writes. Of format 1 the block files are the same; it kept the database in four
 /// keyspaces, which no commit could span but through fjall's journal.
 pub(crate) const FORMAT: u32 = 2;
-
-const LOCK: &str = "lock";
-const MARKER: &str = "STORE";
-const NEW_MARKER: &str = "STORE.new";
 
 /// The chain that a store belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,10 +48,6 @@ pub fn store_folder(datadir: &Path, chain: &str) -> Result<PathBuf, StoreError> 
     } else {
         Ok(datadir.join(chain))
     }
-}
-
-pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
-    |source| StoreError::Io { path: path.to_owned(), source }
 }
 
 /// Makes the folder if it is not there and takes its lock, which ends with the handle or the process.
@@ -132,7 +124,7 @@ fn examine_unmarked(folder: &Path) -> Result<FolderState, StoreError> {
         let name = found.map_err(io_error(folder))?.file_name();
         let path = folder.join(&name);
         let is_ours = match name.to_str() {
-            Some(LOCK | NEW_MARKER | super::folder::NEW_DATABASE) => true,
+            Some(LOCK | NEW_MARKER | NEW_DATABASE) => true,
             Some(BLOCKS) => fs::read_dir(&path).map_err(io_error(&path))?.next().is_none(),
             _ => false,
         };

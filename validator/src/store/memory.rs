@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use bitcoin::{BlockHash, OutPoint};
 
-use super::{BlockLocation, BlockReader, CoinSource, Commit, NewBlock, Span, Store, StoreError, StoredBlock};
+use super::backend::{BlockReader, Commit, NewBlock, Store};
+use super::coin_source::CoinSource;
+use super::error::StoreError;
+use super::location::{BlockLocation, Span, StoredBlock};
 use crate::coins::{BlockUndo, Coin};
 
 /// Blocks and undo data by block hash. The coins are all in the cache above, which is never committed.

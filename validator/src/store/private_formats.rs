@@ -1,4 +1,4 @@
-//! Whether fjall still writes what `journal`, `manifest` and `mend` read: its formats are its own, and another version may
+//! Whether fjall still writes what `journal`, `manifest` and `journal_repair` read: its formats are its own, and another version may
 //! change them.
 
 use std::fs;
@@ -13,9 +13,8 @@ use super::disk::Folder;
 use super::files::BlockFiles;
 use super::journal::{journal_files, read_journal};
 use super::manifest::{KEYSPACES, read_tree};
-use super::{CoinCache, Commit};
+use super::{CoinCache, Commit, NoCoins};
 use crate::coins::{Coin, CoinView};
-use crate::store::NoCoins;
 
 /// Commits the coins `numbers`, through the journal or into tables.
 fn commit(database: &StateDatabase, folder: &Path, number: u64, coins: std::ops::Range<u32>, into_tables: bool) {

@@ -9,15 +9,13 @@ use std::path::{Path, PathBuf};
 
 use bitcoin::BlockHash;
 
-use super::commit_note::{self, CommitNoteFile};
-use super::database::StateDatabase;
-use super::disk::{Folder, sync_folder};
-use super::files::{BlockFiles, FileInfo};
-use super::folder::FolderStore;
-use super::location::{BLOCKS, Span};
-use super::marker::{self, FolderState, io_error};
-use super::mend::{self, REBUILDING, REBUILT};
-use super::{Identity, StoreError};
+use super::commit_note;
+use super::disk::sync_folder;
+use super::error::{StoreError, io_error};
+use super::files::FileInfo;
+use super::journal_repair::forget_cut_journal;
+use super::location::{DATABASE, OLD, REBUILDING, REBUILT, SCRATCH, Span};
+use super::marker::{self, Identity};
 use crate::coins::undo::{BlockUndo, checksum};
 
 /// Undo records that are in the files, by file and checksum.
@@ -50,42 +48,9 @@ pub(crate) struct ExistingFiles {
 
 /// A rebuild that has begun.
 pub(super) struct Rebuild {
-    folder: PathBuf,
-    identity: Identity,
+    pub(super) folder: PathBuf,
+    pub(super) identity: Identity,
     pub(super) undo: ExistingUndo,
-}
-
-impl FolderStore {
-    /// Takes the folder's lock, has `scan` read the folder of block files, and opens a store on them with an empty
-    /// database beside the old one. `cache_bytes` of its tables may stay in memory. Closing the store puts the database
-    /// in place of the old one; a store that is dropped leaves the old one.
-    ///
-    /// # Errors
-    /// The folder is in use, of another chain, of a newer format, no store, or cannot be read or written.
-    pub(crate) fn rebuild<T>(
-        folder: &Path,
-        identity: &Identity,
-        cache_bytes: u64,
-        scan: impl FnOnce(&Path) -> Result<(ExistingFiles, T), StoreError>,
-    ) -> Result<(Self, T), StoreError> {
-        let found = if folder.exists() { marker::examine(folder, identity)? } else { FolderState::Nothing };
-        if found == FolderState::Nothing {
-            return Err(StoreError::NoStore { folder: folder.to_owned() });
-        }
-        let lock = marker::lock(folder)?;
-        marker::examine(folder, identity)?;
-        mend::finish_rebuild(folder)?;
-        let blocks = folder.join(BLOCKS);
-        let (ExistingFiles { infos, undo }, scanned) = scan(&blocks)?;
-
-        let path = folder.join(REBUILDING);
-        let database = StateDatabase::open(&path, cache_bytes)?;
-        let files = BlockFiles::as_they_are(Box::new(Folder::new(blocks)), identity.magic, infos);
-        // The note in the folder belongs to the old database.
-        let mut store = Self::assemble(folder, lock, database, files, CommitNoteFile::open(&path)?);
-        store.set_rebuild(Rebuild { folder: folder.to_owned(), identity: identity.clone(), undo });
-        Ok((store, scanned))
-    }
 }
 
 impl Rebuild {
@@ -100,6 +65,37 @@ impl Rebuild {
         sync_folder(folder).map_err(io_error(folder))?;
         // The marker may be of an older format, which this version reads no database of.
         marker::write(folder, &self.identity)?;
-        mend::finish_rebuild(folder)
+        finish_rebuild(folder)
     }
+}
+
+/// Puts a rebuilt database into its place, wherever a crash cut that off, and removes what is left over.
+pub(crate) fn finish_rebuild(folder: &Path) -> Result<(), StoreError> {
+    let [rebuilt, database, old] = [REBUILT, DATABASE, OLD].map(|name| folder.join(name));
+    let rename = |from: &Path, to: &Path| {
+        fs::rename(from, to).map_err(io_error(from))?;
+        sync_folder(folder).map_err(io_error(folder))
+    };
+    if rebuilt.exists() {
+        if database.exists() {
+            remove(&old)?;
+            rename(&database, &old)?;
+        }
+        // What is left of the old one's journal is none of the new one's.
+        forget_cut_journal(folder)?;
+        // The note counts the commits of the old one.
+        commit_note::remove(folder).map_err(io_error(folder))?;
+        sync_folder(folder).map_err(io_error(folder))?;
+        rename(&rebuilt, &database)?;
+    }
+    if database.exists() {
+        remove(&old)?;
+    }
+    remove(&folder.join(REBUILDING))?;
+    remove(&folder.join(SCRATCH))
+}
+
+/// Removes a folder of ours if it is there.
+pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
+    if path.exists() { fs::remove_dir_all(path).map_err(io_error(path)) } else { Ok(()) }
 }

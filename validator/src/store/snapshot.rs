@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use bitcoin::OutPoint;
 
+use super::backend::BlockReader;
+use super::coin_source::CoinSource;
 use super::database::DatabaseSnapshot;
 use super::disk::Folder;
-use super::files::{FileReader, undo_span};
-use super::{BlockReader, CoinSource, StoreError, StoredBlock};
+use super::error::StoreError;
+use super::file_reader::{FileReader, undo_span};
+use super::location::StoredBlock;
 use crate::coins::{BlockUndo, Coin};
 
 /// Coins through a snapshot of the database; blocks from the files, which only ever grow until they are pruned whole.

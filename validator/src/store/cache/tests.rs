@@ -7,6 +7,9 @@ use bitcoin::{Amount, ScriptBuf, TxOut, Txid};
 use proptest::prelude::*;
 
 use super::*;
+use crate::coins::CoinView;
+use crate::coins::encoding::decode_coin;
+use crate::store::{CoinSource, StoreError};
 
 /// The store of the tests: the whole set, changed only by commits.
 #[derive(Clone, Debug, Default, PartialEq)]

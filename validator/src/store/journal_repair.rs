@@ -1,62 +1,16 @@
-//! What a start sets right before the database is opened: a rebuilt database that is still to be put in its place, and
-//! the torn end of a commit that was never reported.
+//! Repairs the database's journals before a start opens the database: cuts off the torn end of a commit that was never
+//! reported, and refuses damage to a commit that was durable.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use bitcoin::BlockHash;
 
-use super::StoreError;
 use super::commit_note::{self, CommitNote, LastCommit};
 use super::disk::sync_folder;
-use super::inspect::SCRATCH;
+use super::error::{StoreError, io_error};
 use super::journal::{Journal, JournalDamage, journal_files, read_journal};
-use super::location::DATABASE;
-use super::marker::io_error;
-
-/// A database that is being rebuilt.
-pub(crate) const REBUILDING: &str = "db.rebuilding";
-
-/// A database that is rebuilt and durable, and takes the place of the other.
-pub(crate) const REBUILT: &str = "db.rebuilt";
-
-/// The database that a rebuilt one has replaced, until it is removed.
-pub(crate) const OLD: &str = "db.old";
-
-/// Puts a rebuilt database into its place, wherever a crash cut that off, and removes what is left over.
-pub(crate) fn finish_rebuild(folder: &Path) -> Result<(), StoreError> {
-    let [rebuilt, database, old] = [REBUILT, DATABASE, OLD].map(|name| folder.join(name));
-    let rename = |from: &Path, to: &Path| {
-        fs::rename(from, to).map_err(io_error(from))?;
-        sync_folder(folder).map_err(io_error(folder))
-    };
-    if rebuilt.exists() {
-        if database.exists() {
-            remove(&old)?;
-            rename(&database, &old)?;
-        }
-        // What is left of the old one's journal is none of the new one's.
-        keep_cut(folder)?;
-        // The note counts the commits of the old one.
-        commit_note::remove(folder).map_err(io_error(folder))?;
-        sync_folder(folder).map_err(io_error(folder))?;
-        rename(&rebuilt, &database)?;
-    }
-    if database.exists() {
-        remove(&old)?;
-    }
-    remove(&folder.join(REBUILDING))?;
-    remove(&folder.join(SCRATCH))
-}
-
-/// Removes a folder of ours if it is there.
-pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
-    if path.exists() { fs::remove_dir_all(path).map_err(io_error(path)) } else { Ok(()) }
-}
-
-/// Where a journal is kept whose end is cut, until the database has shown that it lacks nothing: the name of the journal
-/// follows.
-pub(crate) const CUT_JOURNAL: &str = "journal.cut.";
+use super::location::{CUT_JOURNAL, DATABASE, NEW_CUT_JOURNAL};
 
 /// The torn end of a journal.
 #[derive(Debug)]
@@ -119,10 +73,10 @@ pub(crate) fn examine_journals(database: &Path, note: &CommitNote) -> Result<Jou
 }
 
 /// Cuts a torn commit off the journal, so that the database meets only whole ones. The journal as it was stays beside the
-/// database until [`keep_cut`] or [`take_back_cut`]; also one in which there should be a commit and is none, which fjall
+/// database until [`forget_cut_journal`] or [`restore_cut_journal`]; also one in which there should be a commit and is none, which fjall
 /// would cut.
-pub(super) fn mend_journal(folder: &Path) -> Result<(CommitNote, JournalSummary), StoreError> {
-    take_back_cut(folder)?;
+pub(super) fn cut_torn_tail(folder: &Path) -> Result<(CommitNote, JournalSummary), StoreError> {
+    restore_cut_journal(folder)?;
     let note = commit_note::read(folder)?;
     let database = folder.join(DATABASE);
     let journals = examine_journals(&database, &note)?;
@@ -147,9 +101,6 @@ fn set_aside(folder: &Path, journal: &Path) -> Result<(), StoreError> {
     sync_folder(folder).map_err(io_error(folder))
 }
 
-/// The copy of a journal that is about to be cut, while it is written.
-pub(crate) const NEW_CUT_JOURNAL: &str = "journal.new";
-
 /// The copy of a journal that was cut.
 fn cut_journal(folder: &Path) -> Result<Option<(PathBuf, String)>, StoreError> {
     for found in fs::read_dir(folder).map_err(io_error(folder))? {
@@ -162,7 +113,7 @@ fn cut_journal(folder: &Path) -> Result<Option<(PathBuf, String)>, StoreError> {
 }
 
 /// Puts a journal back that was cut, if there is one: the database lacks something, or a crash came before that was known.
-pub(super) fn take_back_cut(folder: &Path) -> Result<(), StoreError> {
+pub(super) fn restore_cut_journal(folder: &Path) -> Result<(), StoreError> {
     let Some((copy, journal)) = cut_journal(folder)? else { return Ok(()) };
     let journal = folder.join(DATABASE).join(journal);
     fs::rename(&copy, &journal).map_err(io_error(&journal))?;
@@ -170,7 +121,7 @@ pub(super) fn take_back_cut(folder: &Path) -> Result<(), StoreError> {
 }
 
 /// Forgets what was cut, after the database has shown that it lacks nothing.
-pub(super) fn keep_cut(folder: &Path) -> Result<(), StoreError> {
+pub(super) fn forget_cut_journal(folder: &Path) -> Result<(), StoreError> {
     let Some((copy, _)) = cut_journal(folder)? else { return Ok(()) };
     fs::remove_file(&copy).map_err(io_error(&copy))?;
     sync_folder(folder).map_err(io_error(folder))
