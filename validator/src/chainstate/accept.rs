@@ -1,146 +1,22 @@
 //! Headers and blocks as they come: checked as far as they can be without coins, and kept.
 
-use std::sync::Arc;
-
 use adit_hash::Backend;
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
 
+use super::ChainState;
+use super::incoming_block::IncomingBlock;
+use super::options::CommitPolicy;
+use super::outcome::{BlockOutcome, HeaderOutcome, InvalidBlock};
 use super::timings::timed;
-use super::{ChainState, ChainView, CommitPolicy};
-use crate::block::DecodedBlock;
-use crate::chain::ChainParams;
+use super::view::ChainView;
 use crate::headers::tree::EntryId;
 use crate::rules::{self, BlockContext, RuleError};
-use crate::store::{FilePosition, NewBlock, StoreError};
-
-/// What became of a header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HeaderOutcome {
-    /// It is new and keeps the rules.
-    Accepted {
-        /// Its height.
-        height: u32,
-    },
-    /// It was known.
-    Known {
-        /// Its height.
-        height: u32,
-    },
-    /// Its parent is unknown. It was not kept.
-    UnknownParent,
-    /// It breaks a rule, or its parent is known to be invalid.
-    Invalid(RuleError),
-    /// It was known, and that it or an ancestor breaks a rule.
-    KnownInvalid {
-        /// The first block that does.
-        first: BlockHash,
-    },
-}
-
-impl HeaderOutcome {
-    /// The rule for which a header on `previous` was not taken; `None`: it was, or was known.
-    #[must_use]
-    pub fn refusal(self, previous: BlockHash) -> Option<RuleError> {
-        match self {
-            Self::Accepted { .. } | Self::Known { .. } => None,
-            Self::UnknownParent => Some(RuleError::PreviousNotFound { previous }),
-            Self::Invalid(error) => Some(error),
-            Self::KnownInvalid { first } => Some(RuleError::PreviousInvalid { previous: first }),
-        }
-    }
-}
-
-/// A block that breaks a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidBlock {
-    /// The block.
-    pub hash: BlockHash,
-    /// Its height; `None`: its parent is unknown.
-    pub height: Option<u32>,
-    /// The rule.
-    pub error: RuleError,
-}
-
-/// What became of a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BlockOutcome {
-    /// It is in the active chain, and usually the tip; above it may be blocks that had waited for it.
-    Connected {
-        /// Its height.
-        height: u32,
-    },
-    /// It is kept, on a branch with no more work than the active chain.
-    SideBranch {
-        /// Its height.
-        height: u32,
-    },
-    /// It is kept, and the blocks of some ancestors are missing while their headers are known.
-    AncestorsMissing {
-        /// Its height.
-        height: u32,
-    },
-    /// Its parent's header is unknown. It was not kept: offer it again when the parent is there.
-    UnknownParent,
-    /// It was here already.
-    Duplicate,
-    /// It breaks a rule, or an ancestor was just found to: then that one is named, and the rule that it breaks.
-    Invalid(InvalidBlock),
-    /// It was known, and that it or an ancestor breaks a rule.
-    KnownInvalid {
-        /// The first block that does.
-        first: BlockHash,
-    },
-}
+use crate::store::{NewBlock, StoreError};
 
 /// Enough to keep every stream of a kernel busy, few enough to stay in the cache between hashing and checking.
 const HEADERS_HASHED_AT_ONCE: usize = 256;
-
-/// A block to be accepted, with what is known of it already.
-#[derive(Clone, Debug)]
-pub struct IncomingBlock {
-    block: Arc<DecodedBlock>,
-    /// Whether it keeps the rules that it can break by itself, if that was checked.
-    isolation: Option<Result<(), RuleError>>,
-    /// Where it lies in the store's files, if it was read from there.
-    position: Option<FilePosition>,
-}
-
-impl IncomingBlock {
-    /// Checks `block` in isolation, on any thread, ahead of its acceptance. `params` are those of the chain state that it is
-    /// meant for.
-    #[must_use]
-    pub fn checked(params: &ChainParams, block: Arc<DecodedBlock>) -> Self {
-        let isolation = Some(rules::validate_block_in_isolation(&params.consensus, &block));
-        Self { block, isolation, position: None }
-    }
-
-    /// The block.
-    #[must_use]
-    pub const fn block(&self) -> &Arc<DecodedBlock> {
-        &self.block
-    }
-
-    /// A block that lies in the store's files already.
-    pub(crate) const fn at(mut self, position: Option<FilePosition>) -> Self {
-        self.position = position;
-        self
-    }
-
-    /// Whether it breaks no rule by itself, as far as that was checked.
-    pub(crate) const fn is_good(&self) -> bool {
-        !matches!(self.isolation, Some(Err(_)))
-    }
-}
-
-impl<B: Into<Arc<DecodedBlock>>> From<B> for IncomingBlock {
-    fn from(block: B) -> Self {
-        Self { block: block.into(), isolation: None, position: None }
-    }
-}
 
 /// How far a block came before activation.
 enum Acceptance {

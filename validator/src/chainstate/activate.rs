@@ -9,8 +9,11 @@ use std::time::Instant;
 
 use bitcoin::OutPoint;
 
+use super::ChainState;
+use super::events::ChainEvent;
+use super::outcome::InvalidBlock;
 use super::timings::timed;
-use super::{ChainEvent, ChainState, ChainView, InvalidBlock};
+use super::view::ChainView;
 use crate::block::DecodedBlock;
 use crate::coins::{BlockUndo, Coin, CoinView, is_unspendable};
 use crate::headers::tree::{Entry, EntryId, Validity};

@@ -4,7 +4,8 @@
 //! other rule is still checked, and so is every script above it. The minimum chain work tells a chain that may be the one
 //! meant from one that cannot be.
 
-use super::{ChainState, ChainView};
+use super::ChainState;
+use super::view::ChainView;
 use crate::headers::tree::EntryId;
 use crate::rules::takes_longer;
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
 
-use super::{ChainState, InvalidBlock};
+use super::outcome::InvalidBlock;
 use crate::block::DecodedBlock;
 
 /// A change of the chain. Under [`super::CommitPolicy::EveryBlock`] it is durable before it is told.
@@ -88,6 +88,11 @@ impl Events {
         }
     }
 
+    /// Sends what follows to `sink` as well.
+    pub(super) fn subscribe(&mut self, sink: Box<dyn EventSink>) {
+        self.sinks.push(sink);
+    }
+
     /// Tells everything pending.
     pub(super) fn tell(&mut self) {
         for event in self.pending.drain(..) {
@@ -105,21 +110,6 @@ fn push_bounded(queue: &mut VecDeque<ChainEvent>, bytes: &mut usize, limit: usiz
         queue.clear();
         *bytes = ChainEvent::Missed.cost();
         queue.push_back(ChainEvent::Missed);
-    }
-}
-
-impl ChainState {
-    /// Tells events to `sink` from now on, on the thread of the writer.
-    pub fn subscribe(&mut self, sink: impl EventSink + 'static) {
-        self.events.sinks.push(Box::new(sink));
-    }
-
-    /// Queues events from now on for another thread, at most `limit` bytes of them.
-    #[must_use]
-    pub fn subscribe_queue(&mut self, limit: usize) -> EventQueue {
-        let queue = Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), limit });
-        self.subscribe(QueueSink(Arc::clone(&queue)));
-        EventQueue(queue)
     }
 }
 
@@ -149,7 +139,13 @@ impl Queue {
 }
 
 /// The writer's end of a queue.
-struct QueueSink(Arc<Queue>);
+pub(super) struct QueueSink(Arc<Queue>);
+
+/// Both ends of a queue for at most `limit` bytes of events.
+pub(super) fn queue(limit: usize) -> (QueueSink, EventQueue) {
+    let queue = Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), limit });
+    (QueueSink(Arc::clone(&queue)), EventQueue(queue))
+}
 
 impl EventSink for QueueSink {
     fn send(&mut self, event: &ChainEvent) -> ControlFlow<()> {
@@ -263,11 +259,6 @@ mod tests {
         events.map(height).collect()
     }
 
-    fn queue(limit: usize) -> (QueueSink, EventQueue) {
-        let queue = Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), limit });
-        (QueueSink(Arc::clone(&queue)), EventQueue(queue))
-    }
-
     #[test]
     fn a_queue_that_is_not_read_holds_no_more_than_its_limit_and_says_what_it_missed() {
         let cost = connected(1).cost();
@@ -313,7 +304,7 @@ mod tests {
         drop(sink);
         assert!(queue.is_closed());
         assert_eq!(heights(queue), [Some(1)], "what was told is still read");
-        let (mut sink, queue) = self::queue(usize::MAX);
+        let (mut sink, queue) = super::queue(usize::MAX);
         assert!(queue.next_within(Duration::from_millis(1)).is_none());
         drop(queue);
         assert!(sink.send(&tip(1)).is_break());

@@ -5,8 +5,9 @@
 
 use bitcoin::{BlockHash, OutPoint};
 
+use super::ChainState;
+use super::options::CommitPolicy;
 use super::timings::timed;
-use super::{ChainState, CommitPolicy};
 use crate::block::DecodedBlock;
 use crate::coins::Coin;
 use crate::store::{CoinSource, StoreError};

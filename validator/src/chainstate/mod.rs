@@ -11,11 +11,14 @@ mod assume_valid;
 mod candidates;
 mod events;
 mod fetch;
+mod incoming_block;
 mod next_block;
 mod operator;
 mod options;
-
+mod outcome;
 mod prune;
+mod prune_lock;
+mod publish;
 mod snapshot;
 mod stored;
 mod timings;
@@ -38,12 +41,12 @@ use crate::store::folder::FolderStore;
 use crate::store::memory::MemoryStore;
 use crate::store::{BlockReader, CoinCache, Commit, FilePosition, Identity, LoadedStore, NewBlock, Store, StoreError};
 
-pub use accept::{BlockOutcome, HeaderOutcome, IncomingBlock, InvalidBlock};
 pub use events::{ChainEvent, EventQueue, EventSink};
+pub use incoming_block::IncomingBlock;
 pub use next_block::NextBlock;
-pub use operator::OperatorOutcome;
 pub use options::{ChainStateOptions, CommitPolicy};
-pub use prune::{MIN_BLOCKS_TO_KEEP, PruneLock};
+pub use outcome::{BlockOutcome, HeaderOutcome, InvalidBlock, OperatorOutcome};
+pub use prune_lock::{MIN_BLOCKS_TO_KEEP, PruneLock};
 pub use snapshot::{ChainReader, ChainSnapshot};
 pub use timings::Timings;
 pub use view::ChainView;
@@ -203,6 +206,19 @@ impl ChainState {
     #[must_use]
     pub fn coin_cache_bytes(&self) -> usize {
         self.coins.memory()
+    }
+
+    /// Tells events to `sink` from now on, on the thread of the writer.
+    pub fn subscribe(&mut self, sink: impl EventSink + 'static) {
+        self.events.subscribe(Box::new(sink));
+    }
+
+    /// Queues events from now on for another thread, at most `limit` bytes of them.
+    #[must_use]
+    pub fn subscribe_queue(&mut self, limit: usize) -> EventQueue {
+        let (sink, queue) = events::queue(limit);
+        self.subscribe(sink);
+        queue
     }
 
     /// Makes the present state durable. In memory this does nothing.

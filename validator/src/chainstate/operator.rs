@@ -5,20 +5,10 @@
 
 use bitcoin::BlockHash;
 
-use super::{ChainState, ChainView};
+use super::ChainState;
+use super::outcome::OperatorOutcome;
+use super::view::ChainView;
 use crate::store::StoreError;
-
-/// What became of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OperatorOutcome {
-    /// It was followed, and the chain with most work among what is left is active.
-    Done,
-    /// No header with this hash is known.
-    UnknownBlock,
-    /// The genesis block cannot be invalid.
-    Genesis,
-}
 
 impl ChainState {
     /// Holds a block and everything built on it invalid from now on, over restarts too, and makes the best of the other

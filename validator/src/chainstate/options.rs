@@ -2,7 +2,7 @@
 
 use bitcoin::{BlockHash, Work};
 
-use super::PruneLock;
+use super::prune_lock::PruneLock;
 use crate::chain::ChainParams;
 use crate::rules::ConnectOptions;
 use crate::store::files::MAX_BLOCK_FILE_BYTES;

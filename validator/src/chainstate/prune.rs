@@ -6,46 +6,11 @@
 //! leaves files that no commit refers to, which the next start removes.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{ChainState, ChainView};
+use super::ChainState;
+use super::prune_lock::{MIN_BLOCKS_TO_KEEP, PruneLock};
+use super::view::ChainView;
 use crate::headers::tree::EntryId;
-
-/// How many blocks below the tip are never pruned.
-///
-/// Source: Bitcoin Core, `validation.h`, `MIN_BLOCKS_TO_KEEP`.
-pub const MIN_BLOCKS_TO_KEEP: u32 = 288;
-
-/// Keeps blocks from a height on for someone who has not read them yet, such as an index, whatever the size that pruning
-/// keeps to. Clones are the same lock.
-///
-/// Source: Bitcoin Core, `validation.h`, `BlockManager::UpdatePruneLock`.
-#[derive(Clone, Debug)]
-pub struct PruneLock(Arc<AtomicU32>);
-
-impl PruneLock {
-    /// A lock that keeps the blocks from `height` on.
-    #[must_use]
-    pub fn new(height: u32) -> Self {
-        Self(Arc::new(AtomicU32::new(height)))
-    }
-
-    /// Moves the lock: blocks below `height` may go.
-    pub fn keep_from(&self, height: u32) {
-        self.0.store(height, Ordering::Release);
-    }
-
-    /// Keeps nothing any more.
-    pub fn release(&self) {
-        self.keep_from(u32::MAX);
-    }
-
-    /// The lowest height whose block is kept.
-    fn height(&self) -> u32 {
-        self.0.load(Ordering::Acquire)
-    }
-}
 
 impl ChainState {
     /// The files that may go and must, for the store to keep to its size.

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bitcoin::OutPoint;
 
-use super::{ChainState, ChainView};
+use super::view::ChainView;
 use crate::chain::ChainParams;
 use crate::coins::Coin;
 use crate::coins::statistics::{CoinCounter, CoinStatistics};
@@ -61,6 +61,17 @@ struct SnapshotData {
     store: Box<dyn StoreSnapshot>,
 }
 
+impl ChainSnapshot {
+    pub(super) fn new(params: Arc<ChainParams>, tree: HeaderTree, tip: EntryId, store: Box<dyn StoreSnapshot>) -> Self {
+        Self(Arc::new(SnapshotData { params, tree, tip, store }))
+    }
+
+    /// The parameters, to be shared with the next snapshot.
+    pub(super) fn shared_params(&self) -> Arc<ChainParams> {
+        Arc::clone(&self.0.params)
+    }
+}
+
 impl fmt::Debug for ChainSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChainSnapshot").field("tip", &self.tip().hash).field("height", &self.tip().height).finish()
@@ -92,43 +103,5 @@ impl ChainView for ChainSnapshot {
         let mut counter = CoinCounter::default();
         self.0.store.for_each_coin(&mut |outpoint, coin| counter.add(&outpoint, &coin))?;
         Ok(counter.finish())
-    }
-}
-
-impl ChainState {
-    /// A handle that gives other threads snapshots of the chain. Makes the present state durable first, so that there is
-    /// one to give.
-    ///
-    /// # Errors
-    /// The chain is in memory, where nothing is ever committed; or a write failed, as for [`Self::flush`].
-    pub fn reader(&mut self) -> Result<ChainReader, StoreError> {
-        self.flush()?;
-        let reader = match self.reader.take() {
-            Some(reader) if !self.unpublished => reader,
-            Some(reader) => {
-                reader.publish(self.snapshot(Arc::clone(&reader.snapshot().0.params))?);
-                reader
-            }
-            None => ChainReader::new(self.snapshot(Arc::new(self.params.clone()))?),
-        };
-        self.unpublished = false;
-        self.reader = Some(reader.clone());
-        Ok(reader)
-    }
-
-    /// The present state, all of which must be durable.
-    fn snapshot(&self, params: Arc<ChainParams>) -> Result<ChainSnapshot, StoreError> {
-        let store = self.store.snapshot().ok_or(StoreError::NoSnapshots)?;
-        Ok(ChainSnapshot(Arc::new(SnapshotData { params, tree: self.tree.clone(), tip: self.tip_id(), store })))
-    }
-
-    /// Shows the present state to whoever reads, if it is durable and newer than what they have.
-    pub(super) fn publish(&mut self) -> Result<(), StoreError> {
-        let Some(reader) = self.reader.as_ref().filter(|reader| reader.is_shared()) else { return Ok(()) };
-        if self.unpublished && self.is_durable() {
-            reader.publish(self.snapshot(Arc::clone(&reader.snapshot().0.params))?);
-            self.unpublished = false;
-        }
-        Ok(())
     }
 }

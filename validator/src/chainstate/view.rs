@@ -5,7 +5,7 @@
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, OutPoint};
 
-use super::NextBlock;
+use super::next_block::NextBlock;
 use super::stored::decode_stored;
 use crate::block::DecodedBlock;
 use crate::chain::ChainParams;

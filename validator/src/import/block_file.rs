@@ -6,7 +6,7 @@
 
 use std::io::Read;
 
-use super::FileError;
+use super::file_error::FileError;
 use super::record_reader::RecordReader;
 
 /// A block in a file, not decoded.

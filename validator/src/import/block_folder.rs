@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bitcoin::block::Header;
 use bitcoin::consensus::deserialize;
 
-use super::FileError;
+use super::file_error::FileError;
 use super::record_reader::{FramedRecord, RecordReader};
 use crate::store::files::FileInfo;
 use crate::store::location::{block_file, file_number, undo_file};

@@ -2,8 +2,10 @@
 
 use std::io;
 
-use super::record_reader::MIN_BLOCK_SERIALIZED_SIZE;
 use crate::block::MAX_BLOCK_SERIALIZED_SIZE;
+
+/// The length of the shortest block in bytes: a header and a count.
+pub(super) const MIN_BLOCK_SERIALIZED_SIZE: usize = 81;
 
 /// Why a file cannot be read on. Offsets count bytes from the start of the file.
 #[derive(Debug, thiserror::Error)]

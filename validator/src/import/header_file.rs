@@ -5,7 +5,7 @@ use std::io::Read;
 use bitcoin::block::Header;
 use bitcoin::consensus::deserialize;
 
-use super::FileError;
+use super::file_error::FileError;
 use super::record_reader::RecordReader;
 
 /// The headers of a file, in its order. Ends after the first error.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{BlockPool, Prefetch, PrefetchedBlock};
+use super::block_pool::BlockPool;
+use super::prefetch::{Prefetch, PrefetchedBlock};
 use crate::block::{DecodeError, DecodedBlock};
 use crate::chain::ChainParams;
 use crate::chainstate::{BlockOutcome, ChainState, ChainView, IncomingBlock};

@@ -5,12 +5,9 @@
 
 use std::io::{self, Read};
 
-use super::FileError;
+use super::file_error::{FileError, MIN_BLOCK_SERIALIZED_SIZE};
 use crate::block::MAX_BLOCK_SERIALIZED_SIZE;
 use crate::store::framing::{FRAMING_BYTES, framed_length};
-
-/// The length of the shortest block in bytes: a header and a count.
-pub(super) const MIN_BLOCK_SERIALIZED_SIZE: usize = 81;
 
 /// How many bytes are read from the input at once.
 const READ_BYTES: usize = 1 << 16;

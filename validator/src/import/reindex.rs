@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use bitcoin::BlockHash;
 
 use super::block_folder::{BlockFolder, BlockRecord, SkippedBytes, read_record};
-use super::{Imported, Importer, accept_headers_in_any_order};
+use super::headers::accept_headers_in_any_order;
+use super::importer::{Imported, Importer};
 use crate::chain::ChainParams;
 use crate::chainstate::{BlockOutcome, ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use crate::progress::{STRIDE, Stop, Watcher};
