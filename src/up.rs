@@ -13,7 +13,7 @@ use adit_miner::{
 };
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, ChainView, PruneLock};
-use adit_validator::headers::tree::Entry;
+use adit_validator::headers::Entry;
 use anyhow::{Context, anyhow};
 use bitcoin::{CompactTarget, ScriptBuf, Target};
 use etcetera::BaseStrategy;

@@ -11,7 +11,7 @@ use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{
     BlockOutcome, ChainEvent, ChainState, ChainStateOptions, ChainView, CommitPolicy, EventQueue, InvalidBlock,
 };
-use adit_validator::headers::tree::Entry;
+use adit_validator::headers::Entry;
 use adit_validator::import::{BlockFile, HeaderFile, Importer, accept_headers_in_any_order};
 use adit_validator::prevouts::{CheckError, Prevouts, check_block_with_prevouts};
 use adit_validator::rules::{ConnectOptions, RuleError};

@@ -14,6 +14,7 @@ pub mod prevouts;
 pub mod progress;
 pub mod recheck;
 pub mod rules;
+pub mod serialize;
 pub mod store;
 pub mod template;
 pub mod txoutproof;

@@ -19,8 +19,8 @@ use bitcoin::{BlockHash, TxMerkleNode, Txid};
 
 use crate::block::DecodedBlock;
 use crate::chainstate::ChainView;
-use crate::coins::encoding::{self, Decoder, put_compact_size};
 use crate::consensus::MAX_BLOCK_WEIGHT;
+use crate::serialize::{Decoder, EncodingError, put_compact_size};
 
 /// No transaction weighs less: 60 bytes without witnesses.
 ///
@@ -71,7 +71,7 @@ pub enum ProofError {
     Empty,
     /// The bytes are no proof.
     #[error("byte {}: {}", .0.offset, .0.what)]
-    Malformed(#[from] encoding::DecodeError),
+    Malformed(#[from] EncodingError),
     /// The proof says that the block has none, or more than any block has.
     #[error("a block of {seen} transactions; wanted 1 to {MAX_TRANSACTIONS}")]
     TransactionCount {

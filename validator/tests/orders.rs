@@ -15,7 +15,7 @@ use adit_validator::chainstate::{
     BlockOutcome, ChainEvent, ChainState, ChainStateOptions, ChainView, CommitPolicy, HeaderOutcome, OperatorOutcome,
 };
 use adit_validator::coins::{BlockUndo, Coin};
-use adit_validator::headers::tree::EntryId;
+use adit_validator::headers::EntryId;
 use adit_validator::rules::RuleError;
 use adit_validator::store::folder::FolderStore;
 use adit_validator::store::{

@@ -39,7 +39,7 @@ fn check(snapshot: &ChainSnapshot, coins: &HashMap<BlockHash, CoinStatistics>) {
     assert_eq!(snapshot.coin_statistics().unwrap(), *expected, "at height {}", tip.height);
     assert!(tree.entry(tree.best_header()).chain_work >= tip.chain_work && !tip.is_failed());
 
-    let mut above: Option<&adit_validator::headers::tree::Entry> = None;
+    let mut above: Option<&adit_validator::headers::Entry> = None;
     for height in (0..=tip.height).rev() {
         let entry = snapshot.active_at(height).unwrap();
         let id = tree.lookup(&entry.hash).unwrap();

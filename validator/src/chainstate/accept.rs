@@ -11,7 +11,7 @@ use super::options::CommitPolicy;
 use super::outcome::{BlockOutcome, HeaderOutcome, InvalidBlock};
 use super::timings::timed;
 use super::view::ChainView;
-use crate::headers::tree::EntryId;
+use crate::headers::EntryId;
 use crate::rules::{self, BlockContext, RuleError};
 use crate::store::{NewBlock, StoreError};
 

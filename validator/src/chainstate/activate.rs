@@ -16,7 +16,7 @@ use super::timings::timed;
 use super::view::ChainView;
 use crate::block::DecodedBlock;
 use crate::coins::{BlockUndo, Coin, CoinView, is_unspendable};
-use crate::headers::tree::{Entry, EntryId, Validity};
+use crate::headers::{Entry, EntryId, Validity};
 use crate::rules::{self, BlockContext, ConnectError, RuleError};
 use crate::store::{CachedCoins, StoreError};
 

@@ -6,7 +6,7 @@
 
 use super::ChainState;
 use super::view::ChainView;
-use crate::headers::tree::EntryId;
+use crate::headers::EntryId;
 use crate::rules::takes_longer;
 
 /// How much work, at the rate of the best header, must lie on top of a block before its scripts are left out, in seconds:

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use bitcoin::Work;
 
-use crate::headers::tree::{EntryId, HeaderTree};
+use crate::headers::{EntryId, HeaderTree};
 
 /// More work first, then the earlier arrival: a chain is left only for one with more work. What became complete at once
 /// goes by the order of its headers.

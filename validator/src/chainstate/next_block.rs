@@ -3,7 +3,7 @@
 use bitcoin::{Amount, BlockHash, CompactTarget};
 
 use crate::chain::ChainParams;
-use crate::headers::tree::{EntryId, HeaderTree};
+use crate::headers::{EntryId, HeaderTree};
 use crate::rules;
 
 /// The facts for a block on top of the tip.

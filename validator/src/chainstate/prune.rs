@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::ChainState;
 use super::prune_lock::{MIN_BLOCKS_TO_KEEP, PruneLock};
 use super::view::ChainView;
-use crate::headers::tree::EntryId;
+use crate::headers::EntryId;
 
 impl ChainState {
     /// The files that may go and must, for the store to keep to its size.

@@ -12,7 +12,7 @@ use super::view::ChainView;
 use crate::chain::ChainParams;
 use crate::coins::Coin;
 use crate::coins::statistics::{CoinCounter, CoinStatistics};
-use crate::headers::tree::{EntryId, HeaderTree};
+use crate::headers::{EntryId, HeaderTree};
 use crate::store::{BlockReader, StoreError, StoreSnapshot};
 
 /// Gives the newest snapshot of a chain state, to any number of threads. Cheap to clone.

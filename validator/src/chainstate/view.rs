@@ -11,7 +11,7 @@ use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
 use crate::coins::statistics::CoinStatistics;
 use crate::coins::{BlockUndo, Coin};
-use crate::headers::tree::{Entry, EntryId, HeaderTree};
+use crate::headers::{Entry, EntryId, HeaderTree};
 use crate::store::{BlockReader, StoreError, StoredBlock};
 
 /// A chain as of one moment: headers, the active chain, and the blocks and coins of it.

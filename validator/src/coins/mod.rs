@@ -1,5 +1,6 @@
 //! The coins: unspent transaction outputs, and the view through which a block spends and creates them.
 
+mod compressor;
 pub mod encoding;
 pub mod muhash;
 pub mod statistics;

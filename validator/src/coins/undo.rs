@@ -4,9 +4,9 @@ use bitcoin::BlockHash;
 use bitcoin::hashes::{Hash, HashEngine, sha256d};
 
 use super::Coin;
-use super::encoding::{
-    DecodeError, Decoder, origin_code, put_compact_size, put_output, put_varint, take_origin, take_output,
-};
+use super::compressor::{put_output, take_output};
+use super::encoding::{origin_code, take_origin};
+use crate::serialize::{Decoder, EncodingError, put_compact_size, put_varint};
 
 /// The coins that a block spent: all that disconnecting it needs besides the block itself.
 ///
@@ -41,7 +41,7 @@ impl BlockUndo {
     ///
     /// # Errors
     /// The bytes are no such record, or more than one.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, EncodingError> {
         let mut from = Decoder::new(bytes);
         // An item is at least one byte, so a count above what is left is false and must not size an allocation.
         let count = |from: &mut Decoder<'_>| {
@@ -55,7 +55,7 @@ impl BlockUndo {
         let mut spent = Vec::with_capacity(transactions);
         for _ in 0..transactions {
             let inputs = count(&mut from)?;
-            let coins: Result<Vec<Coin>, DecodeError> = (0..inputs).map(|_| take_spent(&mut from)).collect();
+            let coins: Result<Vec<Coin>, EncodingError> = (0..inputs).map(|_| take_spent(&mut from)).collect();
             spent.push(coins?);
         }
         from.finish()?;
@@ -63,7 +63,7 @@ impl BlockUndo {
     }
 }
 
-fn take_spent(from: &mut Decoder<'_>) -> Result<Coin, DecodeError> {
+fn take_spent(from: &mut Decoder<'_>) -> Result<Coin, EncodingError> {
     let (height, is_coinbase) = take_origin(from)?;
     if height > 0 {
         // Once the transaction's version, which Core writes as 0 and reads without looking.

@@ -7,35 +7,24 @@
 //! Nothing is ever removed. A filter depends on its block and that block's ancestors alone, so the entries of a branch
 //! that was left stay true: they are found by block hash, and are not made again when the branch comes back.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+use fjall::{Database, Keyspace, PersistMode};
 use rayon::prelude::*;
 
+use super::database::{FORMAT, FORMAT_KEY, create, open_keyspaces};
+use super::error::FilterError;
 use super::record::{FilterRecord, decode_key, key};
 use super::{BlockFilter, CHECKPOINT_INTERVAL, FilterHash, FilterHeader, basic_filter, header_before_genesis};
 use crate::block::DecodedBlock;
 use crate::chainstate::{ChainView, PruneLock};
 use crate::coins::BlockUndo;
-use crate::headers::tree::{Entry, EntryId, HeaderTree};
+use crate::headers::{Entry, EntryId, HeaderTree};
 use crate::store::StoreError;
-use crate::store::disk::sync_folder;
 
-/// The newest format that this version reads, and the one that it writes.
-const FORMAT: u32 = 1;
-
-const FORMAT_KEY: &[u8] = b"format";
 const POSITION_KEY: &[u8] = b"position";
-
-/// What fjall may keep of its tables in memory.
-const TABLE_CACHE_BYTES: u64 = 8 << 20;
-
-/// When fjall writes its tables so that old journals can go.
-const JOURNAL_BYTES: u64 = 64 << 20;
 
 /// A step ends with the block that brings it over this: some twice to ten times as much memory is its peak.
 const STEP_BYTES: usize = 8 << 20;
@@ -48,56 +37,6 @@ pub const MAX_FILTERS: u32 = 1_000;
 
 /// The most filter hashes that one question may ask for (BIP157, `getcfheaders`).
 pub const MAX_HASHES: u32 = 2_000;
-
-/// Why the filter index cannot answer or go on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FilterError {
-    /// The index or the chain's store cannot be read or written, or is damaged. A damaged index can be deleted: the next
-    /// start makes it anew.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The index belongs to another chain.
-    #[error("the filter index {folder} starts with another block than {genesis}")]
-    OtherChain {
-        /// The index's folder.
-        folder: PathBuf,
-        /// The first block of the chain that was to be followed.
-        genesis: BlockHash,
-    },
-    /// A later version wrote the index.
-    #[error("the filter index {folder} has format {found}; this version reads formats up to {FORMAT}")]
-    NewerFormat {
-        /// The index's folder.
-        folder: PathBuf,
-        /// Its format.
-        found: u32,
-    },
-    /// The header tree has no such block.
-    #[error("no block {hash} is known")]
-    UnknownBlock {
-        /// The block asked for.
-        hash: BlockHash,
-    },
-    /// The block was never in the active chain while the index followed it, or has yet to be reached.
-    #[error("the filter index does not have block {hash} at height {height}")]
-    NotIndexed {
-        /// The block.
-        hash: BlockHash,
-        /// Its height.
-        height: u32,
-    },
-    /// A question asks for more than BIP157 allows, or for the wrong way round.
-    #[error("heights {start} to {stop}: a range has 1 to {limit} blocks")]
-    Range {
-        /// The first height.
-        start: u32,
-        /// The last.
-        stop: u32,
-        /// The most blocks of this kind of question.
-        limit: u32,
-    },
-}
 
 /// A block that the index has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -401,45 +340,4 @@ fn range(tree: &HeaderTree, start: u32, stop: &BlockHash, limit: u32) -> Result<
 
 fn damaged(records: &'static str, key: &[u8], what: String) -> StoreError {
     StoreError::DamagedRecord { records, key: key.iter().map(|byte| format!("{byte:02x}")).collect(), what }
-}
-
-/// Makes an empty index aside and renames it: fjall's own creation cannot be taken up after a crash in its middle, and does
-/// not sync the folder that holds the keyspaces' names.
-fn create(folder: &Path) -> Result<(), StoreError> {
-    let mut name = folder.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    let io_error = |source: io::Error| StoreError::Io { path: new.clone(), source };
-    if new.exists() {
-        fs::remove_dir_all(&new).map_err(io_error)?;
-    }
-    let (database, [_, _, meta]) = open_keyspaces(&new)?;
-    let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
-    batch.insert(&meta, FORMAT_KEY, FORMAT.to_le_bytes());
-    batch.commit().map_err(|error| StoreError::of_database(&new, error))?;
-    drop((meta, database));
-    sync_folder(&new.join("keyspaces")).and_then(|()| sync_folder(&new)).map_err(io_error)?;
-    fs::rename(&new, folder).map_err(io_error)?;
-    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    sync_folder(above).map_err(io_error)
-}
-
-fn open_keyspaces(path: &Path) -> Result<(Database, [Keyspace; 3]), StoreError> {
-    let database_error = |error| StoreError::of_database(path, error);
-    let database = Database::builder(path)
-        // As for the store's database: two would keep each other busy.
-        .worker_threads(1)
-        .cache_size(TABLE_CACHE_BYTES)
-        .max_journaling_size(JOURNAL_BYTES)
-        .manual_journal_persist(true)
-        .open()
-        .map_err(database_error)?;
-    // Filters are tens of kilobytes and never change: apart from the keys they are not written again at each compaction.
-    let apart = || KeyspaceCreateOptions::default().with_kv_separation(Some(KvSeparationOptions::default()));
-    let keyspaces = [
-        database.keyspace("records", KeyspaceCreateOptions::default).map_err(database_error)?,
-        database.keyspace("filters", apart).map_err(database_error)?,
-        database.keyspace("meta", KeyspaceCreateOptions::default).map_err(database_error)?,
-    ];
-    Ok((database, keyspaces))
 }

@@ -4,6 +4,8 @@
 //! what goes into it, the headers that chain filters (BIP157) and where both are kept is here. A filter needs what the
 //! block spent, so it is made from the undo record, and can be made from nothing less.
 
+mod database;
+mod error;
 mod index;
 mod record;
 
@@ -11,7 +13,8 @@ use bitcoin::bip158::BlockFilterWriter;
 pub use bitcoin::bip158::{BlockFilter, FilterHash, FilterHeader};
 use bitcoin::hashes::Hash;
 
-pub use index::{FilterError, FilterHashes, FilterIndex, FilterProgress, IndexPosition, MAX_FILTERS, MAX_HASHES};
+pub use error::FilterError;
+pub use index::{FilterHashes, FilterIndex, FilterProgress, IndexPosition, MAX_FILTERS, MAX_HASHES};
 
 use crate::block::DecodedBlock;
 use crate::coins::BlockUndo;

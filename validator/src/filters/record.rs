@@ -4,7 +4,7 @@ use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
 
 use super::{FilterHash, FilterHeader};
-use crate::coins::encoding::{DecodeError, Decoder};
+use crate::serialize::{Decoder, EncodingError};
 
 /// What the index knows of one block's filter besides the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) fn key(height: u32, hash: &BlockHash) -> [u8; 36] {
 }
 
 /// The height and the block hash in a key.
-pub(super) fn decode_key(bytes: &[u8]) -> Result<(u32, BlockHash), DecodeError> {
+pub(super) fn decode_key(bytes: &[u8]) -> Result<(u32, BlockHash), EncodingError> {
     let mut from = Decoder::new(bytes);
     let height = u32::from_be_bytes(from.take_array()?);
     let hash = BlockHash::from_byte_array(from.take_array()?);
@@ -43,7 +43,7 @@ impl FilterRecord {
         bytes
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, EncodingError> {
         let mut from = Decoder::new(bytes);
         let record = Self {
             previous: BlockHash::from_byte_array(from.take_array()?),

@@ -1,5 +1,11 @@
 //! The header tree, and sets of its entries.
 
-pub(crate) mod set;
+mod entry;
+mod recent_times;
+mod set;
 mod shared;
-pub mod tree;
+mod tree;
+
+pub use entry::{Entry, EntryId, Validity};
+pub(crate) use set::EntrySet;
+pub use tree::{HeaderChain, HeaderTree};

@@ -5,7 +5,7 @@
 
 use fixedbitset::FixedBitSet;
 
-use super::tree::EntryId;
+use super::entry::EntryId;
 
 /// A set of entries.
 #[derive(Clone, Debug, Default)]

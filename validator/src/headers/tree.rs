@@ -8,106 +8,10 @@
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, CompactTarget, Work};
 
+use super::entry::{Entry, EntryId, Validity};
+use super::recent_times::{MEDIAN_TIME_SPAN, RecentTimes};
 use super::shared::{SharedIndex, SharedList};
 use crate::rules::Ancestry;
-use crate::store::{BlockLocation, BlockStatus, IndexRecord, StoredBlock};
-
-/// Names an entry of one [`HeaderTree`]. Numbers grow as headers come, so a parent's is below its children's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntryId(u32);
-
-impl EntryId {
-    /// The genesis block's entry.
-    pub const GENESIS: Self = Self(0);
-
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize
-    }
-
-    /// The entry of an index.
-    pub(crate) const fn at(index: usize) -> Self {
-        Self(index as u32)
-    }
-}
-
-/// Whether a block is known to break a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Validity {
-    /// No broken rule is known.
-    Unvalidated,
-    /// Every rule was checked and kept; of an assumed-valid block every rule but its scripts.
-    Connected,
-    /// The block itself breaks a rule.
-    Failed,
-    /// An ancestor breaks a rule.
-    AncestorFailed,
-}
-
-/// One header of the tree.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// The header.
-    pub header: Header,
-    /// Its hash.
-    pub hash: BlockHash,
-    /// Blocks below it.
-    pub height: u32,
-    /// The work of the whole chain that ends here.
-    pub chain_work: Work,
-    /// The median of the times of this header and its ten ancestors (BIP113), in seconds.
-    pub median_time_past: u32,
-    /// Its parent; `None` for genesis.
-    pub parent: Option<EntryId>,
-    /// Whether it or an ancestor is known to be invalid.
-    pub validity: Validity,
-    /// Where the block is; `None` while only the header is known.
-    pub location: Option<BlockLocation>,
-    skip: EntryId,
-    /// How many of its next ancestors have the numbers right before its own: on a chain that came in order, all of them. They
-    /// are found without walking.
-    run: u32,
-}
-
-impl Entry {
-    /// Whether this block or an ancestor breaks a rule.
-    #[must_use]
-    pub const fn is_failed(&self) -> bool {
-        matches!(self.validity, Validity::Failed | Validity::AncestorFailed)
-    }
-
-    /// Whether the block was here, kept every rule, and was deleted since to save space.
-    #[must_use]
-    pub const fn is_pruned(&self) -> bool {
-        matches!(self.validity, Validity::Connected) && self.location.is_none()
-    }
-
-    /// The block in the store; `None`: only its header is there.
-    #[must_use]
-    pub fn stored(&self) -> Option<StoredBlock> {
-        self.index_record().stored()
-    }
-
-    /// Takes over what the store's index holds of it, after its parent did so.
-    pub(crate) fn take_up(&mut self, record: &IndexRecord) {
-        self.location = record.location;
-        match record.status {
-            BlockStatus::Failed => self.validity = Validity::Failed,
-            BlockStatus::Connected if !self.is_failed() => self.validity = Validity::Connected,
-            _ => {}
-        }
-    }
-
-    /// What the store's index holds of it.
-    pub(crate) fn index_record(&self) -> IndexRecord {
-        let Self { header, hash, height, location, .. } = *self;
-        let status = match self.validity {
-            Validity::Unvalidated | Validity::AncestorFailed => BlockStatus::Unvalidated,
-            Validity::Connected => BlockStatus::Connected,
-            Validity::Failed => BlockStatus::Failed,
-        };
-        IndexRecord { header, hash, height, status, location }
-    }
-}
 
 /// All headers, from one genesis block.
 #[derive(Clone, Debug)]
@@ -120,44 +24,6 @@ pub struct HeaderTree {
     last_work: (CompactTarget, Work),
     /// The times at the entry that came last, for the next one, which is most often built on it.
     recent: RecentTimes,
-}
-
-/// How many times the median time past is taken of (BIP113).
-const MEDIAN_TIME_SPAN: usize = 11;
-
-/// The times of an entry and its ten ancestors.
-#[derive(Clone, Debug)]
-struct RecentTimes {
-    of: EntryId,
-    /// By height modulo their number, so that the newest takes the place of the oldest.
-    by_height: [u32; MEDIAN_TIME_SPAN],
-    /// The same in order, as many as there are blocks.
-    sorted: [u32; MEDIAN_TIME_SPAN],
-    count: usize,
-}
-
-impl RecentTimes {
-    /// Goes on to a child at `height`.
-    fn push(&mut self, child: EntryId, height: u32, time: u32) {
-        let oldest = std::mem::replace(&mut self.by_height[height as usize % MEDIAN_TIME_SPAN], time);
-        if self.count == MEDIAN_TIME_SPAN {
-            let at = self.sorted.iter().position(|time| *time == oldest).unwrap_or(0);
-            self.sorted.copy_within(at + 1.., at);
-            self.count -= 1;
-        }
-        let mut at = self.count;
-        while at > 0 && self.sorted[at - 1] > time {
-            self.sorted[at] = self.sorted[at - 1];
-            at -= 1;
-        }
-        self.sorted[at] = time;
-        self.count += 1;
-        self.of = child;
-    }
-
-    const fn median(&self) -> u32 {
-        self.sorted[self.count / 2]
-    }
 }
 
 impl HeaderTree {
@@ -181,9 +47,8 @@ impl HeaderTree {
         let entries = SharedList::of(entry);
         let mut by_hash = SharedIndex::new();
         by_hash.insert(&hash, EntryId::GENESIS.0, |_| &hash);
-        let mut times = [0; MEDIAN_TIME_SPAN];
-        times[0] = genesis.time;
-        let recent = RecentTimes { of: EntryId::GENESIS, by_height: times, sorted: times, count: 1 };
+        let mut recent = RecentTimes::empty(EntryId::GENESIS);
+        recent.push(EntryId::GENESIS, 0, genesis.time);
         Self { entries, by_hash, best: EntryId::GENESIS, last_work: (genesis.bits, work), recent }
     }
 
@@ -241,8 +106,7 @@ impl HeaderTree {
 
     /// The times of an entry and its ancestors, by walking down.
     fn times_at(&self, id: EntryId) -> RecentTimes {
-        let mut times =
-            RecentTimes { of: id, by_height: [0; MEDIAN_TIME_SPAN], sorted: [0; MEDIAN_TIME_SPAN], count: 0 };
+        let mut times = RecentTimes::empty(id);
         let lowest = self.entry(id).height.saturating_sub(MEDIAN_TIME_SPAN as u32 - 1);
         for ancestor in std::iter::once(self.ancestor(id, lowest)).chain(self.path(self.ancestor(id, lowest), id)) {
             let entry = self.entry(ancestor);
@@ -353,8 +217,8 @@ impl HeaderTree {
 
     /// The chain that ends in `id`, as the rules in context ask about it.
     #[must_use]
-    pub const fn chain(&self, id: EntryId) -> Chain<'_> {
-        Chain { tree: self, tip: id }
+    pub const fn chain(&self, id: EntryId) -> HeaderChain<'_> {
+        HeaderChain { tree: self, tip: id }
     }
 
     /// Remembers that a block breaks a rule, and so all that is built on it.
@@ -435,12 +299,12 @@ const fn skip_height(height: u32) -> u32 {
 
 /// The chain that ends in one entry of a tree.
 #[derive(Clone, Copy, Debug)]
-pub struct Chain<'a> {
+pub struct HeaderChain<'a> {
     tree: &'a HeaderTree,
     tip: EntryId,
 }
 
-impl Ancestry for Chain<'_> {
+impl Ancestry for HeaderChain<'_> {
     fn tip_height(&self) -> u32 {
         self.tree.entry(self.tip).height
     }

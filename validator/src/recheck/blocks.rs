@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use bitcoin::BlockHash;
 
+use super::checker::Checker;
 use super::index::StoreContents;
-use super::{Checker, Finding};
+use super::report::Finding;
 use crate::block::DecodedBlock;
 use crate::coins::BlockUndo;
-use crate::headers::tree::{Entry, EntryId};
+use crate::headers::{Entry, EntryId};
 use crate::progress::{STRIDE, Stop};
 use crate::rules::{self, BlockContext, RuleError};
 use crate::store::files::FileInfo;

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use bitcoin::OutPoint;
 
+use super::checker::Checker;
 use super::index::StoreContents;
-use super::{Checker, Finding};
+use super::report::Finding;
 use crate::block::DecodedBlock;
 use crate::coins::statistics::{CoinCounter, CoinStatistics};
 use crate::coins::{Coin, is_unspendable};

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Checker, Finding};
+use super::checker::Checker;
+use super::report::Finding;
 use crate::progress::Stop;
 use crate::store::StoreError;
 use crate::store::manifest::{KEYSPACES, read_tree};
@@ -74,10 +75,6 @@ impl Checker<'_> {
             return Ok(());
         }
         Err(StoreError::Io { path, source }.into())
-    }
-
-    pub(super) fn go_on(&mut self) -> Result<(), Stop> {
-        if self.watcher.goes_on() { Ok(()) } else { Err(Stop::Interrupted) }
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Checker, Finding};
-use crate::headers::tree::{EntryId, HeaderTree, Validity};
+use super::checker::Checker;
+use super::report::Finding;
+use crate::headers::{EntryId, HeaderTree, Validity};
 use crate::progress::{STRIDE, Stop};
 use crate::rules::{self, BlockContext};
 use crate::store::IndexRecord;

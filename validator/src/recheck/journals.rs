@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Checker, Finding};
+use super::checker::Checker;
+use super::report::Finding;
 use crate::progress::Stop;
 use crate::store::StoreError;
 use crate::store::commit_note::{CommitNote, note_path};

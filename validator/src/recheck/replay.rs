@@ -1,9 +1,10 @@
 //! The active chain once more, from genesis to the tip, with coins that come from nothing but its blocks.
 
+use super::checker::Checker;
 use super::index::StoreContents;
-use super::{Checker, Finding};
+use super::report::Finding;
 use crate::block::DecodedBlock;
-use crate::headers::tree::EntryId;
+use crate::headers::EntryId;
 use crate::progress::Stop;
 use crate::rules::{self, BlockContext, ConnectError, ConnectOptions};
 use crate::store::location::{BLOCKS, block_file, undo_file};

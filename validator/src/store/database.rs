@@ -25,7 +25,8 @@ use super::error::{StoreError, io_error};
 use super::files::{BlockFiles, FileInfo};
 use super::record::{IndexRecord, decode_file_info, decode_index, file_info_value, index_key, index_value};
 use crate::coins::Coin;
-use crate::coins::encoding::{DecodeError, OutpointKey, decode_coin, decode_outpoint, encode_coin, encode_outpoint};
+use crate::coins::encoding::{OutpointKey, decode_coin, decode_outpoint, encode_coin, encode_outpoint};
+use crate::serialize::EncodingError;
 
 /// The only keyspace.
 const RECORDS: &str = "records";
@@ -135,7 +136,7 @@ impl StateDatabase {
         &self,
         kind: u8,
         name: &'static str,
-        decode: impl Fn(&[u8], &[u8]) -> Result<T, DecodeError>,
+        decode: impl Fn(&[u8], &[u8]) -> Result<T, EncodingError>,
     ) -> impl Iterator<Item = Result<T, StoreError>> {
         self.decoded(self.records.prefix([kind]), name, decode)
     }
@@ -144,7 +145,7 @@ impl StateDatabase {
         &self,
         records: Iter,
         name: &'static str,
-        decode: impl Fn(&[u8], &[u8]) -> Result<T, DecodeError>,
+        decode: impl Fn(&[u8], &[u8]) -> Result<T, EncodingError>,
     ) -> impl Iterator<Item = Result<T, StoreError>> {
         records.map(move |record| {
             let (key, value) = record.into_inner().map_err(|source| self.error(source))?;

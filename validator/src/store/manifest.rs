@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::error::{StoreError, io_error};
-use crate::coins::encoding::{DecodeError, Decoder};
+use crate::serialize::{Decoder, EncodingError};
 
 /// fjall's own keyspace, which holds the names, and the store's.
 pub(crate) const KEYSPACES: Range<u32> = 0..2;
@@ -56,13 +56,13 @@ fn read(path: &Path, missing: &str) -> Result<Vec<u8>, StoreError> {
     })
 }
 
-fn damaged(path: &Path, error: &DecodeError) -> StoreError {
+fn damaged(path: &Path, error: &EncodingError) -> StoreError {
     let path = PathBuf::from(path);
     StoreError::Damaged { path, offset: error.offset as u64, what: error.what.to_owned() }
 }
 
 /// `current`: number of the manifest (u64), its checksum (u128), the checksum's kind (0).
-fn read_pointer(bytes: &[u8]) -> Result<(u64, u128), DecodeError> {
+fn read_pointer(bytes: &[u8]) -> Result<(u64, u128), EncodingError> {
     let mut from = Decoder::new(bytes);
     let version = u64::from_le_bytes(from.take_array()?);
     let checksum = u128::from_le_bytes(from.take_array()?);
@@ -73,7 +73,7 @@ fn read_pointer(bytes: &[u8]) -> Result<(u64, u128), DecodeError> {
 
 /// The tables that a manifest names (`lsm-tree`, `version/mod.rs`): a section of an `sfa` archive, whose table of
 /// contents is found from a trailer of 38 bytes.
-fn read_manifest(bytes: &[u8]) -> Result<Vec<Table>, DecodeError> {
+fn read_manifest(bytes: &[u8]) -> Result<Vec<Table>, EncodingError> {
     const TRAILER_BYTES: usize = 38;
     let end = Decoder::new(bytes);
     let Some(start) = bytes.len().checked_sub(TRAILER_BYTES) else { return Err(end.error("no trailer")) };
@@ -94,7 +94,7 @@ fn read_manifest(bytes: &[u8]) -> Result<Vec<Table>, DecodeError> {
     Err(end.error("no section of tables"))
 }
 
-fn read_tables(section: &[u8]) -> Result<Vec<Table>, DecodeError> {
+fn read_tables(section: &[u8]) -> Result<Vec<Table>, EncodingError> {
     let mut from = Decoder::new(section);
     let mut tables = Vec::new();
     let [levels] = from.take_array()?;

@@ -7,7 +7,7 @@ use bitcoin::hashes::Hash;
 
 use super::files::FileInfo;
 use super::location::{BlockLocation, Span, StoredBlock};
-use crate::coins::encoding::{DecodeError, Decoder};
+use crate::serialize::{Decoder, EncodingError};
 
 const HAS_BLOCK: u8 = 1;
 const HAS_UNDO: u8 = 2;
@@ -76,7 +76,7 @@ pub(super) fn index_value(record: &IndexRecord) -> Vec<u8> {
     value
 }
 
-pub(super) fn decode_index(key: &[u8], value: &[u8]) -> Result<IndexRecord, DecodeError> {
+pub(super) fn decode_index(key: &[u8], value: &[u8]) -> Result<IndexRecord, EncodingError> {
     let mut from = Decoder::new(key);
     let height = u32::from_be_bytes(from.take_array()?);
     let hash = BlockHash::from_byte_array(from.take_array()?);
@@ -112,7 +112,7 @@ pub(super) fn file_info_value(info: &FileInfo) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-pub(super) fn decode_file_info(key: &[u8], value: &[u8]) -> Result<(u32, FileInfo), DecodeError> {
+pub(super) fn decode_file_info(key: &[u8], value: &[u8]) -> Result<(u32, FileInfo), EncodingError> {
     let mut from = Decoder::new(key);
     let number = u32::from_be_bytes(from.take_array()?);
     from.finish()?;
