@@ -4,13 +4,13 @@
 
 use thiserror::Error;
 
-/// Bytes that are not the encoding of what was expected.
+/// Bytes that are not the encoding of the expected value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{what} at byte {offset}")]
 pub struct EncodingError {
-    /// Where in the decoded bytes.
+    /// The offset in the decoded bytes.
     pub offset: usize,
-    /// What was wrong there.
+    /// What is wrong at the offset.
     pub what: &'static str,
 }
 
@@ -28,13 +28,13 @@ impl<'a> Decoder<'a> {
         Self { bytes, offset: 0 }
     }
 
-    /// An error at the present place.
+    /// An error at the current offset.
     #[must_use]
     pub const fn error(&self, what: &'static str) -> EncodingError {
         EncodingError { offset: self.offset, what }
     }
 
-    /// The bytes that are left.
+    /// The number of bytes that are left.
     #[must_use]
     pub const fn remaining(&self) -> usize {
         self.bytes.len() - self.offset
@@ -62,7 +62,7 @@ impl<'a> Decoder<'a> {
         Ok(array)
     }
 
-    /// Core's VARINT.
+    /// Reads Core's VARINT.
     ///
     /// # Errors
     /// The bytes end, or the number needs more than 64 bits.
@@ -79,7 +79,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// A CompactSize; only the shortest encoding is taken.
+    /// Reads a CompactSize; only the shortest encoding is accepted.
     ///
     /// # Errors
     /// The bytes end, or the number would fit a shorter encoding.
@@ -94,10 +94,10 @@ impl<'a> Decoder<'a> {
         if number < least { Err(self.error("a count in more bytes than it needs")) } else { Ok(number) }
     }
 
-    /// Asks that nothing is left.
+    /// Ends the decoding.
     ///
     /// # Errors
-    /// Something is.
+    /// Bytes are left over.
     pub const fn finish(&self) -> Result<(), EncodingError> {
         if self.remaining() == 0 { Ok(()) } else { Err(self.error("bytes left over")) }
     }

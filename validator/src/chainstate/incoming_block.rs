@@ -7,19 +7,19 @@ use crate::chain::ChainParams;
 use crate::rules::{self, RuleError};
 use crate::store::FilePosition;
 
-/// A block to be accepted, with what is known of it already.
+/// A block to be accepted, with the checks that were done already.
 #[derive(Clone, Debug)]
 pub struct IncomingBlock {
     pub(super) block: Arc<DecodedBlock>,
-    /// Whether it keeps the rules that it can break by itself, if that was checked.
+    /// The result of the check in isolation, if it was done.
     pub(super) isolation: Option<Result<(), RuleError>>,
-    /// Where it lies in the store's files, if it was read from there.
+    /// Its position in the store's files, if it was read from there.
     pub(super) position: Option<FilePosition>,
 }
 
 impl IncomingBlock {
-    /// Checks `block` in isolation, on any thread, ahead of its acceptance. `params` are those of the chain state that it is
-    /// meant for.
+    /// Checks `block` in isolation, on any thread, before it is accepted. `params` are the parameters of the chain state that
+    /// will accept it.
     #[must_use]
     pub fn checked(params: &ChainParams, block: Arc<DecodedBlock>) -> Self {
         let isolation = Some(rules::validate_block_in_isolation(&params.consensus, &block));
@@ -32,13 +32,13 @@ impl IncomingBlock {
         &self.block
     }
 
-    /// A block that lies in the store's files already.
+    /// Sets the position of a block that is in the store's files already.
     pub(crate) const fn at(mut self, position: Option<FilePosition>) -> Self {
         self.position = position;
         self
     }
 
-    /// Whether it breaks no rule by itself, as far as that was checked.
+    /// Whether the check in isolation passed, or was not done.
     pub(crate) const fn is_good(&self) -> bool {
         !matches!(self.isolation, Some(Err(_)))
     }

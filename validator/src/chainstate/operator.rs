@@ -1,7 +1,7 @@
-//! What an operator may order: to hold a block invalid, to take that back, to prefer one of equals.
+//! What an operator may demand: Core's `invalidateblock`, `reconsiderblock` and `preciousblock`.
 //!
-//! Each is a mark, then the same activation that a new block brings, then a commit. A crash in the middle is a crash in the
-//! middle of a reorganisation: the mark is in the same commit as the first step, and the next start goes on from there.
+//! Each sets or clears a mark, then activates the best chain as a new block does, then commits. The mark is in the same commit
+//! as the first step of the reorganisation, so that a start after a crash finishes it.
 
 use bitcoin::BlockHash;
 
@@ -11,32 +11,31 @@ use super::view::ChainView;
 use crate::store::StoreError;
 
 impl ChainState {
-    /// Holds a block and everything built on it invalid from now on, over restarts too, and makes the best of the other
-    /// chains active. What is offered on top of it later is refused as `bad-prevblk`, the block itself as
-    /// `duplicate-invalid`.
+    /// Marks a block and its descendants as invalid, durably, and makes the best of the other chains active. Later blocks on
+    /// top of it are refused as `bad-prevblk`, the block itself as `duplicate-invalid`.
     ///
     /// Source: Bitcoin Core, `Chainstate::InvalidateBlock` and the RPC `invalidateblock`.
     ///
     /// # Errors
-    /// The way back needs a block that was pruned, in which case nothing changed; or the store failed.
+    /// A block that would have to be disconnected was pruned, and nothing changed; or the store failed.
     pub fn invalidate(&mut self, hash: &BlockHash) -> Result<OperatorOutcome, StoreError> {
         let Some(id) = self.tree.lookup(hash) else { return Ok(OperatorOutcome::UnknownBlock) };
         let Some(parent) = self.tree.entry(id).parent else { return Ok(OperatorOutcome::Genesis) };
         let is_active = self.is_active(id);
         if is_active {
-            self.check_way_back(parent, parent)?;
+            self.check_not_pruned_above(parent, parent)?;
         }
         self.mark_invalid(id);
         if is_active {
             self.candidates.rank_again(&self.tree, self.tree.entry(parent).chain_work);
         }
-        self.follow()
+        self.activate_and_flush()
     }
 
-    /// Forgets that a block, its ancestors and what is built on it are held invalid, whether by order or by a rule, and
-    /// makes the best chain active. What broke a rule will be found to break it again.
+    /// Clears the invalid marks of a block, its ancestors and its descendants, whether an operator or a rule set them, and
+    /// makes the best chain active. A block that broke a rule is found to break it again.
     ///
-    /// Siblings under an ancestor that is forgiven lose what they inherited from it; in Core they keep it.
+    /// Other branches above a cleared ancestor lose the mark that they inherited from it; in Core they keep it.
     ///
     /// Source: Bitcoin Core, `ChainstateManager::ResetBlockFailureFlags` and the RPC `reconsiderblock`.
     ///
@@ -47,26 +46,26 @@ impl ChainState {
         let cleared = self.tree.clear_failed(id);
         self.changed.extend(cleared);
         self.candidates.rank_again(&self.tree, self.tip().chain_work);
-        self.follow()
+        self.activate_and_flush()
     }
 
-    /// Prefers a block over others of the same work, as if it had come first. It is forgotten at the next start, and
-    /// overruled by the next such order. A block with less work than the tip stays where it is.
+    /// Prefers a block over others of the same work, as if it had arrived first. The preference ends with the process, and a
+    /// later one overrules it. For a block with less work than the tip nothing changes.
     ///
     /// Source: Bitcoin Core, `Chainstate::PreciousBlock` and the RPC `preciousblock`.
     ///
     /// # Errors
-    /// The way there needs a block that was pruned; or the store failed.
+    /// A block that would have to be disconnected was pruned; or the store failed.
     pub fn precious(&mut self, hash: &BlockHash) -> Result<OperatorOutcome, StoreError> {
         let Some(id) = self.tree.lookup(hash) else { return Ok(OperatorOutcome::UnknownBlock) };
         if self.tree.entry(id).chain_work >= self.tip().chain_work {
             self.candidates.prefer(&self.tree, id);
         }
-        self.follow()
+        self.activate_and_flush()
     }
 
-    /// Makes active what is best now, and all of it durable, whatever the policy: an order that was answered is kept.
-    fn follow(&mut self) -> Result<OperatorOutcome, StoreError> {
+    /// Makes the best chain active and commits it, whatever the policy, so that the answer is durable.
+    fn activate_and_flush(&mut self) -> Result<OperatorOutcome, StoreError> {
         self.activate()?;
         self.flush()?;
         self.finish()?;

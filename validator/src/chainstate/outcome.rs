@@ -4,33 +4,33 @@ use bitcoin::BlockHash;
 
 use crate::rules::RuleError;
 
-/// What became of a header.
+/// The result of accepting a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeaderOutcome {
-    /// It is new and keeps the rules.
+    /// The header is new and obeys the rules.
     Accepted {
         /// Its height.
         height: u32,
     },
-    /// It was known.
+    /// The header was known.
     Known {
         /// Its height.
         height: u32,
     },
-    /// Its parent is unknown. It was not kept.
+    /// The header's parent is unknown. The header was not kept.
     UnknownParent,
-    /// It breaks a rule, or its parent is known to be invalid.
+    /// The header breaks a rule, or its parent is known to be invalid.
     Invalid(RuleError),
-    /// It was known, and that it or an ancestor breaks a rule.
+    /// It is already known that the block or an ancestor breaks a rule.
     KnownInvalid {
-        /// The first block that does.
+        /// The lowest block that does.
         first: BlockHash,
     },
 }
 
 impl HeaderOutcome {
-    /// The rule for which a header on `previous` was not taken; `None`: it was, or was known.
+    /// Why a header whose parent is `previous` was refused; `None`: it was accepted, or known.
     #[must_use]
     pub fn refusal(self, previous: BlockHash) -> Option<RuleError> {
         match self {
@@ -49,47 +49,47 @@ pub struct InvalidBlock {
     pub hash: BlockHash,
     /// Its height; `None`: its parent is unknown.
     pub height: Option<u32>,
-    /// The rule.
+    /// The broken rule.
     pub error: RuleError,
 }
 
-/// What became of a block.
+/// The result of accepting a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BlockOutcome {
-    /// It is in the active chain, and usually the tip; above it may be blocks that had waited for it.
+    /// The block is in the active chain. It is the tip, unless blocks that had waited for it were connected above it.
     Connected {
         /// Its height.
         height: u32,
     },
-    /// It is kept, on a branch with no more work than the active chain.
+    /// The block is stored, on a branch with no more work than the active chain.
     SideBranch {
         /// Its height.
         height: u32,
     },
-    /// It is kept, and the blocks of some ancestors are missing while their headers are known.
+    /// The block is stored. The headers of its ancestors are known, and some of their blocks are missing.
     AncestorsMissing {
         /// Its height.
         height: u32,
     },
-    /// Its parent's header is unknown. It was not kept: offer it again when the parent is there.
+    /// The parent's header is unknown. The block was not kept: offer it again after its parent.
     UnknownParent,
-    /// It was here already.
+    /// The block was stored already, or is in the active chain and pruned.
     Duplicate,
-    /// It breaks a rule, or an ancestor was just found to: then that one is named, and the rule that it breaks.
+    /// The block breaks a rule, or an ancestor was just found to break one; the block named is the one that does.
     Invalid(InvalidBlock),
-    /// It was known, and that it or an ancestor breaks a rule.
+    /// It is already known that the block or an ancestor breaks a rule.
     KnownInvalid {
-        /// The first block that does.
+        /// The lowest block that does.
         first: BlockHash,
     },
 }
 
-/// What became of an order.
+/// The result of `invalidate`, `reconsider` or `precious`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OperatorOutcome {
-    /// It was followed, and the chain with most work among what is left is active.
+    /// It was done, and the valid chain with most work is active.
     Done,
     /// No header with this hash is known.
     UnknownBlock,

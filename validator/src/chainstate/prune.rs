@@ -1,9 +1,9 @@
-//! Pruning: which block files go, and what must be forgotten with them.
+//! Pruning: which block files are deleted, and what is removed from the index with them.
 //!
-//! As in Core, whole pairs of files go, lowest number first, while all of them together are over the stated size, and only
-//! such whose highest block lies at least [`MIN_BLOCKS_TO_KEEP`] below the tip of the commit. The index entries lose their
-//! places and the `files` records go in that commit; the files themselves are deleted after it. A crash between the two
-//! leaves files that no commit refers to, which the next start removes.
+//! As in Core, whole pairs of files are deleted, lowest number first, while all of them together are over the stated size,
+//! and only those whose highest block lies at least [`MIN_BLOCKS_TO_KEEP`] below the tip of the commit. That commit clears the
+//! locations in the index and removes the `files` records; the files are deleted after it. A crash between the two leaves
+//! files that no commit refers to, which the next start removes.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::view::ChainView;
 use crate::headers::EntryId;
 
 impl ChainState {
-    /// The files that may go and must, for the store to keep to its size.
+    /// The numbers of the files to delete, so that the store keeps to its size.
     pub(super) fn files_to_prune(&self) -> Vec<u32> {
         let Some(bytes) = self.options.prune_bytes else { return Vec::new() };
         let Some(highest) = self.tip().height.checked_sub(MIN_BLOCKS_TO_KEEP) else { return Vec::new() };
@@ -24,7 +24,7 @@ impl ChainState {
         }
     }
 
-    /// Takes the blocks in `files` out of the index.
+    /// Removes the locations of the blocks in `files` from the index.
     pub(super) fn forget_files(&mut self, files: &[u32]) {
         let lies_there = |id: &EntryId| self.tree.entry(*id).location.is_some_and(|at| files.contains(&at.file));
         let pruned: BTreeSet<EntryId> = self.tree.ids().filter(lies_there).collect();

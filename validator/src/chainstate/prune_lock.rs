@@ -1,15 +1,15 @@
-//! What pruning must keep.
+//! Limits of pruning: the number of newest blocks that are kept, and locks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How many blocks below the tip are never pruned.
+/// The number of blocks below the tip that are never pruned.
 ///
 /// Source: Bitcoin Core, `validation.h`, `MIN_BLOCKS_TO_KEEP`.
 pub const MIN_BLOCKS_TO_KEEP: u32 = 288;
 
-/// Keeps blocks from a height on for someone who has not read them yet, such as an index, whatever the size that pruning
-/// keeps to. Clones are the same lock.
+/// Keeps the blocks from a height on, whatever the size limit, for a reader that still needs them, such as an index. Clones
+/// share one height.
 ///
 /// Source: Bitcoin Core, `validation.h`, `BlockManager::UpdatePruneLock`.
 #[derive(Clone, Debug)]
@@ -22,12 +22,12 @@ impl PruneLock {
         Self(Arc::new(AtomicU32::new(height)))
     }
 
-    /// Moves the lock: blocks below `height` may go.
+    /// Moves the lock: blocks below `height` may be pruned.
     pub fn keep_from(&self, height: u32) {
         self.0.store(height, Ordering::Release);
     }
 
-    /// Keeps nothing any more.
+    /// Releases the lock: every block may be pruned.
     pub fn release(&self) {
         self.keep_from(u32::MAX);
     }

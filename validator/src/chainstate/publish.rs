@@ -1,4 +1,4 @@
-//! Gives readers a new snapshot after a commit.
+//! Publishes a snapshot to readers after a commit.
 
 use std::sync::Arc;
 
@@ -9,11 +9,10 @@ use crate::chain::ChainParams;
 use crate::store::StoreError;
 
 impl ChainState {
-    /// A handle that gives other threads snapshots of the chain. Makes the present state durable first, so that there is
-    /// one to give.
+    /// A handle that gives other threads snapshots of the chain. Makes the present state durable first.
     ///
     /// # Errors
-    /// The chain is in memory, where nothing is ever committed; or a write failed, as for [`Self::flush`].
+    /// The chain is in memory, where nothing is committed; or a write failed, as for [`Self::flush`].
     pub fn reader(&mut self) -> Result<ChainReader, StoreError> {
         self.flush()?;
         let reader = match self.reader.take() {
@@ -29,13 +28,13 @@ impl ChainState {
         Ok(reader)
     }
 
-    /// The present state, all of which must be durable.
+    /// A snapshot of the present state, which must be durable.
     fn snapshot(&self, params: Arc<ChainParams>) -> Result<ChainSnapshot, StoreError> {
         let store = self.store.snapshot().ok_or(StoreError::NoSnapshots)?;
         Ok(ChainSnapshot::new(params, self.tree.clone(), self.tip_id(), store))
     }
 
-    /// Shows the present state to whoever reads, if it is durable and newer than what they have.
+    /// Publishes a snapshot, if there are readers and the present state is durable and newer than the last snapshot.
     pub(super) fn publish(&mut self) -> Result<(), StoreError> {
         let Some(reader) = self.reader.as_ref().filter(|reader| reader.is_shared()) else { return Ok(()) };
         if self.unpublished && self.is_durable() {

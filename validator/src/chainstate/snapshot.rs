@@ -1,7 +1,7 @@
-//! Readers: what other threads see of the chain while the one writer goes on.
+//! Snapshots: what other threads read of the chain while the writer works.
 //!
-//! A snapshot is the chain as one commit left it, at rest: tip, headers, coins and blocks of the same moment, none of
-//! which a crash can take back. docs/architecture.md says why, and what lost.
+//! A snapshot is the chain as of one commit: tip, headers, coins and blocks, all durable. docs/architecture.md gives the
+//! reasons, and the alternatives.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,7 +17,7 @@ use crate::store::{BlockReader, StoreError, StoreSnapshot};
 
 /// Gives the newest snapshot of a chain state, to any number of threads. Cheap to clone.
 ///
-/// It outlives the chain state; but the data folder stays in use until the last reader and snapshot are gone.
+/// It may outlive the chain state. The data folder stays locked until the last reader and snapshot are dropped.
 #[derive(Clone, Debug)]
 pub struct ChainReader {
     newest: Arc<RwLock<ChainSnapshot>>,
@@ -29,14 +29,14 @@ impl ChainReader {
     }
 
     /// The chain as of the last commit. Under [`super::CommitPolicy::EveryBlock`] it is never behind an event that was
-    /// told.
+    /// sent.
     #[must_use]
     pub fn snapshot(&self) -> ChainSnapshot {
         self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn publish(&self, snapshot: ChainSnapshot) {
-        // The old one is dropped after the lock is released.
+        // The old snapshot is dropped after the lock is released.
         let _old = {
             let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *newest, snapshot)
@@ -49,8 +49,7 @@ impl ChainReader {
     }
 }
 
-/// The chain at one moment. Cheap to clone; keep it no longer than a question takes, since the database keeps what it
-/// needs.
+/// The chain as of one commit. Cheap to clone. Drop it soon: as long as it exists the database keeps its data.
 #[derive(Clone)]
 pub struct ChainSnapshot(Arc<SnapshotData>);
 
@@ -66,7 +65,7 @@ impl ChainSnapshot {
         Self(Arc::new(SnapshotData { params, tree, tip, store }))
     }
 
-    /// The parameters, to be shared with the next snapshot.
+    /// The parameters, shared with the next snapshot.
     pub(super) fn shared_params(&self) -> Arc<ChainParams> {
         Arc::clone(&self.0.params)
     }

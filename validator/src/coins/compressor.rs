@@ -14,7 +14,7 @@ const SPECIAL_SCRIPTS: u64 = 6;
 
 /// An amount in satoshi with its trailing decimal zeros folded into one digit (Core's `CompressAmount`).
 ///
-/// Amounts above about 1.6e18 satoshi have no such form; no valid output comes near.
+/// Amounts above about 1.6e18 satoshi have no such form; valid amounts are far below.
 #[must_use]
 pub const fn compress_amount(satoshi: u64) -> u64 {
     if satoshi == 0 {
@@ -28,7 +28,7 @@ pub const fn compress_amount(satoshi: u64) -> u64 {
     if zeros < 9 { 1 + (digits / 10 * 9 + digits % 10 - 1) * 10 + zeros } else { 1 + (digits - 1) * 10 + 9 }
 }
 
-/// What [`compress_amount`] was given; `None` if that would not fit 64 bits.
+/// The amount in satoshi of [`compress_amount`]; `None` if it does not fit 64 bits.
 #[must_use]
 pub fn decompress_amount(compressed: u64) -> Option<u64> {
     let Some(rest) = compressed.checked_sub(1) else { return Some(0) };
@@ -52,8 +52,7 @@ fn put_script(to: &mut Vec<u8>, script: &bitcoin::Script) {
             to.push(sign);
             to.extend_from_slice(&bytes[2..34]);
         }
-        // The other half of an uncompressed key is found again from the first, which only works for points on the
-        // curve.
+        // The y coordinate of an uncompressed key is recomputed from x, which needs a point on the curve.
         [65, 4, .., last, 0xac] if bytes.len() == 67 && PublicKey::from_slice(&bytes[1..66]).is_ok() => {
             to.push(4 | (last & 1));
             to.extend_from_slice(&bytes[2..34]);
@@ -89,7 +88,7 @@ fn take_script(from: &mut Decoder<'_>) -> Result<ScriptBuf, EncodingError> {
     })
 }
 
-/// Not through `bitcoin::PublicKey`: a compressed key is kept as it was seen, on the curve or not.
+/// The script that pays to `key`. It does not use `bitcoin::PublicKey`: a compressed key may be off the curve.
 fn pay_to_key(key: &[u8]) -> ScriptBuf {
     let mut script = Vec::with_capacity(key.len() + 2);
     script.push(key.len() as u8);
@@ -104,7 +103,7 @@ pub(super) fn put_output(to: &mut Vec<u8>, output: &TxOut) {
     put_script(to, &output.script_pubkey);
 }
 
-/// Takes value and script.
+/// Reads value and script.
 pub(super) fn take_output(from: &mut Decoder<'_>) -> Result<TxOut, EncodingError> {
     let compressed = from.varint()?;
     let satoshi = decompress_amount(compressed).ok_or_else(|| from.error("an amount above 64 bits"))?;

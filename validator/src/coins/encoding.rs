@@ -1,9 +1,7 @@
-//! Coins as bytes: Bitcoin Core's compact encoding of amounts, scripts and coins, and the keys that coins are stored
-//! under.
+//! The encoding of coins and outpoints in the database.
 //!
-//! Core's shape (`serialize.h`, `compressor.h`) and not one of our own, because it is as small as anything that needs
-//! no dictionary, and because undo files in it can be read by tools that know Core's. docs/store-format.md gives the
-//! layout.
+//! It is Bitcoin Core's (`coins.h`, `compressor.h`), because it is as small as an encoding without a dictionary can be, and
+//! because tools that read Core's undo files can read ours. docs/store-format.md gives the layout.
 
 use bitcoin::hashes::Hash;
 use bitcoin::{OutPoint, Txid};
@@ -12,19 +10,19 @@ use super::compressor::{put_output, take_output};
 use super::{Coin, CoinRef};
 use crate::serialize::{Decoder, EncodingError, put_varint};
 
-/// Height and coinbase flag in one number, as undo records and the database hold them.
+/// Height × 2 + coinbase flag, as in undo records and in the database.
 pub(super) fn origin_code(coin: CoinRef<'_>) -> u64 {
     u64::from(coin.height) * 2 + u64::from(coin.is_coinbase)
 }
 
-/// Height and coinbase flag out of [`origin_code`].
+/// Reads the height and coinbase flag of [`origin_code`].
 pub(super) fn take_origin(from: &mut Decoder<'_>) -> Result<(u32, bool), EncodingError> {
     let code = from.varint()?;
     let height = u32::try_from(code / 2).map_err(|_| from.error("a height above 32 bits"))?;
     Ok((height, code % 2 == 1))
 }
 
-/// The bytes of `coin` in the database.
+/// The value of `coin` in the database.
 #[must_use]
 pub fn encode_coin<'a>(coin: impl Into<CoinRef<'a>>) -> Vec<u8> {
     let coin = coin.into();
@@ -37,7 +35,7 @@ pub fn encode_coin<'a>(coin: impl Into<CoinRef<'a>>) -> Vec<u8> {
 /// The coin of [`encode_coin`].
 ///
 /// # Errors
-/// The bytes are no such coin, or more than one.
+/// The bytes are not one encoded coin.
 pub fn decode_coin(bytes: &[u8]) -> Result<Coin, EncodingError> {
     let mut from = Decoder::new(bytes);
     let (height, is_coinbase) = take_origin(&mut from)?;
@@ -46,8 +44,8 @@ pub fn decode_coin(bytes: &[u8]) -> Result<Coin, EncodingError> {
     Ok(Coin { output, height, is_coinbase })
 }
 
-/// The key of a coin, on the stack: txid, then the output index in as many big-endian bytes as it needs, so that keys
-/// sort as outpoints do.
+/// The key of a coin in the database, without allocation: txid, then the output index in as many big-endian bytes as it needs,
+/// so that keys sort as outpoints do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutpointKey {
     bytes: [u8; LONGEST_KEY],
@@ -89,10 +87,10 @@ pub fn encode_outpoint(outpoint: &OutPoint) -> OutpointKey {
     OutpointKey { bytes, length }
 }
 
-/// Takes a key off the bytes before which it stands.
+/// Splits bytes into the key that they begin with and the rest.
 ///
 /// # Panics
-/// If there is none.
+/// If they do not begin with a key.
 pub(crate) fn split_key(bytes: &[u8]) -> (&[u8], &[u8]) {
     bytes.split_at(match bytes[32] {
         0xfd => 35,
@@ -104,7 +102,7 @@ pub(crate) fn split_key(bytes: &[u8]) -> (&[u8], &[u8]) {
 /// The outpoint of [`encode_outpoint`].
 ///
 /// # Errors
-/// The bytes are no such key.
+/// The bytes are not an encoded outpoint.
 pub fn decode_outpoint(key: &[u8]) -> Result<OutPoint, EncodingError> {
     let mut from = Decoder::new(key);
     let txid = Txid::from_byte_array(from.take_array()?);

@@ -14,14 +14,14 @@ pub(super) const FORMAT: u32 = 1;
 
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 
-/// What fjall may keep of its tables in memory.
+/// The size of fjall's cache of table blocks, in bytes.
 const TABLE_CACHE_BYTES: u64 = 8 << 20;
 
-/// When fjall writes its tables so that old journals can go.
+/// The size of all journals in bytes at which fjall writes memtables, so that old journals can be removed.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
-/// Makes an empty index aside and renames it: fjall's own creation cannot be taken up after a crash in its middle, and does
-/// not sync the folder that holds the keyspaces' names.
+/// Creates an empty index under another name and renames it, since fjall cannot resume a creation that a crash interrupted, and
+/// does not sync the folder that has the keyspaces' names.
 pub(super) fn create(folder: &Path) -> Result<(), StoreError> {
     let mut name = folder.as_os_str().to_owned();
     name.push(".new");
@@ -44,14 +44,14 @@ pub(super) fn create(folder: &Path) -> Result<(), StoreError> {
 pub(super) fn open_keyspaces(path: &Path) -> Result<(Database, [Keyspace; 3]), StoreError> {
     let database_error = |error| StoreError::of_database(path, error);
     let database = Database::builder(path)
-        // As for the store's database: two would keep each other busy.
+        // One worker, as for the store's database.
         .worker_threads(1)
         .cache_size(TABLE_CACHE_BYTES)
         .max_journaling_size(JOURNAL_BYTES)
         .manual_journal_persist(true)
         .open()
         .map_err(database_error)?;
-    // Filters are tens of kilobytes and never change: apart from the keys they are not written again at each compaction.
+    // Filters have tens of kilobytes and never change. In blob files, apart from the keys, compactions do not write them again.
     let apart = || KeyspaceCreateOptions::default().with_kv_separation(Some(KvSeparationOptions::default()));
     let keyspaces = [
         database.keyspace("records", KeyspaceCreateOptions::default).map_err(database_error)?,

@@ -1,4 +1,4 @@
-//! Why the filter index cannot answer or go on.
+//! Errors of the filter index.
 
 use std::path::PathBuf;
 
@@ -8,12 +8,12 @@ use thiserror::Error;
 use super::database::FORMAT;
 use crate::store::StoreError;
 
-/// Why the filter index cannot answer or go on.
+/// The filter index cannot answer a query or follow the chain.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FilterError {
-    /// The index or the chain's store cannot be read or written, or is damaged. A damaged index can be deleted: the next
-    /// start makes it anew.
+    /// The index or the chain's store cannot be read or written, or is damaged. A damaged index can be deleted: the next start
+    /// rebuilds it.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The index belongs to another chain.
@@ -21,7 +21,7 @@ pub enum FilterError {
     OtherChain {
         /// The index's folder.
         folder: PathBuf,
-        /// The first block of the chain that was to be followed.
+        /// The genesis block of the chain that was to be indexed.
         genesis: BlockHash,
     },
     /// A later version wrote the index.
@@ -38,7 +38,7 @@ pub enum FilterError {
         /// The block asked for.
         hash: BlockHash,
     },
-    /// The block was never in the active chain while the index followed it, or has yet to be reached.
+    /// The block was never in the active chain while the index followed it, or the index has not reached it.
     #[error("the filter index does not have block {hash} at height {height}")]
     NotIndexed {
         /// The block.
@@ -46,14 +46,14 @@ pub enum FilterError {
         /// Its height.
         height: u32,
     },
-    /// A question asks for more than BIP157 allows, or for the wrong way round.
+    /// A query asks for more blocks than BIP157 allows, or its range is empty.
     #[error("heights {start} to {stop}: a range has 1 to {limit} blocks")]
     Range {
         /// The first height.
         start: u32,
         /// The last.
         stop: u32,
-        /// The most blocks of this kind of question.
+        /// The greatest number of blocks in this kind of query.
         limit: u32,
     },
 }

@@ -1,11 +1,11 @@
 //! The filter index: the basic filter of every block of the active chain, in a database of its own.
 //!
-//! It follows the chain from outside, from the block where it stopped last ("position"), so that connecting a block does
-//! not wait for it, and an index that is switched on late catches up in the same way in which it keeps up. Each step
-//! writes filters and position in one atomic batch: after a crash it goes on from an earlier position.
+//! It follows the chain from the last indexed block ("position"), so that connecting a block does not wait for it, and an index
+//! that is enabled late catches up in the same way. Each step writes filters and position in one atomic batch: after a crash
+//! the index continues from an earlier position.
 //!
-//! Nothing is ever removed. A filter depends on its block and that block's ancestors alone, so the entries of a branch
-//! that was left stay true: they are found by block hash, and are not made again when the branch comes back.
+//! Nothing is ever removed. A filter depends only on its block and the block's ancestors, so the entries of a stale branch stay
+//! valid: they are found by block hash, and are not computed again if the branch becomes active again.
 
 use std::path::{Path, PathBuf};
 
@@ -26,19 +26,19 @@ use crate::store::StoreError;
 
 const POSITION_KEY: &[u8] = b"position";
 
-/// A step ends with the block that brings it over this: some twice to ten times as much memory is its peak.
+/// The bytes of blocks after which a step ends. Its peak memory is two to ten times as much.
 const STEP_BYTES: usize = 8 << 20;
 
-/// A step ends after so many blocks, however small.
+/// The number of blocks after which a step ends.
 const STEP_BLOCKS: usize = 1_000;
 
-/// The most filters that one question may ask for (BIP157, `getcfilters`).
+/// The greatest number of filters in one query (BIP157, `getcfilters`).
 pub const MAX_FILTERS: u32 = 1_000;
 
-/// The most filter hashes that one question may ask for (BIP157, `getcfheaders`).
+/// The greatest number of filter hashes in one query (BIP157, `getcfheaders`).
 pub const MAX_HASHES: u32 = 2_000;
 
-/// A block that the index has come to.
+/// The last indexed block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexPosition {
     /// Its height.
@@ -47,16 +47,16 @@ pub struct IndexPosition {
     pub hash: BlockHash,
 }
 
-/// What one step did.
+/// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilterProgress {
-    /// Filters that were made.
+    /// The number of filters computed.
     pub built: usize,
-    /// Blocks between the position and the chain's tip.
+    /// The number of blocks between the position and the chain's tip.
     pub behind: u32,
 }
 
-/// What a light client checks a peer's filters with (BIP157, `cfheaders`).
+/// Filter hashes of a range, with which a light client checks a peer's filters (BIP157, `cfheaders`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilterHashes {
     /// The filter header before the range.
@@ -65,7 +65,7 @@ pub struct FilterHashes {
     pub hashes: Vec<FilterHash>,
 }
 
-/// The index, open. Questions take the header tree, whose branches they may be about.
+/// An open filter index. Queries take the header tree, since they may be about any branch.
 pub struct FilterIndex {
     folder: PathBuf,
     records: Keyspace,
@@ -73,17 +73,16 @@ pub struct FilterIndex {
     meta: Keyspace,
     database: Database,
     position: Option<IndexPosition>,
-    /// Keeps the blocks that it still has to read.
+    /// Keeps the blocks that the index has not read.
     prune_lock: PruneLock,
     stopped: bool,
 }
 
 impl FilterIndex {
-    /// Opens the index in `folder`, or makes one if there is none. Who opens it holds the lock of the data folder that it
-    /// lies in: the index has none of its own.
+    /// Opens the index in `folder`, or creates one. The index has no lock: the caller holds that of the data folder.
     ///
     /// # Errors
-    /// It cannot be read, is damaged, of a newer format, or of a chain that does not begin with `genesis`.
+    /// It cannot be read, is damaged, has a newer format, or is of a chain that does not begin with `genesis`.
     pub fn open(folder: &Path, genesis: &BlockHash) -> Result<Self, FilterError> {
         if !folder.exists() {
             create(folder)?;
@@ -111,14 +110,14 @@ impl FilterIndex {
         Ok(index)
     }
 
-    /// The block of the active chain that the last step came to; `None`: there was no step.
+    /// The last indexed block; `None`: nothing was indexed.
     #[must_use]
     pub const fn position(&self) -> Option<IndexPosition> {
         self.position
     }
 
-    /// From now on the index moves `lock` with its position, so that no block is pruned before the index has read it.
-    /// Until then the chain state has the lock at 0.
+    /// Sets the prune lock that the index moves with its position, so that no block is pruned before the index has read it. The
+    /// chain state was opened with this lock at height 0.
     pub fn set_prune_lock(&mut self, lock: PruneLock) {
         self.prune_lock = lock;
         self.move_prune_lock();
@@ -128,7 +127,7 @@ impl FilterIndex {
         self.prune_lock.keep_from(self.position.map_or(0, |position| position.height + 1));
     }
 
-    /// Follows `chain` to its tip.
+    /// Indexes `chain` to its tip.
     ///
     /// # Errors
     /// As [`Self::step`].
@@ -136,7 +135,7 @@ impl FilterIndex {
         self.catch_up_while(chain, || true)
     }
 
-    /// Follows `chain` to its tip, or until `goes_on`, which is asked between steps, says no.
+    /// Indexes `chain` to its tip, or until `goes_on` returns `false`, which is called between steps.
     ///
     /// # Errors
     /// As [`Self::step`].
@@ -145,12 +144,12 @@ impl FilterIndex {
         Ok(())
     }
 
-    /// Follows `chain` by one batch of blocks, from the last block of its active chain that the index has. With one step
-    /// after each block that the chain accepts the index keeps up.
+    /// Indexes one batch of blocks of `chain`, from the last block of its active chain that the index has. One step after each
+    /// accepted block keeps the index at the tip.
     ///
     /// # Errors
-    /// A block or its undo record is no longer kept or is damaged; or the index cannot be written, which stops it until
-    /// it is opened anew.
+    /// A block or its undo record is no longer kept or is damaged; or a write to the index failed, after which it refuses
+    /// further steps until it is reopened.
     pub fn step(&mut self, chain: &dyn ChainView) -> Result<FilterProgress, FilterError> {
         if self.stopped {
             return Err(StoreError::Stopped.into());
@@ -182,11 +181,11 @@ impl FilterIndex {
         Ok(FilterProgress { built: blocks.len(), behind: chain.tip().height - at.height })
     }
 
-    /// The last block of the active chain that the index has, with its filter header; before genesis there is none.
+    /// The last block of the active chain that the index has, with its filter header; `None` before genesis.
     ///
-    /// The way back from a branch that was left leads along the index's own records: a chain state that lost its last
-    /// blocks in a crash need not know where the index is. The index has every ancestor of what it has, so what it knows
-    /// of a branch that came back are the first blocks above the fork.
+    /// The fork with the active chain is found through the index's own records, since a chain state that lost its last blocks in
+    /// a crash may not know the position's header. The index has all ancestors of each indexed block, so the blocks that it has
+    /// of the active chain are consecutive.
     fn last_indexed(&self, chain: &dyn ChainView) -> Result<(Option<IndexPosition>, FilterHeader), FilterError> {
         let (mut at, mut header) = (self.position, header_before_genesis());
         while let Some(IndexPosition { height, hash }) = at {
@@ -300,7 +299,7 @@ impl FilterIndex {
     }
 }
 
-/// A block and what it spent.
+/// A block and its undo record.
 struct BlockWithUndo {
     height: u32,
     block: DecodedBlock,

@@ -1,4 +1,4 @@
-//! The records of the filter index as bytes; docs/store-format.md draws them.
+//! The encoding of the filter index's records; docs/store-format.md gives the layout.
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
@@ -6,10 +6,10 @@ use bitcoin::hashes::Hash;
 use super::{FilterHash, FilterHeader};
 use crate::serialize::{Decoder, EncodingError};
 
-/// What the index knows of one block's filter besides the filter.
+/// The index record of one block's filter, without the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FilterRecord {
-    /// The block's parent: with it the index finds its way back from a block that the header tree does not know.
+    /// The block's parent, through which the index finds the fork from a block that the header tree does not have.
     pub(super) previous: BlockHash,
     /// The hash of the filter.
     pub(super) hash: FilterHash,
@@ -17,7 +17,7 @@ pub(super) struct FilterRecord {
     pub(super) header: FilterHeader,
 }
 
-/// The key of the block at `height`. Heights come first, so that what is written together lies together.
+/// The key of the block at `height`: height, big-endian, then hash, so that blocks indexed together are stored together.
 pub(super) fn key(height: u32, hash: &BlockHash) -> [u8; 36] {
     let mut key = [0; 36];
     key[..4].copy_from_slice(&height.to_be_bytes());

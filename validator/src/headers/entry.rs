@@ -1,11 +1,12 @@
-//! An entry of the header tree: one header, and what is known of its block.
+//! An entry of the header tree: one header, and the validity and location of its block.
 
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, Work};
 
 use crate::store::{BlockLocation, BlockStatus, IndexRecord, StoredBlock};
 
-/// Names an entry of one [`HeaderTree`](super::HeaderTree). Numbers grow as headers come, so a parent's is below its children's.
+/// The number of an entry of one [`HeaderTree`](super::HeaderTree). Numbers are given in order of insertion, so a parent's is below
+/// its children's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId(pub(super) u32);
 
@@ -17,7 +18,7 @@ impl EntryId {
         self.0 as usize
     }
 
-    /// The entry of an index.
+    /// The entry with an index.
     pub(crate) const fn at(index: usize) -> Self {
         Self(index as u32)
     }
@@ -28,7 +29,7 @@ impl EntryId {
 pub enum Validity {
     /// No broken rule is known.
     Unvalidated,
-    /// Every rule was checked and kept; of an assumed-valid block every rule but its scripts.
+    /// The block was connected: it obeys every rule. The scripts of an assumed-valid block were not run.
     Connected,
     /// The block itself breaks a rule.
     Failed,
@@ -43,21 +44,21 @@ pub struct Entry {
     pub header: Header,
     /// Its hash.
     pub hash: BlockHash,
-    /// Blocks below it.
+    /// Its height: the number of its ancestors.
     pub height: u32,
-    /// The work of the whole chain that ends here.
+    /// The total work of the chain that ends here.
     pub chain_work: Work,
-    /// The median of the times of this header and its ten ancestors (BIP113), in seconds.
+    /// The median of the times of this header and its ten ancestors (BIP113), in seconds since 1970.
     pub median_time_past: u32,
     /// Its parent; `None` for genesis.
     pub parent: Option<EntryId>,
     /// Whether it or an ancestor is known to be invalid.
     pub validity: Validity,
-    /// Where the block is; `None` while only the header is known.
+    /// The block's location in the store; `None`: it is not stored.
     pub location: Option<BlockLocation>,
     pub(super) skip: EntryId,
-    /// How many of its next ancestors have the numbers right before its own: on a chain that came in order, all of them. They
-    /// are found without walking.
+    /// The number of nearest ancestors with consecutive numbers before its own: on a chain inserted in order, all of them. They
+    /// are found by subtraction.
     pub(super) run: u32,
 }
 
@@ -68,20 +69,20 @@ impl Entry {
         matches!(self.validity, Validity::Failed | Validity::AncestorFailed)
     }
 
-    /// Whether the block was here, kept every rule, and was deleted since to save space.
+    /// Whether the block was connected and has been pruned since.
     #[must_use]
     pub const fn is_pruned(&self) -> bool {
         matches!(self.validity, Validity::Connected) && self.location.is_none()
     }
 
-    /// The block in the store; `None`: only its header is there.
+    /// The block's hashes, height and location; `None`: it is not stored.
     #[must_use]
     pub fn stored(&self) -> Option<StoredBlock> {
         self.index_record().stored()
     }
 
-    /// Takes over what the store's index holds of it, after its parent did so.
-    pub(crate) fn take_up(&mut self, record: &IndexRecord) {
+    /// Sets location and validity from the store's index record. The parent's are set before.
+    pub(crate) fn load(&mut self, record: &IndexRecord) {
         self.location = record.location;
         match record.status {
             BlockStatus::Failed => self.validity = Validity::Failed,
@@ -90,7 +91,7 @@ impl Entry {
         }
     }
 
-    /// What the store's index holds of it.
+    /// Its record in the store's index.
     pub(crate) fn index_record(&self) -> IndexRecord {
         let Self { header, hash, height, location, .. } = *self;
         let status = match self.validity {

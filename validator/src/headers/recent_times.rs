@@ -1,28 +1,28 @@
-//! The times that the median time past of one header is taken of (BIP113), kept in order from header to header.
+//! The times of a header and its ten ancestors, sorted, from which the median time past is taken (BIP113).
 
 use super::entry::EntryId;
 
-/// How many times the median time past is taken of (BIP113).
+/// The number of times in a median time past (BIP113; Core's `nMedianTimeSpan`).
 pub(super) const MEDIAN_TIME_SPAN: usize = 11;
 
 /// The times of an entry and its ten ancestors.
 #[derive(Clone, Debug)]
 pub(super) struct RecentTimes {
     pub(super) of: EntryId,
-    /// By height modulo their number, so that the newest takes the place of the oldest.
+    /// By height modulo [`MEDIAN_TIME_SPAN`], so that the newest replaces the oldest.
     by_height: [u32; MEDIAN_TIME_SPAN],
-    /// The same in order, as many as there are blocks.
+    /// The same times sorted; the first `count` are valid.
     sorted: [u32; MEDIAN_TIME_SPAN],
     count: usize,
 }
 
 impl RecentTimes {
-    /// No times yet, of `id`.
+    /// An empty list for the entry `of`.
     pub(super) const fn empty(of: EntryId) -> Self {
         Self { of, by_height: [0; MEDIAN_TIME_SPAN], sorted: [0; MEDIAN_TIME_SPAN], count: 0 }
     }
 
-    /// Goes on to a child at `height`.
+    /// Adds the time of a child at `height`, and drops the oldest.
     pub(super) fn push(&mut self, child: EntryId, height: u32, time: u32) {
         let oldest = std::mem::replace(&mut self.by_height[height as usize % MEDIAN_TIME_SPAN], time);
         if self.count == MEDIAN_TIME_SPAN {

@@ -1,4 +1,4 @@
-//! Block and undo files: that records lie end to end as the index has them, and that each is a block by the rules.
+//! Checks the block and undo files: that records follow each other as the index says, and that each block obeys the rules.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,10 +18,10 @@ use crate::store::framing::FRAMING_BYTES;
 use crate::store::location::{BLOCKS, block_file, file_number, undo_file};
 use crate::store::{Span, StoreError};
 
-/// Behind each undo record.
+/// The length of the checksum after each undo record.
 const CHECKSUM_BYTES: u32 = 32;
 
-/// The records of one file, in the order of their places, with their blocks.
+/// The records of one file, with height and hash of their blocks.
 type Spans = Vec<(Span, u32, BlockHash)>;
 
 impl Checker<'_> {
@@ -29,7 +29,7 @@ impl Checker<'_> {
         self.store.folder.join(BLOCKS).join(name)
     }
 
-    /// Holds the places of all records against each other and against the lengths that were committed.
+    /// Checks that records do not overlap and that they end at the committed lengths.
     pub(super) fn check_spans(&mut self, contents: &StoreContents) -> Result<(), Stop> {
         let mut files: BTreeMap<u32, (Spans, Spans)> =
             contents.infos.keys().map(|number| (*number, Default::default())).collect();
@@ -112,7 +112,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Reads the block of `id` and checks all that takes no coins. `None`: it is damaged, and was named.
+    /// Reads the block of `id` and checks all rules that need no coins. `None`: it is damaged, and was reported.
     pub(super) fn check_block(&mut self, contents: &StoreContents, id: EntryId) -> Result<Option<DecodedBlock>, Stop> {
         let entry = contents.tree.entry(id);
         let block = Some((entry.height, entry.hash));
@@ -172,7 +172,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Reads the undo record of `id`. `None`: there is none, or it is damaged and was named.
+    /// Reads the undo record of `id`. `None`: there is none, or it is damaged and was reported.
     pub(super) fn check_undo(&mut self, contents: &StoreContents, id: EntryId) -> Result<Option<BlockUndo>, Stop> {
         let entry = contents.tree.entry(id);
         let Some((file, span)) = entry.location.and_then(|location| Some((location.file, location.undo?))) else {
@@ -185,8 +185,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The blocks that are not of the active chain. A block that is marked as bad may break any rule but those of its own
-    /// bytes.
+    /// Checks the blocks that are not in the active chain.
     pub(super) fn check_other_blocks(&mut self, contents: &StoreContents) -> Result<(), Stop> {
         for id in contents.tree.ids().filter(|id| !contents.is_active(*id)) {
             self.check_block(contents, id)?;

@@ -1,4 +1,4 @@
-//! What every part of a re-check works with: the store, the report, and the watcher.
+//! The state of a re-check: the store, the report, and the watcher.
 
 use bitcoin::BlockHash;
 
@@ -31,7 +31,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Turns damage that a read came across into a finding; what else went wrong ends the check.
+    /// Turns damage that a read found into a finding. Any other error ends the check.
     pub(super) fn found_in(
         &mut self,
         error: StoreError,

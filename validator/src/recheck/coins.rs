@@ -1,4 +1,4 @@
-//! The coins of the database against those of the replay, one by one.
+//! Compares the coins of the database with those of the replay.
 
 use std::collections::HashMap;
 
@@ -14,11 +14,11 @@ use crate::progress::Stop;
 use crate::store::inspect::InspectedDatabase;
 use crate::store::{CoinCache, CoinSource};
 
-/// How many coins lie between two reports of progress.
+/// The number of coins between two reports of progress.
 const STRIDE: u64 = 1 << 14;
 
 impl Checker<'_> {
-    /// First each coin of the database, then each of the replay that the database lacks.
+    /// Compares each coin of the database, then looks for coins of the replay that the database lacks.
     pub(super) fn compare_coins(
         &mut self,
         snapshot: &InspectedDatabase,
@@ -62,8 +62,8 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// What the blocks above `height` have made and spent, where those below are not kept: what they left is among the
-    /// coins, and what they spent is not.
+    /// Checks the coins that the blocks above `height` created and spent, if the blocks below are pruned: what they left unspent
+    /// must be in the database, and what they spent must not.
     pub(super) fn compare_kept_coins(
         &mut self,
         snapshot: &InspectedDatabase,
@@ -117,7 +117,7 @@ impl Checker<'_> {
     fn is_missing(&mut self, snapshot: &InspectedDatabase, outpoint: &OutPoint) -> Result<bool, Stop> {
         match snapshot.database.load_coin(outpoint) {
             Ok(coin) => Ok(coin.is_none()),
-            // It was named when all coins were read.
+            // It was reported when all coins were read.
             Err(_) => Ok(false),
         }
     }
@@ -131,7 +131,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// A coin is named with the height at which it was made, which may be what is wrong with it.
+    /// Reports a coin with the height at which it was created, which may be the wrong part.
     fn found_coin(&mut self, contents: &StoreContents, coin: &Coin, what: String) {
         let finding = Finding::file(contents.database.clone(), "coins", what);
         let block = contents.active.get(coin.height as usize).map(|id| contents.tree.entry(*id).hash);

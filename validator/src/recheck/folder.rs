@@ -1,4 +1,4 @@
-//! The data folder: what lies beside the store's own files.
+//! Files in the data folder that are not part of the store.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use crate::store::location::{
 };
 
 impl Checker<'_> {
-    /// What lies in the folder beside the store's own.
+    /// Notes every file that is not part of the store.
     pub(super) fn check_folder(&mut self) -> Result<(), Stop> {
         let folder = self.store.folder.clone();
         let io_error = |source| StoreError::Io { path: folder.clone(), source };

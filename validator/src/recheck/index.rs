@@ -1,4 +1,4 @@
-//! The header index: every header under its parent and by every rule that a header alone can break.
+//! Checks the header index: every header's parent and every rule in isolation and in context.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,19 +13,19 @@ use crate::store::files::{BlockFiles, FileInfo};
 use crate::store::inspect::InspectedDatabase;
 use crate::store::journal_repair::{TornTail, compare_with_note};
 
-/// Headers that are ahead of every clock were judged by a clock when they came, and are not judged by it again.
+/// The time that stands for "no clock": headers ahead of the clock were refused when they arrived, and are not checked again.
 const NO_CLOCK: u64 = u32::MAX as u64;
 
-/// What a store says of its chain.
+/// The contents of a store, as its database has them.
 pub(super) struct StoreContents {
     pub(super) tree: HeaderTree,
-    /// The chain that the coins belong to, by height.
+    /// The active chain, by height.
     pub(super) active: Vec<EntryId>,
     pub(super) infos: BTreeMap<u32, FileInfo>,
     pub(super) files: BlockFiles,
-    /// The database, for findings.
+    /// The database's folder, for findings.
     pub(super) database: PathBuf,
-    /// How many blocks are in the store.
+    /// The number of blocks in the store.
     pub(super) blocks: u64,
 }
 
@@ -36,7 +36,7 @@ impl StoreContents {
 }
 
 impl Checker<'_> {
-    /// `None`: the index is so wrong that nothing can be found by it.
+    /// Checks the index and returns the store's contents. `None`: it cannot be used, and the reason was reported.
     pub(super) fn check_index(
         &mut self,
         snapshot: &InspectedDatabase,
@@ -124,7 +124,7 @@ impl Checker<'_> {
             }
         }
         if let Some(id) = tree.insert_hashed(*header, *hash) {
-            tree.entry_mut(id).take_up(record);
+            tree.entry_mut(id).load(record);
         }
         self.report.headers += 1;
         if self.report.headers.is_multiple_of(STRIDE * 16) {
@@ -134,7 +134,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Every block of the active chain was connected, and all but genesis left an undo record.
+    /// Checks that every block of the active chain is marked as connected, and that all but genesis have undo records.
     fn check_active(&mut self, tree: &HeaderTree, active: &[EntryId]) {
         for id in active {
             let entry = tree.entry(*id);

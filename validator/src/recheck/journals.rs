@@ -1,4 +1,4 @@
-//! The database's journals, and the note of the last commit beside it.
+//! Checks the database's journals and the commit note.
 
 use std::path::Path;
 
@@ -11,8 +11,7 @@ use crate::store::journal::{journal_files, read_journal};
 use crate::store::journal_repair::{TornTail, examine_journals};
 
 impl Checker<'_> {
-    /// Reads all journals. The torn end of a commit that was never reported is none of the store, and is handed back to
-    /// be left out.
+    /// Checks all journals. The torn end of a commit that was never reported is not an error, and is returned.
     pub(super) fn check_journals(&mut self, database: &Path) -> Result<Option<TornTail>, Stop> {
         let note = self.store.note()?;
         if note == CommitNote::Damaged {

@@ -1,4 +1,4 @@
-//! The active chain once more, from genesis to the tip, with coins that come from nothing but its blocks.
+//! Replays the active chain from genesis to the tip, with coins from its blocks alone.
 
 use super::checker::Checker;
 use super::index::StoreContents;
@@ -10,19 +10,19 @@ use crate::rules::{self, BlockContext, ConnectError, ConnectOptions};
 use crate::store::location::{BLOCKS, block_file, undo_file};
 use crate::store::{CoinCache, NoCoins};
 
-/// How far a replay came.
+/// The extent of a replay.
 pub(super) enum Replayed {
     /// To the tip, with these coins.
     All(Box<CoinCache>),
-    /// The blocks up to this height are not kept; those above it are good as far as they could be checked.
+    /// The blocks up to this height are pruned. Those above it passed every check that needs no coins.
     Above(u32),
     /// A block is damaged.
     Damaged,
 }
 
 impl Checker<'_> {
-    /// Checks and connects every block of the active chain. Above a block that is damaged or no longer kept the coins are
-    /// unknown; the blocks there are still checked as far as they can be.
+    /// Checks and connects every block of the active chain. Above a block that is damaged or pruned the coins are unknown; those
+    /// blocks are checked without coins.
     pub(super) fn replay(&mut self, contents: &StoreContents) -> Result<Replayed, Stop> {
         let mut coins = Some(CoinCache::default());
         let (mut missing, found) = (0_u32, self.report.found);

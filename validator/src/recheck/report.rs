@@ -1,4 +1,4 @@
-//! What a re-check reports.
+//! The report of a re-check.
 
 use std::path::PathBuf;
 
@@ -7,18 +7,18 @@ use bitcoin::BlockHash;
 use crate::coins::statistics::CoinStatistics;
 use crate::rules::RuleError;
 
-/// One thing that is not as it must be.
+/// One error that a re-check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The file, or the folder of the database where no single file can be named.
     pub file: PathBuf,
-    /// Bytes before the damage or before the record that holds it, where that is known.
+    /// The offset in bytes of the damage, or of the damaged record, where it is known.
     pub byte: Option<u64>,
-    /// The height of the block that it concerns.
+    /// The height of the block concerned.
     pub height: Option<u32>,
-    /// That block.
+    /// The hash of that block.
     pub hash: Option<BlockHash>,
-    /// Core's reject reason where a rule of consensus is broken; else which promise of docs/store-format.md is:
+    /// Core's reject reason if a consensus rule is broken; else the part of docs/store-format.md that is violated:
     /// `marker`, `commit`, `journal`, `database`, `index`, `length`, `framing`, `encoding`, `block-hash`, `undo`, `files`
     /// or `coins`.
     pub rule: String,
@@ -44,39 +44,39 @@ impl Finding {
     }
 }
 
-/// What a re-check found.
+/// The report of a re-check.
 #[derive(Clone, Debug, Default)]
 pub struct RecheckReport {
-    /// What is wrong, in the order in which it was found. Of very many only the first are kept.
+    /// The errors, in the order in which they were found. At most the first 100 are kept.
     pub findings: Vec<Finding>,
-    /// How many there were.
+    /// The number of errors.
     pub found: u64,
-    /// What is unusual and harmless: remains that the next start removes, or that nothing refers to.
+    /// Harmless oddities: leftovers that the next start removes, and files that nothing refers to.
     pub notes: Vec<String>,
     /// What could not be checked, and why.
     pub unchecked: Vec<String>,
-    /// The tip that the store has.
+    /// Height and hash of the store's tip.
     pub tip: Option<(u32, BlockHash)>,
-    /// Headers that were checked.
+    /// The number of headers checked.
     pub headers: u64,
-    /// Blocks that were read and checked.
+    /// The number of blocks read and checked.
     pub blocks: u64,
-    /// Blocks among them that were connected, with scripts.
+    /// The number of those that were connected, with scripts.
     pub connected: u64,
-    /// Undo records that were read and checked.
+    /// The number of undo records read and checked.
     pub undo_records: u64,
-    /// Inputs whose scripts were run.
+    /// The number of inputs whose scripts were run.
     pub inputs: u64,
-    /// Coins that were compared with the replay.
+    /// The number of coins compared with the replay.
     pub coins: u64,
-    /// What the coins of the replay amount to; `None`: it did not come to the tip from genesis.
+    /// The statistics of the replay's coins; `None`: the replay did not run from genesis to the tip.
     pub coin_statistics: Option<CoinStatistics>,
-    /// Whether the watcher ended it before all was checked.
+    /// Whether the watcher ended the re-check early.
     pub interrupted: bool,
 }
 
 impl RecheckReport {
-    /// Whether all was checked that could be, and nothing is wrong.
+    /// Whether the re-check was not interrupted and found no error.
     #[must_use]
     pub const fn is_good(&self) -> bool {
         self.found == 0 && !self.interrupted

@@ -9,25 +9,25 @@ use super::location::{BlockLocation, FilePosition, Span, StoredBlock};
 use super::record::IndexRecord;
 use crate::coins::BlockUndo;
 
-/// What one commit makes durable, all of it or nothing.
+/// The changes that one commit makes durable atomically.
 #[derive(Debug)]
 pub struct Commit<'a> {
-    /// Its changes; the store's coins are those of `tip` afterwards.
+    /// The cache whose changes are written. Afterwards the store's coins are those after `tip`.
     pub coins: &'a CoinCache,
-    /// Index records that are new or changed, in any order.
+    /// New and changed index records, in any order.
     pub index: Vec<IndexRecord>,
-    /// The block that the coins belong to.
+    /// The block after which the coins are.
     pub tip: BlockHash,
 }
 
-/// What a store held when it was opened.
+/// The contents of a store when it was opened.
 #[derive(Debug, Default)]
 pub struct LoadedStore {
-    /// Every header, parents before children.
+    /// All headers, parents before children.
     pub index: Vec<IndexRecord>,
-    /// The block that the coins belong to; `None`: the store is new.
+    /// The block after which the coins are; `None`: the store is new.
     pub tip: Option<BlockHash>,
-    /// Where the genesis block lies in the files of a store that is rebuilt from them.
+    /// The position of the genesis block, if the database is rebuilt from the block files.
     pub genesis: Option<FilePosition>,
 }
 
@@ -40,54 +40,54 @@ pub struct NewBlock<'a> {
     pub height: u32,
     /// Its bytes in network encoding.
     pub bytes: &'a [u8],
-    /// How many transactions it has.
+    /// The number of its transactions.
     pub transactions: u32,
-    /// Where the block lies in the store's files already, if it was read from there: it is then not written again.
+    /// The block's position in the store's files, if it was read from there. It is then not written again.
     pub position: Option<FilePosition>,
 }
 
-/// Reads blocks and undo records back.
+/// Reads blocks and undo records.
 pub trait BlockReader {
-    /// The bytes of a block.
+    /// The bytes of a block in network encoding.
     ///
     /// # Errors
-    /// They cannot be read, are damaged, or are not kept.
+    /// They cannot be read, are damaged, or are no longer kept.
     fn read_block(&self, block: &StoredBlock) -> Result<Vec<u8>, StoreError>;
 
-    /// What a block spent.
+    /// The coins that a block spent.
     ///
     /// # Errors
-    /// It cannot be read, is damaged, or is not kept.
+    /// The undo record cannot be read, is damaged, or is no longer kept.
     fn read_undo(&self, block: &StoredBlock) -> Result<BlockUndo, StoreError>;
 
-    /// An error that names the block's place, for bytes that were read but are not the block.
+    /// The error for bytes that were read and are not the block. It names the block's file and offset.
     fn damaged_block(&self, block: &StoredBlock, what: String) -> StoreError;
 }
 
-/// A store below the chain state. Blocks are appended as they come; only a commit makes anything durable.
+/// The store of a chain state. Blocks are appended in the order of arrival; only a commit makes them durable.
 pub trait Store: CoinSource + BlockReader + Send {
-    /// Whether a commit outlives the process. If not, nothing is ever committed and the coin cache holds the whole set.
+    /// Whether a commit outlives the process. If not, nothing is committed and the coin cache holds the whole set.
     fn is_durable(&self) -> bool;
 
     /// Appends a block.
     ///
     /// # Errors
-    /// The write failed; the store takes no more.
+    /// The write failed; the store refuses further writes.
     fn append_block(&mut self, block: &NewBlock<'_>) -> Result<BlockLocation, StoreError>;
 
-    /// Appends what a block spent.
+    /// Appends the undo record of a block.
     ///
     /// # Errors
-    /// The write failed; the store takes no more.
+    /// The write failed; the store refuses further writes.
     fn append_undo(&mut self, block: &StoredBlock, undo: &BlockUndo) -> Result<Span, StoreError>;
 
-    /// Makes durable everything appended so far and `commit`, in that order.
+    /// Makes all appended records durable, then `commit`.
     ///
     /// # Errors
-    /// A write failed: either all of the commit or none of it is found at the next opening. The store takes no more.
+    /// A write failed. The next opening finds all of the commit or none of it. The store refuses further writes.
     fn commit(&mut self, commit: Commit<'_>) -> Result<(), StoreError>;
 
-    /// Releases the store after its last commit. A database that was rebuilt takes the place of the old one here.
+    /// Closes the store after its last commit. A rebuilt database replaces the old one here.
     ///
     /// # Errors
     /// The rebuilt database could not be put in place.
@@ -95,20 +95,20 @@ pub trait Store: CoinSource + BlockReader + Send {
         Ok(())
     }
 
-    /// Sets the longest that a file of blocks may get from now on, in bytes.
+    /// Sets the greatest length of a block file from now on, in bytes.
     fn limit_files(&mut self, _bytes: u32) {}
 
-    /// Commits with more changes than this bypass the journal.
+    /// Sets the number of changes above which a commit bypasses the journal.
     fn set_ingest_threshold(&mut self, _changes: usize) {}
 
-    /// The numbers of the block files to delete so that all files together keep to `bytes`: the oldest, and none with a
-    /// block above the height `highest`.
+    /// The numbers of the block files to delete, so that all files together have at most `bytes` bytes: the oldest, and none
+    /// with a block above the height `highest`.
     fn files_to_prune(&self, _bytes: u64, _highest: u32) -> Vec<u32> {
         Vec::new()
     }
 
-    /// Takes block files out of the store with the next commit, and deletes them after it. The commit must hold the
-    /// index records of their blocks, without locations.
+    /// Removes block files from the store with the next commit, and deletes them after it. That commit must contain the index
+    /// records of their blocks, without locations.
     ///
     /// # Errors
     /// A write failed earlier.
@@ -116,19 +116,19 @@ pub trait Store: CoinSource + BlockReader + Send {
         Ok(())
     }
 
-    /// The coins as of the newest commit, for other threads; `None`: this store makes no commits. Whoever has it holds the
-    /// database open.
+    /// The coins as of the newest commit, for other threads; `None`: this store makes no commits. The database stays open
+    /// until the reader is dropped.
     fn coin_reader(&self) -> Option<Box<dyn CoinSource + Send + Sync>> {
         None
     }
 
-    /// What the last commit left, for other threads to read; `None`: this store makes no commits.
+    /// The store as of the last commit, for other threads; `None`: this store makes no commits.
     fn snapshot(&self) -> Option<Box<dyn StoreSnapshot>> {
         None
     }
 }
 
-/// A store as one commit left it, whatever is committed later. Blocks that are pruned later are gone all the same.
+/// A store as of one commit. Later commits do not change it, but blocks that are pruned later cannot be read.
 pub trait StoreSnapshot: CoinSource + BlockReader + Send + Sync {}
 
 impl<S: CoinSource + BlockReader + Send + Sync> StoreSnapshot for S {}

@@ -1,13 +1,13 @@
-//! The coin cache: coins read from the store and changes not yet written to it, in memory up to a stated limit.
+//! The coin cache: coins read from the store, and changes that are not yet written to it, in memory up to a limit.
 //!
-//! Most coins are spent soon after they are made. One that is made and spent between two commits never reaches the
-//! store (the `fresh` mark, as in Core's `CCoinsViewCache`). Unlike Core's stack of views there is one table: a block
-//! changes it in place and keeps a journal of what it replaced, so that a block that turns out invalid is taken back,
-//! and one that is valid costs one table access a change instead of two.
+//! Most coins are spent soon after they are created. A coin that is created and spent between two commits never reaches the
+//! store (the `fresh` mark, as in Core's `CCoinsViewCache`). Core stacks one view on another; here there is one table. A block
+//! changes it in place and keeps a journal of the replaced records, so that an invalid block is rolled back, and a valid one
+//! takes one table access for each change instead of two.
 //!
-//! A coin is kept as the bytes that the store has of it, key and value, and not as a structure: some 60 to 100 bytes with
-//! its place in the table, where Core's nodes take 120 to 150. So the same memory holds more coins, and a commit writes
-//! what it finds. The price is to decode a coin when it is spent, which is little beside finding it.
+//! A coin is held encoded, as key and value of the database: 60 to 100 bytes with its table slot, where Core's nodes take 120
+//! to 150. So the same memory holds more coins, and a commit writes them without encoding them. The price is to decode a coin
+//! when it is spent, which takes little time compared with finding it.
 
 mod record;
 mod view;
@@ -26,17 +26,17 @@ use record::{CachedRecord, DIRTY, FRESH, LINKED, SPENT};
 
 pub use view::CachedCoins;
 
-/// How many pieces the table has. In one piece, growing would hold the old table and one of twice the size side by side,
-/// at the worst moment, when the cache is nearly full.
+/// The number of pieces of the table. A single table would need its old and its doubled size at once when it grows, which
+/// happens when the cache is nearly full.
 const PIECES: usize = 64;
 
-/// The records of the keys that begin with certain bits, so that the pieces one after the other are in the order of keys.
-/// Whoever grinds transaction ids into one piece makes one table of it again.
+/// The records of the keys with the same first bits, so that the pieces in order hold the keys in order. Transaction ids ground
+/// into one piece make it no worse than a single table.
 #[derive(Debug, Default)]
 struct Piece {
     table: HashTable<Handle>,
-    /// Every record that became dirty since the last commit, some more than once, some not dirty or not here any more. A
-    /// commit goes through these and not through the whole table.
+    /// Every record that became dirty since the last commit. Some are listed twice, some are no longer dirty or in the table. A
+    /// commit reads this list instead of the whole table.
     touched: Vec<Handle>,
 }
 
@@ -44,20 +44,20 @@ fn piece_of(key: &[u8]) -> usize {
     usize::from(key[0]) * PIECES / 256
 }
 
-/// How many look-ups are worth another thread.
+/// The least number of look-ups for each thread.
 const LOOK_UPS_A_THREAD: usize = 256;
 
-/// How many chunks are looked through for coins to drop.
+/// The number of chunks that are searched for coins to drop.
 const ATTEMPTS: usize = 8;
 
-/// What a block did, so that it can be taken back.
+/// A change by a block, which can be rolled back.
 #[derive(Clone, Copy, Debug)]
 enum Change {
-    /// The record was put in, in the place of another.
+    /// The first record was inserted and replaced the second.
     Put(Handle, Option<Handle>),
-    /// The record was taken out.
+    /// The record was removed from the table.
     Removed(Handle),
-    /// The record was marked as spent, and had these marks before.
+    /// The record was marked as spent. These were its marks before.
     Spent(Handle, u8),
 }
 
@@ -66,15 +66,15 @@ enum Change {
 pub struct CoinCache {
     cells: Cells,
     pieces: [Piece; PIECES],
-    /// Keyed with a seed that differs from process to process, which is what a stranger who picks transactions to collide
-    /// would need. The standard hasher resists more than that, and takes longer than the rest of a look-up.
+    /// Keyed with a random seed for each process, so that nobody can choose transactions that collide. The standard hasher
+    /// is stronger, and takes longer than the rest of a look-up.
     hasher: RandomState,
     dirty: usize,
-    /// What changed since [`Self::begin_block`], in order.
+    /// The changes since [`Self::begin_block`], in order.
     journal: Option<Vec<Change>>,
-    /// The most that it should occupy, in bytes.
+    /// The limit of [`Self::memory`], in bytes.
     limit: usize,
-    /// The chunk of cells at which dropping goes on.
+    /// The chunk of cells at which the next search for coins to drop starts (the hand of a clock algorithm).
     hand: usize,
 }
 
@@ -86,8 +86,7 @@ impl Default for CoinCache {
 }
 
 impl CoinCache {
-    /// A cache that drops coins which the store has before it would occupy more than `limit` bytes, and that is full when
-    /// there are no more of them.
+    /// A cache of at most `limit` bytes: it drops clean coins to stay below, and is full when only changes are left.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
         Self {
@@ -101,15 +100,15 @@ impl CoinCache {
         }
     }
 
-    /// Bytes that the cache occupies: its records and tables, used or not.
+    /// The memory of the cache in bytes: records and tables, used or not.
     #[must_use]
     pub fn memory(&self) -> usize {
         let piece = |piece: &Piece| piece.table.allocation_size() + piece.touched.capacity() * size_of::<Handle>();
         self.cells.memory() + self.pieces.iter().map(piece).sum::<usize>()
     }
 
-    /// Whether a commit should come: there is more than the limit, or most of what fills it is changes, which leave little
-    /// room for coins that are read.
+    /// Whether a commit is due: the cache is over its limit, or it is nearly full and mostly changes, which leave little room for
+    /// coins that are read.
     #[must_use]
     pub fn is_full(&self) -> bool {
         let memory = self.memory();
@@ -117,13 +116,13 @@ impl CoinCache {
         memory > self.limit || memory > self.limit / 8 * 7 && self.dirty > records() / 2
     }
 
-    /// How many coins and removals are not written yet.
+    /// The number of changes that the store does not have: new coins and removals.
     #[must_use]
     pub const fn dirty(&self) -> usize {
         self.dirty
     }
 
-    /// Starts a block: from here on changes can be taken back.
+    /// Starts a block: changes from here on can be rolled back.
     pub fn begin_block(&mut self) {
         debug_assert!(self.journal.is_none(), "a block begins while another is open");
         self.journal = Some(Vec::new());
@@ -134,8 +133,8 @@ impl CoinCache {
         for change in self.journal.take().unwrap_or_default() {
             self.forget(change);
         }
-        // Coins made and spent since the last commit are no changes any more. Twice the changes is enough to wait for:
-        // then going through all costs no more than making them did.
+        // Coins created and spent since the last commit are no longer changes. The list is cleaned when it is twice as long as
+        // the changes, so that cleaning takes no more time in total than the changes did.
         let touched: usize = self.pieces.iter().map(|piece| piece.touched.len()).sum();
         if touched > 2 * self.dirty + 1_024 {
             for number in 0..PIECES {
@@ -144,7 +143,7 @@ impl CoinCache {
         }
     }
 
-    /// Takes back every change since [`Self::begin_block`].
+    /// Rolls back every change since [`Self::begin_block`].
     pub fn roll_back_block(&mut self) {
         for change in self.journal.take().unwrap_or_default().into_iter().rev() {
             match change {
@@ -161,8 +160,7 @@ impl CoinCache {
         }
     }
 
-    /// Everything that the store does not have, each key once and in order: the key and the value, or `None` for one to
-    /// remove. Both are as the store has them.
+    /// All changes, each key once and in order: the encoded key and value, or `None` for a key to remove.
     pub fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         (0..PIECES).flat_map(|number| self.changes_of(number)).map(|handle| {
             let record = self.record(handle);
@@ -177,7 +175,8 @@ impl CoinCache {
             Some((record.key.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)), *handle))
         };
         let mut changes: Vec<(u64, Handle)> = self.pieces[number].touched.iter().filter_map(dirty).collect();
-        // By the first eight bytes, which tell all apart but the outputs of one transaction, without looking them up.
+        // Mostly by the first eight bytes of the key, which need no access to the record; only outputs of one transaction have
+        // them in common.
         changes.sort_unstable_by(|one, other| {
             let keys = || self.record(one.1).key.cmp(self.record(other.1).key);
             one.0.cmp(&other.0).then_with(keys)
@@ -186,7 +185,7 @@ impl CoinCache {
         changes.into_iter().map(|(_, handle)| handle)
     }
 
-    /// Every coin that the cache holds, written or not.
+    /// Every unspent coin in the cache, changed or not.
     pub fn coins(&self) -> impl Iterator<Item = (OutPoint, Coin)> {
         self.pieces.iter().flat_map(|piece| &piece.table).filter_map(|handle| {
             let record = self.record(*handle);
@@ -195,29 +194,29 @@ impl CoinCache {
         })
     }
 
-    /// What the cache knows of `outpoint`, `Some(None)` if that it is spent; `None`: ask the store.
+    /// The coin at `outpoint`; `Some(None)`: it is spent; `None`: the cache has no record, ask the store.
     #[must_use]
     pub fn get(&self, outpoint: &OutPoint) -> Option<Option<Coin>> {
         self.find(&encode_outpoint(outpoint)).map(|handle| self.record(handle).coin())
     }
 
-    /// Whether the cache knows of `outpoint` that there is a coin or that there is none; `None`: ask the store.
+    /// Whether there is a coin at `outpoint`; `None`: the cache has no record, ask the store.
     fn knows(&self, outpoint: &OutPoint) -> Option<bool> {
         self.find(&encode_outpoint(outpoint)).map(|handle| !self.record(handle).is(SPENT))
     }
 
-    /// Those of `outpoints` that the cache knows nothing of, in the order of keys, in which one look-up finds in memory what
-    /// the one before has read.
+    /// Those of `outpoints` that the cache has no record of, in the order of keys, in which look-ups in the database share what
+    /// they read.
     pub(crate) fn unknown(&self, outpoints: impl Iterator<Item = OutPoint>) -> Vec<OutPoint> {
         let outpoints: Vec<OutPoint> = outpoints.collect();
-        // Each look-up waits for memory two or three times, which several threads do at once.
+        // Each look-up waits for memory two or three times, so several threads are faster.
         let outpoints = outpoints.into_par_iter().with_min_len(LOOK_UPS_A_THREAD);
         let mut unknown: Vec<OutPoint> = outpoints.filter(|outpoint| self.knows(outpoint).is_none()).collect();
         unknown.sort_unstable();
         unknown
     }
 
-    /// Takes up the coins that the store has at `outpoints`, as of the last commit. What the cache knows by now is newer.
+    /// Adds the coins that the store has at `outpoints` as of the last commit. Records that the cache has are newer and stay.
     pub(crate) fn add_loaded(&mut self, outpoints: &[OutPoint], found: &[Option<Coin>]) {
         for (outpoint, coin) in outpoints.iter().zip(found) {
             if let Some(coin) = coin.as_ref().filter(|_| self.knows(outpoint).is_none()) {
@@ -226,15 +225,15 @@ impl CoinCache {
         }
     }
 
-    /// Not a change: the set is the same, so the journal does not hold it.
+    /// Inserts a coin of the store. The coin set does not change, so the journal does not record it.
     fn insert_loaded(&mut self, outpoint: &OutPoint, coin: &Coin) -> Handle {
         let record = self.insert_record(0, &encode_outpoint(outpoint), &encode_coin(coin));
         self.link(record);
         record
     }
 
-    /// After a commit of [`Self::changes`]: the store has everything. What is unspent stays for later reads, as much of it
-    /// as seven eighths of the limit hold: what is dropped now can become cells of another size.
+    /// Marks all records as clean, after a commit of [`Self::changes`]. Unspent coins stay for later reads, up to seven eighths of
+    /// the limit; the memory of those dropped can be used for cells of another size.
     pub fn mark_clean(&mut self) {
         debug_assert!(self.journal.is_none(), "a commit in the middle of a block");
         for number in 0..PIECES {
@@ -253,13 +252,13 @@ impl CoinCache {
         self.drop_down_to(self.limit / 8 * 7);
     }
 
-    /// Drops records, none of which may be dirty, chunk by chunk, roughly the oldest first.
+    /// Drops records chunk by chunk, roughly the oldest first. None may be dirty.
     fn drop_down_to(&mut self, limit: usize) {
         let mut left = self.cells.chunk_count();
         while self.memory() > limit {
             let surplus = (self.memory() - limit).div_ceil(CHUNK_BYTES).min(left);
             if surplus == 0 {
-                // The tables alone are above it.
+                // The tables alone are over the limit.
                 *self = Self::with_limit(self.limit);
                 return;
             }
@@ -267,12 +266,12 @@ impl CoinCache {
                 self.hand = (self.hand + 1) % self.cells.chunk_count();
                 self.drop_clean(self.hand);
             }
-            self.cells.give_back_empty();
+            self.cells.free_empty_chunks();
             left -= surplus;
         }
     }
 
-    /// Drops what of a chunk the store has, and says whether there was any.
+    /// Drops the clean records of a chunk; `false`: there was none.
     fn drop_clean(&mut self, chunk: usize) -> bool {
         let is_clean = |handle: &Handle| {
             let record = self.record(*handle);
@@ -286,14 +285,14 @@ impl CoinCache {
         !clean.is_empty()
     }
 
-    /// Keeps a record, in the place of clean ones if the cache is at its limit.
+    /// Stores a record. Clean records are dropped for it if the cache is at its limit.
     fn insert_record(&mut self, marks: u8, key: &[u8], value: &[u8]) -> Handle {
         let length = 1 + key.len() + value.len();
         if let Some(chunks) = self.cells.lacking_room(length)
             && !chunks.is_empty()
             && self.memory() + CHUNK_BYTES > self.limit
         {
-            // A few attempts in turn: if all there is in them is changes, more memory is taken, and a commit comes.
+            // A few chunks are tried. If they hold only changes, the cache takes more memory, and a commit follows.
             let (count, first) = (chunks.len(), self.hand % chunks.len());
             let chunks: Vec<u32> = (0..count.min(ATTEMPTS)).map(|next| chunks[(first + next) % count]).collect();
             for chunk in chunks {
@@ -303,15 +302,14 @@ impl CoinCache {
                 }
             }
         }
-        self.cells.keep(&[&[marks], key, value])
+        self.cells.store(&[&[marks], key, value])
     }
 
     fn record(&self, handle: Handle) -> CachedRecord<'_> {
-        CachedRecord::read(self.cells.get(handle)).expect("what the table names is in use")
+        CachedRecord::read(self.cells.get(handle)).expect("a record in the table is in use")
     }
 
-    /// The record that a list of touched ones names, if it is still in the table of this piece: its cell may have been freed,
-    /// and may hold another by now.
+    /// A record of a `touched` list, if it is still in the table of this piece. Its cell may have been freed and reused.
     fn in_piece(&self, handle: Handle, number: usize) -> Option<CachedRecord<'_>> {
         let record = CachedRecord::read(self.cells.get(handle))?;
         (record.is(LINKED) && piece_of(record.key) == number).then_some(record)
@@ -322,12 +320,12 @@ impl CoinCache {
         self.pieces[piece_of(key)].table.find(self.hasher.hash_one(key), is_it).copied()
     }
 
-    /// Puts a record into the table, which must not have its key.
+    /// Inserts a record into the table, which must not have its key.
     fn link(&mut self, handle: Handle) {
         let (cells, hasher) = (&self.cells, &self.hasher);
         let hash =
             |handle: &Handle| CachedRecord::read(cells.get(*handle)).map_or(0, |record| hasher.hash_one(record.key));
-        let record = CachedRecord::read(cells.get(handle)).expect("what is linked is in use");
+        let record = CachedRecord::read(cells.get(handle)).expect("a record to link is in use");
         self.dirty += usize::from(record.is(DIRTY));
         let piece = &mut self.pieces[piece_of(record.key)];
         if record.is(DIRTY) {
@@ -337,18 +335,18 @@ impl CoinCache {
         self.cells.get_mut(handle)[0] |= LINKED;
     }
 
-    /// Takes a record out of the table; its cell stays.
+    /// Removes a record from the table; its cell stays in use.
     fn unlink(&mut self, handle: Handle) {
-        let record = CachedRecord::read(self.cells.get(handle)).expect("what is unlinked is in use");
+        let record = CachedRecord::read(self.cells.get(handle)).expect("a record to unlink is in use");
         self.dirty -= usize::from(record.is(DIRTY));
         let table = &mut self.pieces[piece_of(record.key)].table;
         let found = table.find_entry(self.hasher.hash_one(record.key), |other| *other == handle);
-        found.expect("what is unlinked is in the table").remove();
+        found.expect("a record to unlink is in the table").remove();
         self.cells.get_mut(handle)[0] &= !LINKED;
     }
 
     fn mark(&mut self, handle: Handle, marks: u8) {
-        let record = CachedRecord::read(self.cells.get(handle)).expect("what is marked is in use");
+        let record = CachedRecord::read(self.cells.get(handle)).expect("a record to mark is in use");
         let (was_dirty, number) = (record.is(DIRTY), piece_of(record.key));
         let is_dirty = marks & DIRTY != 0;
         self.dirty = self.dirty + usize::from(is_dirty) - usize::from(was_dirty);
@@ -358,12 +356,12 @@ impl CoinCache {
         self.cells.get_mut(handle)[0] = marks;
     }
 
-    /// Puts a coin in the place of whatever is there.
+    /// Puts a coin at `outpoint`, and replaces the record there.
     fn put(&mut self, outpoint: &OutPoint, coin: CoinRef<'_>, marks: impl FnOnce(Option<&CachedRecord<'_>>) -> u8) {
         let key = encode_outpoint(outpoint);
         let before = self.find(&key);
         let marks = marks(before.map(|handle| self.record(handle)).as_ref());
-        // First, since what is in a table and clean may be dropped for the new record.
+        // Before the insertion, which may drop clean records that are in a table.
         if let Some(before) = before {
             self.unlink(before);
         }
@@ -390,7 +388,7 @@ impl CoinCache {
         }
     }
 
-    /// Frees what a change that stays has replaced.
+    /// Frees the record that a permanent change has replaced.
     fn forget(&mut self, change: Change) {
         if let Change::Put(_, Some(gone)) | Change::Removed(gone) = change {
             self.cells.free(gone);

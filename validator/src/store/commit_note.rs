@@ -1,11 +1,9 @@
-//! The note of the last commit: a file beside the database by which a start knows whether the database has lost
-//! something that was durable.
+//! The commit note: a file beside the database with which a start detects that the database has lost a durable commit.
 //!
-//! A database that keeps its newest changes in a journal cannot tell the torn end of an unfinished commit from a
-//! finished one that rotted: it cuts both. The note is written after a commit was synced, and without a sync of its own.
-//! So it is never ahead of what was durable, and it is behind only after a power loss or a kill between the two writes.
-//! Where it is ahead of the database, the database is damaged. It fits one sector, is always as long, and is
-//! overwritten in place.
+//! A database that keeps its newest changes in a journal cannot tell the torn end of an unfinished commit from a damaged one
+//! that was finished: it truncates both. The note is written after a commit was synced, and is not synced itself. So it is
+//! never ahead of what was durable, and it is behind only after a power loss, or a kill between the two writes. If it is ahead
+//! of the database, the database is damaged. It fits one sector, has a fixed length, and is overwritten in place.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, Write};
@@ -17,25 +15,25 @@ use bitcoin::hashes::{Hash, sha256d};
 use super::error::{StoreError, io_error};
 use super::location::COMMIT_NOTE;
 
-/// What the note says.
+/// The contents of the note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LastCommit {
-    /// How many commits the store had, this one included.
+    /// The number of commits, this one included.
     pub(crate) number: u64,
-    /// The last of them that went through the journal.
+    /// The number of the last commit that went through the journal.
     pub(crate) journaled: u64,
-    /// The tip that it made durable.
+    /// The tip of the commit.
     pub(crate) tip: BlockHash,
 }
 
-/// What was found in the note's place.
+/// The note as it was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum CommitNote {
-    /// None: the file is missing, empty or only zeros, as a power loss before its first sync may leave it.
+    /// The file is missing, empty or only zeros, as after a power loss before its first sync.
     Missing,
-    /// A commit.
+    /// The note of a commit.
     Commit(LastCommit),
-    /// Something else.
+    /// The file has other contents.
     Damaged,
 }
 
@@ -96,7 +94,7 @@ impl CommitNoteFile {
     }
 }
 
-/// Takes the note away, for a database that counts its commits anew.
+/// Removes the note, since the commits of a rebuilt database are counted from 1.
 pub(super) fn remove(folder: &Path) -> io::Result<()> {
     match std::fs::remove_file(note_path(folder)) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),

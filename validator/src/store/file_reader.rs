@@ -1,4 +1,4 @@
-//! Reads blocks and undo records back from their files, and checks framing and checksum.
+//! Reads blocks and undo records from their files, and checks framing and checksums.
 
 use std::io;
 
@@ -10,12 +10,12 @@ use super::framing::{FRAMING_BYTES, framing};
 use super::location::{BlockLocation, Span, StoredBlock, block_file, undo_file};
 use crate::coins::undo::{BlockUndo, checksum};
 
-/// Where the undo record of a block lies.
+/// The span of a block's undo record.
 pub(super) fn undo_span(block: &StoredBlock) -> Result<Span, StoreError> {
     block.location.undo.ok_or(StoreError::NotKept { hash: block.hash })
 }
 
-/// Reads the records of one folder: all that a reader needs of the files.
+/// Reads the records in one folder.
 #[derive(Clone, Copy)]
 pub(super) struct FileReader<'a> {
     pub(super) disk: &'a dyn Disk,
@@ -32,12 +32,12 @@ impl FileReader<'_> {
         self.damaged(&block_file(location.file), location.block.offset, what)
     }
 
-    /// The record at `span` with `trailer` bytes behind it, its framing checked.
+    /// The record at `span` with the `trailer` bytes after it. Its framing is checked.
     fn read(&self, name: &str, span: Span, trailer: u32) -> Result<Vec<u8>, StoreError> {
         let start = span
             .offset
             .checked_sub(FRAMING_BYTES)
-            .ok_or_else(|| self.damaged(name, span.offset, "no place for framing".into()))?;
+            .ok_or_else(|| self.damaged(name, span.offset, "no room for the framing".into()))?;
         let mut bytes = vec![0; (FRAMING_BYTES + trailer) as usize + span.length as usize];
         self.disk.read(name, start.into(), &mut bytes).map_err(|source| match source.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => {

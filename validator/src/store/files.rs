@@ -1,4 +1,4 @@
-//! The block and undo files: append-only, in Bitcoin Core's framing, cut back at start to what was committed.
+//! The block and undo files: append-only, in Bitcoin Core's framing, truncated at start to the committed length.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,21 +12,21 @@ use super::framing::{FRAMING_BYTES, framing};
 use super::location::{BlockLocation, FilePosition, Span, block_file, file_number, undo_file};
 use crate::coins::undo::{BlockUndo, checksum};
 
-/// A block file ends before the record that would pass this many bytes, as Core's do.
+/// The greatest length of a block file in bytes, as Core's `MAX_BLOCKFILE_SIZE`.
 pub const MAX_BLOCK_FILE_BYTES: u32 = 128 << 20;
 
-/// What is in one pair of files.
+/// The lengths and contents of one pair of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileInfo {
     /// Bytes in the block file.
     pub block_bytes: u32,
     /// Bytes in the undo file.
     pub undo_bytes: u32,
-    /// Blocks in it.
+    /// The number of blocks.
     pub blocks: u32,
-    /// The lowest height of them.
+    /// The lowest height of a block.
     pub lowest: u32,
-    /// The highest height of them.
+    /// The highest height of a block.
     pub highest: u32,
 }
 
@@ -39,21 +39,20 @@ pub struct BlockFiles {
     disk: Box<dyn Disk>,
     magic: [u8; 4],
     infos: BTreeMap<u32, FileInfo>,
-    /// Whose lengths changed since the last commit.
+    /// Files whose lengths changed since the last commit.
     changed: BTreeSet<u32>,
     unsynced: BTreeSet<String>,
     created: bool,
-    /// Taken out with the next commit, and deleted after it.
+    /// Files that the next commit removes, and that are deleted after it.
     pruned: BTreeSet<u32>,
     max_file_bytes: u32,
 }
 
 impl BlockFiles {
-    /// Takes up the files with the lengths that were committed: longer ones are cut back, files that were never
-    /// committed are removed.
+    /// Opens the files with the committed lengths: longer files are truncated, files that were never committed are removed.
     ///
     /// # Errors
-    /// A file is shorter than committed; or the file system's.
+    /// A file is shorter than committed, or the file system failed.
     pub fn open(mut disk: Box<dyn Disk>, magic: [u8; 4], infos: BTreeMap<u32, FileInfo>) -> Result<Self, StoreError> {
         let io_error = |disk: &dyn Disk, name: &str, source| StoreError::Io { path: disk.path(name), source };
         let names = disk.list().map_err(|source| io_error(&*disk, "", source))?;
@@ -88,18 +87,18 @@ impl BlockFiles {
         })
     }
 
-    /// Ends block files before they would pass this many bytes, instead of [`MAX_BLOCK_FILE_BYTES`].
+    /// Limits block files to this many bytes, at most [`MAX_BLOCK_FILE_BYTES`].
     pub fn limit(&mut self, max_file_bytes: u32) {
         self.max_file_bytes = max_file_bytes.min(MAX_BLOCK_FILE_BYTES);
     }
 
-    /// What begins every record.
+    /// The chain's magic, with which every record begins.
     pub(super) const fn magic(&self) -> [u8; 4] {
         self.magic
     }
 
-    /// Takes up the files as they are, with these lengths: nothing is cut or removed.
-    pub(crate) const fn as_they_are(disk: Box<dyn Disk>, magic: [u8; 4], infos: BTreeMap<u32, FileInfo>) -> Self {
+    /// Opens the files with these lengths. Nothing is truncated or removed.
+    pub(crate) const fn open_unchanged(disk: Box<dyn Disk>, magic: [u8; 4], infos: BTreeMap<u32, FileInfo>) -> Self {
         Self {
             disk,
             magic,
@@ -112,13 +111,13 @@ impl BlockFiles {
         }
     }
 
-    /// Has the next commit hold the lengths of all files, those without a block among them: a start removes a file that no
-    /// commit refers to.
+    /// Marks all files as changed, so that the next commit contains their lengths: a start removes files that no commit refers
+    /// to.
     pub(crate) fn adopt_all(&mut self) {
         self.changed.extend(self.infos.keys());
     }
 
-    /// Takes up a block of `height` that lies in a file already.
+    /// Adds a block of `height` that is in a file already.
     pub(crate) fn adopt(&mut self, position: FilePosition, height: u32, transactions: u32) -> BlockLocation {
         let info = self.infos.entry(position.file).or_insert(FileInfo::EMPTY);
         info.blocks += 1;
@@ -135,13 +134,13 @@ impl BlockFiles {
         FileReader { disk: &*self.disk, magic: self.magic }
     }
 
-    /// An error that names the block at `location`.
+    /// The error for damaged bytes of the block at `location`.
     #[must_use]
     pub fn damaged_block(&self, location: &BlockLocation, what: String) -> StoreError {
         self.reader().damaged_block(location, what)
     }
 
-    /// Appends a framed record and `trailer` at `offset`; returns where the record itself lies.
+    /// Appends a framed record and `trailer` at `offset`; returns the span of the record without its framing.
     fn append(&mut self, name: String, offset: u32, record: &[u8], trailer: &[u8]) -> Result<Span, StoreError> {
         let length =
             u32::try_from(record.len()).map_err(|_| self.io_error(&name, io::ErrorKind::FileTooLarge.into()))?;
@@ -161,7 +160,7 @@ impl BlockFiles {
     /// Appends a block of `height` in network encoding.
     ///
     /// # Errors
-    /// The write failed, and may have left any part of the record behind the last one.
+    /// The write failed. Any part of the record may have been written.
     pub fn append_block(&mut self, height: u32, block: &[u8], transactions: u32) -> Result<BlockLocation, StoreError> {
         let (last, info) = self.infos.last_key_value().map_or((0, FileInfo::EMPTY), |(number, info)| (*number, *info));
         let end = u64::from(info.block_bytes) + u64::from(FRAMING_BYTES) + block.len() as u64;
@@ -197,12 +196,12 @@ impl BlockFiles {
     /// The bytes of a block.
     ///
     /// # Errors
-    /// They cannot be read, or their framing is damaged. The block itself is its own checksum: see `decode_stored`.
+    /// They cannot be read, or their framing is damaged. The caller checks the block itself.
     pub fn read_block(&self, location: &BlockLocation) -> Result<Vec<u8>, StoreError> {
         self.reader().read_block(location)
     }
 
-    /// What a block with the parent `previous` spent.
+    /// The undo record of a block whose parent is `previous`.
     ///
     /// # Errors
     /// It cannot be read, or is damaged.
@@ -210,10 +209,10 @@ impl BlockFiles {
         self.reader().read_undo(file, span, previous)
     }
 
-    /// Returns when everything appended is on stable storage.
+    /// Syncs all appended records to stable storage.
     ///
     /// # Errors
-    /// The file system's; what is stable is then unknown.
+    /// The file system failed; it is then unknown what is stable.
     pub fn sync(&mut self) -> Result<(), StoreError> {
         for name in &self.unsynced {
             self.disk.sync(name).map_err(|source| StoreError::Io { path: self.disk.path(name), source })?;
@@ -226,12 +225,13 @@ impl BlockFiles {
         Ok(())
     }
 
-    /// The files whose lengths the next commit must hold.
+    /// The files whose lengths the next commit must contain.
     pub fn changed(&self) -> impl Iterator<Item = (u32, FileInfo)> {
         self.changed.iter().map(|number| (*number, self.infos[number]))
     }
 
-    /// After a commit of [`Self::changed`] and [`Self::pruned`]. A file that cannot be deleted now goes at the next start.
+    /// Deletes pruned files, after a commit of [`Self::changed`] and [`Self::pruned`]. A file that cannot be deleted is removed at
+    /// the next start.
     pub fn committed(&mut self) {
         self.changed.clear();
         for name in
@@ -246,8 +246,8 @@ impl BlockFiles {
         }
     }
 
-    /// The lowest numbers without which all files together would keep to `bytes`, leaving out the file that is being
-    /// written and those with a block above the height `highest`.
+    /// The lowest numbers of files to delete, so that all files together have at most `bytes` bytes. The last file stays, and so do
+    /// those with a block above the height `highest`.
     #[must_use]
     pub fn to_prune(&self, bytes: u64, highest: u32) -> Vec<u32> {
         let size = |info: &FileInfo| u64::from(info.block_bytes) + u64::from(info.undo_bytes);
@@ -266,7 +266,7 @@ impl BlockFiles {
         files
     }
 
-    /// Takes files out with the next commit.
+    /// Removes files with the next commit.
     pub fn prune(&mut self, files: &[u32]) {
         for number in files {
             self.infos.remove(number);
@@ -277,7 +277,7 @@ impl BlockFiles {
         }
     }
 
-    /// The files that the next commit must take out.
+    /// The files that the next commit must remove.
     pub fn pruned(&self) -> impl Iterator<Item = u32> {
         self.pruned.iter().copied()
     }

@@ -1,4 +1,4 @@
-//! The store on disk: one data folder, held by one process.
+//! The store on disk: one data folder, locked by one process.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -24,39 +24,39 @@ use crate::coins::{BlockUndo, Coin};
 
 /// A data folder, open.
 pub struct FolderStore {
-    // Before the lock, which must go last.
+    // Dropped before the lock.
     database: StateDatabase,
     files: BlockFiles,
-    /// The block files again, for readers, which know nothing of a test's disk.
+    /// The block files for snapshots, which do not use a test's disk.
     blocks: Arc<Folder>,
     magic: [u8; 4],
     /// Set while the database is rebuilt from the block files.
     rebuild: Option<Rebuild>,
     note: CommitNoteFile,
-    /// How many commits the store has had.
+    /// The number of commits so far.
     commits: u64,
-    /// The last of them that went through the journal.
+    /// The number of the last commit that went through the journal.
     journaled: u64,
     /// Commits with more changes bypass the journal.
     ingest_threshold: usize,
-    /// A write failed: what is on disk is unknown until the folder is opened anew.
+    /// A write failed: it is unknown what is on disk until the folder is reopened.
     stopped: bool,
-    /// Shared with snapshots, which keep the database open.
+    /// The lock of the folder, shared with snapshots, which keep the database open.
     lock: Arc<File>,
 }
 
 impl FolderStore {
-    /// Opens the store in `folder`, or makes one if the folder is empty or missing. `cache_bytes` of the database's tables
+    /// Opens the store in `folder`, or creates one if the folder is empty or missing. `cache_bytes` of the database's tables
     /// may stay in memory.
     ///
     /// # Errors
-    /// The folder is in use, of another chain, of a newer format, somebody else's, damaged, or cannot be read.
+    /// The folder is in use, holds another chain, a newer format or other files, is damaged, or cannot be read.
     pub fn open(folder: &Path, identity: &Identity, cache_bytes: u64) -> Result<(Self, LoadedStore), StoreError> {
         let blocks = folder.join(BLOCKS);
         Self::open_on(folder, identity, cache_bytes, || Box::new(Folder::new(blocks)))
     }
 
-    /// As [`Self::open`], with the block files on a disk of the caller's.
+    /// As [`Self::open`], with the block files on the disk that `disk` gives.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -67,7 +67,7 @@ impl FolderStore {
         disk: impl FnOnce() -> Box<dyn Disk>,
     ) -> Result<(Self, LoadedStore), StoreError> {
         if folder.exists() {
-            // Before the lock, which would leave its file in somebody else's folder.
+            // Before the lock, which would create its file in a folder that is not a store.
             marker::examine(folder, identity)?.readable(folder)?;
         }
         let lock = marker::lock(folder)?;
@@ -83,12 +83,12 @@ impl FolderStore {
         Ok((store, LoadedStore { index, tip, genesis: None }))
     }
 
-    /// Takes the folder's lock, has `scan` read the folder of block files, and opens a store on them with an empty
-    /// database beside the old one. `cache_bytes` of its tables may stay in memory. Closing the store puts the database
-    /// in place of the old one; a store that is dropped leaves the old one.
+    /// Takes the folder's lock, calls `scan` with the folder of block files, and opens a store on them with an empty database
+    /// beside the old one. `cache_bytes` of its tables may stay in memory. Closing the store replaces the old database;
+    /// dropping it keeps the old one.
     ///
     /// # Errors
-    /// The folder is in use, of another chain, of a newer format, no store, or cannot be read or written.
+    /// The folder is in use, holds another chain or a newer format, is not a store, or cannot be read or written.
     pub(crate) fn rebuild<T>(
         folder: &Path,
         identity: &Identity,
@@ -107,8 +107,8 @@ impl FolderStore {
 
         let path = folder.join(REBUILDING);
         let database = StateDatabase::open(&path, cache_bytes)?;
-        let files = BlockFiles::as_they_are(Box::new(Folder::new(blocks)), identity.magic, infos);
-        // The note in the folder belongs to the old database.
+        let files = BlockFiles::open_unchanged(Box::new(Folder::new(blocks)), identity.magic, infos);
+        // The commit note in the folder is the old database's.
         let mut store = Self::assemble(folder, lock, database, files, CommitNoteFile::open(&path)?);
         store.set_rebuild(Rebuild { folder: folder.to_owned(), identity: identity.clone(), undo });
         Ok((store, scanned))
@@ -127,7 +127,7 @@ impl FolderStore {
         let journaled = journals.commit.unwrap_or(0);
         let opened = StateDatabase::open(&path, cache_bytes).and_then(|database| {
             let (commits, tip) = (database.commits()?, database.tip()?);
-            // Before the block files are cut back to what the database knows: it may know too little.
+            // Before the block files are truncated to the lengths in the database, which may have lost a commit.
             journal_repair::compare_with_note(&path, &note, commits, tip.as_ref(), journals.cut)?;
             Ok((database, commits, tip))
         });
@@ -142,7 +142,7 @@ impl FolderStore {
             }
         };
         let files = BlockFiles::open(disk(), identity.magic, database.file_infos()?)?;
-        // Whatever recovery did to the journal is made to last before anything is built on it.
+        // What recovery did to the journal must be durable before the next commit.
         database.sync()?;
         let mut store = Self::assemble(folder, lock, database, files, CommitNoteFile::open(folder)?);
         (store.commits, store.journaled) = (commits, journaled);
@@ -155,7 +155,7 @@ impl FolderStore {
         Ok(store)
     }
 
-    /// A store without a commit yet, of parts that are open.
+    /// A store of open parts, without a commit.
     fn assemble(folder: &Path, lock: File, database: StateDatabase, files: BlockFiles, note: CommitNoteFile) -> Self {
         Self {
             database,
@@ -172,14 +172,14 @@ impl FolderStore {
         }
     }
 
-    /// Makes the store one that is rebuilt: undo records that are in the files are not appended again, and closing the
-    /// store puts its database in place.
+    /// Starts a rebuild: undo records that are in the files are not appended again, and closing the store replaces the old
+    /// database.
     fn set_rebuild(&mut self, rebuild: Rebuild) {
         self.files.adopt_all();
         self.rebuild = Some(rebuild);
     }
 
-    /// Runs a write, and stops the store if it fails.
+    /// Runs a write. If it fails, the store refuses all further writes.
     fn write<T>(&mut self, write: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
         if self.stopped {
             return Err(StoreError::Stopped);
@@ -190,8 +190,8 @@ impl FolderStore {
     }
 }
 
-/// Writes a new store. The database is made aside and renamed: its own creation cannot be taken up after a crash in the
-/// middle.
+/// Creates a store. The database is created under another name and renamed, since fjall cannot resume a creation that a crash
+/// interrupted.
 fn create(folder: &Path, identity: &Identity, found: &FolderState) -> Result<(), StoreError> {
     let (blocks, new, database) = (folder.join(BLOCKS), folder.join(NEW_DATABASE), folder.join(DATABASE));
     fs::create_dir_all(&blocks).map_err(io_error(&blocks))?;
@@ -262,7 +262,7 @@ impl Store for FolderStore {
                 match store.files.read_undo(file, span, prev_hash) {
                     Ok(found) if found == *undo => return Ok(span),
                     Err(error @ StoreError::Io { .. }) => return Err(error),
-                    // It was found by a checksum that is still good, and has rotted: it is written anew.
+                    // The record is damaged, although its checksum was found: it is written again.
                     _ => {}
                 }
             }
@@ -289,9 +289,9 @@ impl Store for FolderStore {
         let mut store = *self;
         let Some(rebuild) = store.rebuild.take() else { return Ok(()) };
         let lock = Arc::clone(&store.lock);
-        // The database's folder is renamed, so it must be closed first, while the lock is still held.
+        // The database's folder is renamed, so the database is closed first, while the lock is still held.
         drop(store);
-        let placed = rebuild.put_in_place();
+        let placed = rebuild.replace_database();
         drop(lock);
         placed
     }

@@ -1,8 +1,8 @@
-//! A store held for looking at: nothing that it consists of is changed.
+//! Opens a store for inspection without changing it.
 //!
-//! fjall writes as it opens: it cuts journals, flushes and removes. So the database is opened in a scratch folder of
-//! links to its tables, which are never changed in place, and copies of everything else. That folder is the only thing
-//! that is written, and it goes when the inspection ends, or at the next start.
+//! fjall writes when it opens a database: it truncates journals, flushes and removes files. So the database is opened in a
+//! scratch folder of links to its tables, which are never changed in place, and copies of its other files. Only that folder is
+//! written, and it is removed when the inspection ends, or at the next start.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ use super::location::{BLOCKS, DATABASE, REBUILT, SCRATCH};
 use super::marker::{self, FolderState, Identity};
 use super::rebuild;
 
-/// A folder that no other process can open.
+/// A data folder whose lock is held.
 #[derive(Debug)]
 pub(crate) struct LockedStore {
     pub(crate) folder: PathBuf,
@@ -30,7 +30,7 @@ impl LockedStore {
     /// Takes the folder's lock.
     ///
     /// # Errors
-    /// It is in use, of another chain, of a newer format, no store, or cannot be read.
+    /// It is in use, holds another chain or a newer format, is not a store, or cannot be read.
     pub(crate) fn take(folder: &Path, identity: &Identity) -> Result<Self, StoreError> {
         let found =
             if folder.exists() { marker::examine(folder, identity)?.readable(folder)? } else { FolderState::Nothing };
@@ -42,23 +42,23 @@ impl LockedStore {
         Ok(Self { folder: folder.to_owned(), _lock: lock })
     }
 
-    /// Where the database is: in its place, or rebuilt and still to be put there.
+    /// The folder of the database: the usual one, or a rebuilt one that is still to be renamed.
     pub(crate) fn database(&self) -> PathBuf {
         let rebuilt = self.folder.join(REBUILT);
         if rebuilt.exists() { rebuilt } else { self.folder.join(DATABASE) }
     }
 
-    /// What the note of the last commit says. One that is not the database's own does not count.
+    /// The note of the last commit. `Missing` with a rebuilt database, since the note is the old one's.
     pub(crate) fn note(&self) -> Result<CommitNote, StoreError> {
         if self.folder.join(REBUILT).exists() { Ok(CommitNote::Missing) } else { commit_note::read(&self.folder) }
     }
 
     /// The block and undo files, with the lengths that were committed.
     pub(crate) fn files(&self, identity: &Identity, infos: BTreeMap<u32, FileInfo>) -> BlockFiles {
-        BlockFiles::as_they_are(Box::new(Folder::new(self.folder.join(BLOCKS))), identity.magic, infos)
+        BlockFiles::open_unchanged(Box::new(Folder::new(self.folder.join(BLOCKS))), identity.magic, infos)
     }
 
-    /// Opens the database, whose files were found to be whole, by links. Of journals only whole commits are taken.
+    /// Opens the database in the scratch folder. Its files were found to be undamaged. Only whole commits of journals are copied.
     pub(crate) fn open(&self) -> Result<InspectedDatabase, StoreError> {
         let scratch = Scratch(self.folder.join(SCRATCH));
         rebuild::remove(&scratch.0)?;
@@ -72,7 +72,7 @@ struct Scratch(PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed now is removed at the next start.
+        // If it cannot be removed now, the next start removes it.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -98,7 +98,7 @@ fn link(from: &Path, to: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A database, open for reading.
+/// A database open in the scratch folder.
 pub(crate) struct InspectedDatabase {
     pub(crate) database: StateDatabase,
     // Removed when the database is closed.

@@ -12,44 +12,47 @@ use super::error::{StoreError, io_error};
 use super::journal::{Journal, JournalDamage, journal_files, read_journal};
 use super::location::{CUT_JOURNAL, DATABASE, NEW_CUT_JOURNAL};
 
-/// The torn end of a journal.
+/// The torn end of the last journal.
 #[derive(Debug)]
 pub(crate) struct TornTail {
     /// The journal.
     pub(crate) journal: PathBuf,
-    /// Where it was torn.
+    /// The first error in it.
     pub(crate) torn: JournalDamage,
-    /// Bytes before the torn commit.
+    /// The offset of the torn commit, in bytes.
     pub(crate) whole: u64,
 }
 
-/// What the journals hold.
+/// The last commit in the journals, and the torn end.
 #[derive(Debug, Default)]
 pub(crate) struct JournalSummary {
     /// The number of the last whole commit in them.
     pub(crate) commit: Option<u64>,
-    /// What follows it.
+    /// The torn commit after it, which has to be cut off.
     pub(crate) cut: Option<TornTail>,
 }
 
-/// Reads the journals, says what is torn, and refuses what cannot be the end of an unreported commit.
+/// Reads the journals. A torn end is returned if it can be that of an unreported commit.
+///
+/// # Errors
+/// A journal has other damage, or a commit that `note` says was durable is missing; or a journal cannot be read.
 pub(crate) fn examine_journals(database: &Path, note: &CommitNote) -> Result<JournalSummary, StoreError> {
     let durable = match note {
         CommitNote::Commit(commit) => commit.journaled,
         CommitNote::Missing => 0,
-        // What was durable is unknown, so nothing may be cut.
+        // It is unknown what was durable, so nothing may be cut.
         CommitNote::Damaged => u64::MAX,
     };
     let mut journals = journal_files(database)?;
     let Some(last) = journals.pop() else {
-        // fjall would begin anew to number its commits, below those that are in its tables.
+        // fjall would create a journal and restart its sequence numbers at 0, below those in its tables.
         let what = "there is no journal in it".to_owned();
         return Err(StoreError::Damaged { path: database.to_owned(), offset: 0, what });
     };
     let (mut sequence, mut commit) = (None, None);
     for path in journals {
         let journal = read_journal(&path, sequence)?;
-        // A journal was synced before the next was begun.
+        // A journal is synced before the next is begun.
         if let Some(JournalDamage { offset, what }) = journal.torn {
             return Err(StoreError::Damaged { path, offset, what });
         }
@@ -58,7 +61,7 @@ pub(crate) fn examine_journals(database: &Path, note: &CommitNote) -> Result<Jou
     }
     let journal = read_journal(&last, sequence)?;
     let commit = journal.commit.or(commit);
-    // Where no commit is left in the journals, tables hold the number, and the comparison after the opening decides.
+    // If no commit is left in the journals, its number is in tables, and is compared after the database was opened.
     let is_behind = *note == CommitNote::Damaged || commit.is_some_and(|commit| commit < durable);
     let Journal { torn, whole, .. } = journal;
     match torn {
@@ -72,9 +75,9 @@ pub(crate) fn examine_journals(database: &Path, note: &CommitNote) -> Result<Jou
     }
 }
 
-/// Cuts a torn commit off the journal, so that the database meets only whole ones. The journal as it was stays beside the
-/// database until [`forget_cut_journal`] or [`restore_cut_journal`]; also one in which there should be a commit and is none, which fjall
-/// would cut.
+/// Cuts a torn commit off the journal, so that fjall reads only whole ones. A copy of the uncut journal is kept until
+/// [`forget_cut_journal`] or [`restore_cut_journal`]. A journal that should have a commit and has none is copied too, since fjall
+/// would truncate it.
 pub(super) fn cut_torn_tail(folder: &Path) -> Result<(CommitNote, JournalSummary), StoreError> {
     restore_cut_journal(folder)?;
     let note = commit_note::read(folder)?;
@@ -82,18 +85,18 @@ pub(super) fn cut_torn_tail(folder: &Path) -> Result<(CommitNote, JournalSummary
     let journals = examine_journals(&database, &note)?;
     let journaled = matches!(note, CommitNote::Commit(LastCommit { journaled: 1.., .. }));
     if journals.cut.is_some() || journaled && journals.commit.is_none() {
-        journal_files(&database)?.last().map_or(Ok(()), |last| set_aside(folder, last))?;
+        journal_files(&database)?.last().map_or(Ok(()), |last| copy_journal(folder, last))?;
     }
     if let Some(TornTail { journal, torn, whole }) = &journals.cut {
-        tracing::info!(journal = %journal.display(), byte = torn.offset, what = torn.what, "cutting a commit that was never finished");
+        tracing::info!(journal = %journal.display(), byte = torn.offset, what = torn.what, "cutting off a commit that was never finished");
         let file = File::options().write(true).open(journal).map_err(io_error(journal))?;
         file.set_len(*whole).and_then(|()| file.sync_all()).map_err(io_error(journal))?;
     }
     Ok((note, journals))
 }
 
-/// Copies a journal, durably and at once.
-fn set_aside(folder: &Path, journal: &Path) -> Result<(), StoreError> {
+/// Copies a journal durably and atomically.
+fn copy_journal(folder: &Path, journal: &Path) -> Result<(), StoreError> {
     let name = journal.file_name().unwrap_or_default().to_string_lossy();
     let (new, copy) = (folder.join(NEW_CUT_JOURNAL), folder.join(format!("{CUT_JOURNAL}{name}")));
     let copied = fs::copy(journal, &new).and_then(|_| File::open(&new)?.sync_all());
@@ -101,7 +104,7 @@ fn set_aside(folder: &Path, journal: &Path) -> Result<(), StoreError> {
     sync_folder(folder).map_err(io_error(folder))
 }
 
-/// The copy of a journal that was cut.
+/// The copy of a journal that was cut, and the journal's name.
 fn cut_journal(folder: &Path) -> Result<Option<(PathBuf, String)>, StoreError> {
     for found in fs::read_dir(folder).map_err(io_error(folder))? {
         let found = found.map_err(io_error(folder))?;
@@ -112,7 +115,8 @@ fn cut_journal(folder: &Path) -> Result<Option<(PathBuf, String)>, StoreError> {
     Ok(None)
 }
 
-/// Puts a journal back that was cut, if there is one: the database lacks something, or a crash came before that was known.
+/// Restores a journal that was cut, if there is a copy: the database lacks a durable commit, or a crash came before that was
+/// known.
 pub(super) fn restore_cut_journal(folder: &Path) -> Result<(), StoreError> {
     let Some((copy, journal)) = cut_journal(folder)? else { return Ok(()) };
     let journal = folder.join(DATABASE).join(journal);
@@ -120,14 +124,17 @@ pub(super) fn restore_cut_journal(folder: &Path) -> Result<(), StoreError> {
     sync_folder(&folder.join(DATABASE)).and_then(|()| sync_folder(folder)).map_err(io_error(folder))
 }
 
-/// Forgets what was cut, after the database has shown that it lacks nothing.
+/// Removes the copy of a journal that was cut, after the database was found to lack no durable commit.
 pub(super) fn forget_cut_journal(folder: &Path) -> Result<(), StoreError> {
     let Some((copy, _)) = cut_journal(folder)? else { return Ok(()) };
     fs::remove_file(&copy).map_err(io_error(&copy))?;
     sync_folder(folder).map_err(io_error(folder))
 }
 
-/// Holds what the database has against what was durable.
+/// Compares the database's last commit with the commit note.
+///
+/// # Errors
+/// The note's commit is not in the database.
 pub(crate) fn compare_with_note(
     database: &Path,
     note: &CommitNote,

@@ -1,26 +1,26 @@
-//! Where things lie in a store: folders, file names, and the byte ranges of blocks and undo records.
+//! Locations in a store: the names of files and folders, and the byte ranges of blocks and undo records.
 
 use bitcoin::BlockHash;
 
-/// Bytes within a file.
+/// A byte range of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Bytes before it.
+    /// Its offset in bytes.
     pub offset: u32,
     /// Its length in bytes.
     pub length: u32,
 }
 
-/// Bytes within a block file.
+/// A byte range of a block file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilePosition {
     /// The number of the block file.
     pub file: u32,
-    /// The bytes, without their framing.
+    /// The range, without the framing.
     pub span: Span,
 }
 
-/// Where a block lies in the store.
+/// The location of a block and its undo record in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockLocation {
     /// The number of the pair of block file and undo file.
@@ -29,11 +29,11 @@ pub struct BlockLocation {
     pub block: Span,
     /// Its undo record in the undo file, once it was connected.
     pub undo: Option<Span>,
-    /// How many transactions the block has.
+    /// The number of transactions of the block.
     pub transactions: u32,
 }
 
-/// A block of the store: what names it, and where it lies.
+/// A block in the store: its hashes, height and location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredBlock {
     /// Its hash.
@@ -42,7 +42,7 @@ pub struct StoredBlock {
     pub prev_hash: BlockHash,
     /// Its height.
     pub height: u32,
-    /// Where it lies.
+    /// Its location.
     pub location: BlockLocation,
 }
 

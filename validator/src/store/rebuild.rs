@@ -1,7 +1,7 @@
-//! A database made anew beside the old one, from block files that are read and never shortened.
+//! Rebuilding the database from the block files, which are read and never shortened, beside the old database.
 //!
-//! An undo record that is in the files already is found again by its checksum. The old database stays in use until the
-//! store is closed, when the new one is durable and takes its place.
+//! Undo records that are in the files are found by their checksums. The old database is replaced when the store is closed and
+//! the new one is durable.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs;
@@ -23,12 +23,12 @@ use crate::coins::undo::{BlockUndo, checksum};
 pub(crate) struct ExistingUndo(HashMap<(u32, [u8; 32]), VecDeque<Span>>);
 
 impl ExistingUndo {
-    /// Notes a record of the undo file `file`.
+    /// Adds a record of the undo file `file`.
     pub(crate) fn insert(&mut self, file: u32, checksum: [u8; 32], span: Span) {
         self.0.entry((file, checksum)).or_default().push_back(span);
     }
 
-    /// Takes out the next record in `file` that has the checksum of `undo`, if there is one.
+    /// Removes and returns the next record in `file` that has the checksum of `undo`, if there is one.
     pub(super) fn take(&mut self, file: u32, prev_hash: &BlockHash, undo: &BlockUndo) -> Option<Span> {
         if self.0.is_empty() {
             return None;
@@ -37,16 +37,16 @@ impl ExistingUndo {
     }
 }
 
-/// What the block and undo files of a folder hold.
+/// The contents of a folder's block and undo files.
 #[derive(Debug, Default)]
 pub(crate) struct ExistingFiles {
-    /// Each file with the length of its whole records. Blocks are counted as they are taken up.
+    /// Each file with the length of its whole records. Blocks are counted when the chain state accepts them.
     pub(crate) infos: BTreeMap<u32, FileInfo>,
     /// The undo records.
     pub(crate) undo: ExistingUndo,
 }
 
-/// A rebuild that has begun.
+/// A rebuild in progress.
 pub(super) struct Rebuild {
     pub(super) folder: PathBuf,
     pub(super) identity: Identity,
@@ -54,8 +54,8 @@ pub(super) struct Rebuild {
 }
 
 impl Rebuild {
-    /// Puts the finished database, closed, in place of the old one.
-    pub(super) fn put_in_place(self) -> Result<(), StoreError> {
+    /// Replaces the old database by the new one, which is closed.
+    pub(super) fn replace_database(self) -> Result<(), StoreError> {
         let folder = &self.folder;
         let (rebuilding, rebuilt) = (folder.join(REBUILDING), folder.join(REBUILT));
         commit_note::remove(&rebuilding).map_err(io_error(&rebuilding))?;
@@ -63,13 +63,13 @@ impl Rebuild {
         sync_folder(folder).map_err(io_error(folder))?;
         fs::rename(&rebuilding, &rebuilt).map_err(io_error(&rebuilding))?;
         sync_folder(folder).map_err(io_error(folder))?;
-        // The marker may be of an older format, which this version reads no database of.
+        // The marker may name an older format, whose database this version cannot read.
         marker::write(folder, &self.identity)?;
         finish_rebuild(folder)
     }
 }
 
-/// Puts a rebuilt database into its place, wherever a crash cut that off, and removes what is left over.
+/// Finishes the replacement of the database that a crash may have interrupted at any step, and removes leftovers.
 pub(crate) fn finish_rebuild(folder: &Path) -> Result<(), StoreError> {
     let [rebuilt, database, old] = [REBUILT, DATABASE, OLD].map(|name| folder.join(name));
     let rename = |from: &Path, to: &Path| {
@@ -81,9 +81,9 @@ pub(crate) fn finish_rebuild(folder: &Path) -> Result<(), StoreError> {
             remove(&old)?;
             rename(&database, &old)?;
         }
-        // What is left of the old one's journal is none of the new one's.
+        // The copy of a cut journal is the old database's.
         forget_cut_journal(folder)?;
-        // The note counts the commits of the old one.
+        // The note counts the old database's commits.
         commit_note::remove(folder).map_err(io_error(folder))?;
         sync_folder(folder).map_err(io_error(folder))?;
         rename(&rebuilt, &database)?;
@@ -95,7 +95,7 @@ pub(crate) fn finish_rebuild(folder: &Path) -> Result<(), StoreError> {
     remove(&folder.join(SCRATCH))
 }
 
-/// Removes a folder of ours if it is there.
+/// Removes a folder, if it exists.
 pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
     if path.exists() { fs::remove_dir_all(path).map_err(io_error(path)) } else { Ok(()) }
 }

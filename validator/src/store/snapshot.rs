@@ -1,4 +1,4 @@
-//! A data folder as one commit left it, for threads that read while the store goes on.
+//! A data folder as of one commit, for threads that read while the store is written.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use super::file_reader::{FileReader, undo_span};
 use super::location::StoredBlock;
 use crate::coins::{BlockUndo, Coin};
 
-/// Coins through a snapshot of the database; blocks from the files, which only ever grow until they are pruned whole.
+/// Coins are read from a snapshot of the database, blocks from the files, which only grow until they are deleted by pruning.
 pub(super) struct FolderSnapshot {
-    // Before the lock, which must go last.
+    // Dropped before the lock.
     pub(super) coins: DatabaseSnapshot,
     pub(super) blocks: Arc<Folder>,
     pub(super) magic: [u8; 4],
@@ -29,7 +29,7 @@ impl FolderSnapshot {
     }
 }
 
-/// Tells a file that was pruned after this snapshot from one that is damaged.
+/// Turns the error for a missing file into [`StoreError::Pruned`]: the file was pruned after the snapshot.
 fn or_pruned<T>(block: &StoredBlock, read: Result<T, StoreError>) -> Result<T, StoreError> {
     match read {
         Err(StoreError::Damaged { path, .. }) if !path.exists() => {

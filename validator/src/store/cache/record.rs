@@ -3,28 +3,28 @@
 use crate::coins::Coin;
 use crate::coins::encoding::{decode_coin, split_key};
 
-/// What the cache knows of an outpoint: marks, the key and the value of the store. In [`Cells`] the three stand one after
-/// the other.
+/// What the cache knows of an outpoint: marks, then the key and the value of the database, in one cell.
 pub(super) struct CachedRecord<'a> {
     pub(super) marks: u8,
     pub(super) key: &'a [u8],
     pub(super) value: &'a [u8],
 }
 
-/// It differs from the store.
+/// The record differs from the store.
 pub(super) const DIRTY: u8 = 1;
 
-/// The store has nothing here. Only with [`DIRTY`].
+/// The store has no coin at this outpoint. Only with [`DIRTY`].
 pub(super) const FRESH: u8 = 2;
 
-/// The coin is spent, and the store has it still. Only with [`DIRTY`]. Its value stays, in case the block is taken back.
+/// The coin is spent, and the store still has it. Only with [`DIRTY`]. The value stays until the block can no longer be rolled
+/// back.
 pub(super) const SPENT: u8 = 4;
 
-/// It is in a table. What is not waits to be freed, or to be taken back.
+/// The record is in a table. One that is not waits to be freed, or to be restored by a rollback.
 pub(super) const LINKED: u8 = 8;
 
 impl<'a> CachedRecord<'a> {
-    /// `None`: the cell was freed.
+    /// Splits the bytes of a cell; `None`: the cell was freed.
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let (marks, rest) = bytes.split_first()?;
         let (key, value) = split_key(rest);

@@ -1,4 +1,4 @@
-//! The coin cache and the source below it as one view: what blocks connect through.
+//! The coin cache over its source as one view, through which blocks connect.
 
 use bitcoin::OutPoint;
 
@@ -10,21 +10,21 @@ use crate::store::cells::Handle;
 use crate::store::coin_source::CoinSource;
 use crate::store::error::StoreError;
 
-/// A [`CoinCache`] with the store below it: what blocks connect through.
+/// A [`CoinCache`] over the store: the view through which blocks connect.
 pub struct CachedCoins<'a> {
     cache: &'a mut CoinCache,
     source: &'a dyn CoinSource,
 }
 
 impl CoinCache {
-    /// The cache as a block sees it, over `source`.
+    /// The cache over `source`, as a view for a block.
     pub fn view<'a>(&'a mut self, source: &'a dyn CoinSource) -> CachedCoins<'a> {
         CachedCoins { cache: self, source }
     }
 }
 
 impl CachedCoins<'_> {
-    /// Brings coins into the cache that are not there, which is quicker for many at once than one by one.
+    /// Loads the coins that the cache does not have. Many at once are faster than one by one.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -37,7 +37,7 @@ impl CachedCoins<'_> {
         Ok(())
     }
 
-    /// Brings the coin into the cache if it is not there.
+    /// The record of a coin, which is loaded if the cache does not have it.
     fn fetch(&mut self, outpoint: &OutPoint) -> Result<Option<Handle>, StoreError> {
         let known = self.cache.find(&encode_outpoint(outpoint));
         if known.is_some() {
@@ -46,9 +46,9 @@ impl CachedCoins<'_> {
         Ok(self.source.load_coin(outpoint)?.map(|coin| self.cache.insert_loaded(outpoint, &coin)))
     }
 
-    /// Puts back a coin that a disconnected block had spent.
+    /// Restores a coin that a disconnected block had spent.
     pub fn restore(&mut self, outpoint: OutPoint, coin: &Coin) {
-        // Not fresh even if the cache knows nothing of it: it may be that the store was never told of the spend.
+        // Not fresh, even if the cache has no record: the spend may never have been committed, so the store may have the coin.
         self.put(&outpoint, coin.into(), false);
     }
 
@@ -77,8 +77,8 @@ impl CoinView for CachedCoins<'_> {
     }
 
     fn create(&mut self, outpoint: OutPoint, coin: CoinRef<'_>) -> Result<(), StoreError> {
-        // Only a coinbase can repeat an earlier transaction that still has coins (BIP30's two exceptions), so only
-        // there may the store hold a coin that the cache does not know.
+        // Only a coinbase can repeat an earlier transaction that still has coins (BIP30's two exceptions). So only then may the
+        // store have a coin here of which the cache has no record.
         let absent_from_store = !coin.is_coinbase;
         self.put(&outpoint, coin, absent_from_store);
         Ok(())

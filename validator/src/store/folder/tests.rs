@@ -214,9 +214,9 @@ fn a_torn_last_commit_leaves_the_one_before() {
     }
 }
 
-/// What fjall would cut without a word: the note knows that the commit had been finished.
+/// fjall would truncate the journal without an error; the note shows that the commit was durable.
 #[test]
-fn a_durable_commit_that_rotted_is_refused_and_nothing_is_cut() {
+fn a_damaged_durable_commit_is_refused_and_nothing_is_cut() {
     let base = tempfile::tempdir().unwrap();
     let whole = base.path().join("whole");
     let (journal, Range { start, end }) = two_commits(&whole, 450);
@@ -233,10 +233,10 @@ fn a_durable_commit_that_rotted_is_refused_and_nothing_is_cut() {
     }
 }
 
-/// In the first commit, too, where nothing whole stands before the flipped byte: the journal is put back as it was, so that
-/// whoever starts again is told the same.
+/// The same in the first commit, with no whole group before the flipped byte: the journal is restored, so that the next start
+/// gives the same error.
 #[test]
-fn a_durable_commit_that_rotted_at_the_start_of_the_journal_stays_as_it_is() {
+fn a_damaged_durable_commit_at_the_start_of_the_journal_is_left_unchanged() {
     let base = tempfile::tempdir().unwrap();
     let whole = base.path().join("whole");
     let (journal, Range { start, .. }) = two_commits(&whole, 450);
@@ -255,9 +255,9 @@ fn a_durable_commit_that_rotted_at_the_start_of_the_journal_stays_as_it_is() {
     assert!(refused > 10, "{refused}");
 }
 
-/// A crash between the cut and the proof that nothing is lacking.
+/// A crash between the cut and the comparison with the note.
 #[test]
-fn a_cut_that_was_not_finished_is_taken_back_first() {
+fn an_unfinished_cut_is_undone_first() {
     let base = tempfile::tempdir().unwrap();
     let whole = base.path().join("whole");
     let (journal, Range { start, .. }) = two_commits(&whole, 450);
