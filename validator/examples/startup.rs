@@ -1,10 +1,12 @@
-//! Measures how long a start takes after a kill: makes a chain, kills the process that imports it, and opens the data folder.
+//! Measures how long a start takes after a kill: makes a chain, kills the process that imports it, and opens the data
+//! folder.
 //!
 //! `cargo run --release -p adit-validator --example startup -- 10000` for blocks of a coinbase and four transactions;
 //! a second number takes that many inputs a block instead.
 //!
-//! The import commits whenever its cache of eight mebibytes is full, and is killed right after the last block was reported. So
-//! there is a journal to replay and a torn tail to cut off. Starts are repeated, each after a drop without a commit.
+//! The import commits whenever its cache of eight mebibytes is full, and is killed right after the last block was
+//! reported. So there is a journal to replay and a torn tail to cut off. Starts are repeated, each after a drop without
+//! a commit.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

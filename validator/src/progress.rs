@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::store::StoreError;
 
-/// Watches long work: is told its progress, and can end it.
+/// Watches long work: gets its progress, and can end it.
 pub trait Watcher {
     /// Called when `done` of `total` steps of `work` are done.
     fn progress(&mut self, work: &'static str, done: u64, total: u64);

@@ -1,7 +1,7 @@
 //! A block template: an unsolved block on the tip of a chain, with room for an extranonce in the coinbase.
 //!
-//! A miner gets the header, the coinbase before and after the extranonce, and the Merkle branch of the coinbase. The template
-//! keeps the rest of the block until the miner returns a header and an extranonce.
+//! A miner gets the header, the coinbase before and after the extranonce, and the Merkle branch of the coinbase. The
+//! template keeps the rest of the block until the miner returns a header and an extranonce.
 
 use bitcoin::absolute::LockTime;
 use bitcoin::block::{Header, Version};
@@ -65,9 +65,9 @@ impl BlockTemplate {
     /// The length of the extranonce in bytes. It gives 2^64 Merkle roots.
     pub const EXTRANONCE_LEN: usize = 8;
 
-    /// A template for the block that `next` describes. Its reward is paid to `payout`. `latest` is the latest time that the
-    /// network's clock allows in a header, in seconds since 1970. `salt` is put into the coinbase, so that no two templates are
-    /// equal.
+    /// A template for the block that `next` describes. Its reward is paid to `payout`. `latest` is the latest time that
+    /// the network's clock allows in a header, in seconds since 1970. `salt` is put into the coinbase, so that no two
+    /// templates are equal.
     #[must_use]
     pub fn new(next: &NextBlock, payout: ScriptBuf, latest: u32, salt: u64) -> Self {
         let before = Builder::new().push_int(i64::from(next.height)).push_slice(salt.to_le_bytes()).into_script();
@@ -132,7 +132,8 @@ impl BlockTemplate {
         CoinbaseParts { prefix: base[..at].to_vec(), suffix: base[at + Self::EXTRANONCE_LEN..].to_vec() }
     }
 
-    /// The Merkle branch from the coinbase to the root: the sibling at each level, leaves first, in the byte order of SHA-256.
+    /// The Merkle branch from the coinbase to the root: the sibling at each level, leaves first, in the byte order of
+    /// SHA-256.
     #[must_use]
     pub const fn merkle_branch(&self) -> Vec<sha256d::Hash> {
         // The coinbase is the only transaction.
@@ -157,8 +158,8 @@ impl BlockTemplate {
     }
 }
 
-/// The script of the witness commitment of a block whose only transaction is the coinbase (BIP141). The witness root is the
-/// coinbase's wtxid, which counts as zero.
+/// The script of the witness commitment of a block whose only transaction is the coinbase (BIP141). The witness root is
+/// the coinbase's wtxid, which counts as zero.
 fn witness_commitment(reserved: [u8; 32]) -> ScriptBuf {
     let commitment = sha256d::Hash::hash(&[[0; 32], reserved].concat());
     let mut payload = PushBytesBuf::from([0xaa, 0x21, 0xa9, 0xed]);

@@ -1,14 +1,16 @@
 //! Proofs that a block holds certain transactions, in the bytes of Bitcoin Core's `gettxoutproof` (BIP37's
 //! `merkleblock`).
 //!
-//! A proof is the block's header and the part of its Merkle tree that leads to the transactions; every other branch is one
-//! hash. `bitcoin`'s `MerkleBlock` is not used, for three reasons. It allocates by claimed counts, 32 MB for 90 bytes. It reads
-//! several encodings of one proof; here only Core's is read. And it does not check the inner nodes, in which a forged proof can
-//! be detected (CVE-2017-12842): a transaction of 64 bytes can pass for a node, and a node for a transaction of 64 bytes.
+//! A proof is the block's header and the part of its Merkle tree that leads to the transactions; every other branch is
+//! one hash. `bitcoin`'s `MerkleBlock` is not used, for three reasons. It allocates by claimed counts, 32 MB for 90
+//! bytes. It reads several encodings of one proof; here only Core's is read. And it does not check the inner nodes, in
+//! which a forged proof can be detected (CVE-2017-12842): a transaction of 64 bytes can pass for a node, and a node for
+//! a transaction of 64 bytes.
 //!
 //! The first attack is refused here: no inner node of a proof may be a valid transaction. The number of the block's
 //! transactions, and so the depth of its leaves, prevents both: [`TxOutProof::check_against_block`] and
-//! [`TxOutProof::check_against_chain`] know it. If only the header is known, do not accept a proof of a transaction of 64 bytes.
+//! [`TxOutProof::check_against_chain`] know it. If only the header is known, do not accept a proof of a transaction of
+//! 64 bytes.
 
 use bitcoin::block::Header;
 use bitcoin::consensus::{deserialize, serialize};
@@ -38,7 +40,8 @@ pub struct TxOutProof {
     transactions: u32,
     /// Hashes in the order of a depth-first walk, left first.
     hashes: Vec<Node>,
-    /// One bit for each node of the walk, the lowest bit of a byte first: whether a proven transaction is at or below it.
+    /// One bit for each node of the walk, the lowest bit of a byte first: whether a proven transaction is at or below
+    /// it.
     flags: Vec<u8>,
 }
 
@@ -151,8 +154,8 @@ pub enum ProofError {
 }
 
 impl TxOutProof {
-    /// Makes a proof that `block` contains these transactions. The block's Merkle root was checked. The order of `txids` and
-    /// repetitions do not matter.
+    /// Makes a proof that `block` contains these transactions. The block's Merkle root was checked. The order of
+    /// `txids` and repetitions do not matter.
     ///
     /// # Errors
     /// The block does not contain one of them, or `txids` is empty.
@@ -178,7 +181,7 @@ impl TxOutProof {
         Ok(proof)
     }
 
-    /// Writes the node at `position` of the level `height` above the leaves, and what is below it if it has to be.
+    /// Adds node `position` of the level `height` above the leaves, and the nodes below it on the way to a wanted transaction.
     fn add(&mut self, tree: &Tree, height: usize, position: usize, bits: &mut usize) {
         let announces = tree.wanted[height][position];
         if bits.is_multiple_of(8) {
@@ -195,10 +198,10 @@ impl TxOutProof {
         }
     }
 
-    /// Reads a proof. Memory is bounded by the length of `bytes`.
+    /// Decodes a proof. Memory is bounded by the length of `bytes`.
     ///
     /// # Errors
-    /// The bytes are no proof, or more than one.
+    /// The bytes are not one encoded proof.
     pub fn decode(bytes: &[u8]) -> Result<Self, ProofError> {
         let mut from = Decoder::new(bytes);
         let header = from.take(80)?;
@@ -214,7 +217,7 @@ impl TxOutProof {
         Ok(Self { header, transactions, hashes: hashes.to_vec(), flags: flags.to_vec() })
     }
 
-    /// The bytes of the proof: header, number of transactions, hashes, bits.
+    /// The encoded proof: header, number of transactions, hashes, bits.
     ///
     /// Source: Bitcoin Core, `merkleblock.h`, `CMerkleBlock`.
     #[must_use]
@@ -240,8 +243,8 @@ impl TxOutProof {
         self.transactions
     }
 
-    /// Verifies the proof against its own header alone, which the caller knows to be valid. The module's documentation says which
-    /// attack this does not prevent.
+    /// Verifies the proof against its own header alone, which the caller knows to be valid. The module's documentation
+    /// says which attack this does not prevent.
     ///
     /// # Errors
     /// The proof is not valid.
@@ -348,8 +351,8 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// The hash of node `position` at the level `height` above the leaves.
     ///
-    /// Source: Bitcoin Core, `merkleblock.cpp`, `TraverseAndExtract`. At most 15 levels, since the number of transactions
-    /// is bounded.
+    /// Source: Bitcoin Core, `merkleblock.cpp`, `TraverseAndExtract`. At most 15 levels, since the number of
+    /// transactions is bounded.
     fn node(&mut self, height: u32, position: u32) -> Result<Node, ProofError> {
         let flags = self.proof.flags.get(self.bits / 8).ok_or_else(|| self.proof.shape())?;
         let announces = flags >> (self.bits % 8) & 1 == 1;
@@ -382,8 +385,8 @@ impl Walk<'_> {
     }
 }
 
-/// Whether two concatenated hashes are an encoded transaction. In 64 bytes there is only one shape: one input, one output, and
-/// scripts of four bytes in total. Five in 2^32 honest nodes have it.
+/// Whether two concatenated hashes are an encoded transaction. In 64 bytes there is only one shape: one input, one
+/// output, and scripts of four bytes in total. Five in 2^32 honest nodes have it.
 fn reads_as_transaction(left: &Node, right: &Node) -> bool {
     /// The offset of the input script's length: after version, input count and outpoint.
     const INPUT_SCRIPT: usize = 4 + 1 + 36;

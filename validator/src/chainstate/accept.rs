@@ -15,8 +15,8 @@ use crate::headers::EntryId;
 use crate::rules::{self, BlockContext, RuleError};
 use crate::store::{NewBlock, StoreError};
 
-/// Headers hashed in one call: enough to fill every lane of a kernel, few enough to stay in the CPU's cache until they are
-/// checked.
+/// Headers hashed in one call: enough to fill every lane of a kernel, few enough to stay in the CPU's cache until they
+/// are checked.
 const HEADERS_HASHED_AT_ONCE: usize = 256;
 
 /// The result of the checks that precede activation.
@@ -26,13 +26,14 @@ enum Acceptance {
 }
 
 impl ChainState {
-    /// Accepts a header. `now` is the network's time in seconds since 1970. The header becomes durable with the next commit.
+    /// Accepts a header. `now` is the network's time in seconds since 1970. The header becomes durable with the next
+    /// commit.
     pub fn accept_header(&mut self, header: &Header, now: u64) -> HeaderOutcome {
         self.accept_hashed_header(header, header.block_hash(), now)
     }
 
-    /// Accepts headers in order, as [`Self::accept_header`] does, up to the first that is refused: those after it most likely
-    /// lack a parent. Returns one outcome for each, the refused header's last.
+    /// Accepts headers in order, as [`Self::accept_header`] does, up to the first that is refused: those after it most
+    /// likely lack a parent. Returns one outcome for each, the refused header's last.
     ///
     /// This is faster than one call for each header, since a kernel hashes many headers at once.
     pub fn accept_headers(&mut self, headers: &[Header], now: u64) -> Vec<HeaderOutcome> {
@@ -113,7 +114,8 @@ impl ChainState {
 
     /// Accepts a block and makes the best chain active. `now` is the network's time in seconds since 1970.
     ///
-    /// The outcome is that of `block`. Events report the other blocks that were connected, disconnected or found invalid.
+    /// The outcome is that of `block`. Events report the other blocks that were connected, disconnected or found
+    /// invalid.
     ///
     /// # Errors
     /// The store failed. The coins are still those after a whole block, and nothing durable was lost.
@@ -218,8 +220,8 @@ impl ChainState {
         self.store.is_durable() && self.coins.is_full()
     }
 
-    /// Commits in the middle of a reorganisation if the coin cache is over its limit. Nothing is pruned or published before
-    /// the reorganisation ends, since a branch that turns out invalid reverses it.
+    /// Commits in the middle of a reorganisation if the coin cache is over its limit. Nothing is pruned or published
+    /// before the reorganisation ends, since a branch that turns out invalid reverses it.
     pub(super) fn commit_if_full(&mut self) -> Result<(), StoreError> {
         if self.is_full() { self.commit() } else { Ok(()) }
     }

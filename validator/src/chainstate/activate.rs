@@ -1,8 +1,8 @@
 //! Activation: disconnects and connects blocks until the valid chain with most work is the active one.
 //!
-//! Every step is a whole block. A block that fails is rolled back before the next is tried, so that the coins are always
-//! those after the last block of the active chain. If a block in the middle of a branch is invalid, the old tip is still a
-//! candidate, and the next iteration returns to it.
+//! Every step is a whole block. A block that fails is rolled back before the next is tried, so that the coins are
+//! always those after the last block of the active chain. If a block in the middle of a branch is invalid, the old tip
+//! is still a candidate, and the next iteration returns to it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -50,8 +50,8 @@ impl ChainState {
         Ok(failures)
     }
 
-    /// Checks that no block between the tip and `fork` is pruned, before any of them is disconnected. `best` is the tip that
-    /// the reorganisation leads to, for the message.
+    /// Checks that no block between the tip and `fork` is pruned, before any of them is disconnected. `best` is the tip
+    /// that the reorganisation leads to, for the message.
     pub(super) fn check_not_pruned_above(&self, fork: EntryId, best: EntryId) -> Result<(), StoreError> {
         let first = self.tree.entry(fork).height as usize + 1;
         let pruned = self.active.get(first..).unwrap_or_default().iter().rev().map(|id| self.tree.entry(*id));
@@ -75,7 +75,8 @@ impl ChainState {
         invalid
     }
 
-    /// Drops the candidates with less work than the tip, unless the tip itself is invalid and one of them must replace it.
+    /// Drops the candidates with less work than the tip, unless the tip itself is invalid and one of them must replace
+    /// it.
     pub(super) fn prune_candidates(&mut self) {
         if !self.tip().is_failed() {
             self.candidates.prune_below(&self.tree, self.tip_id());
@@ -171,8 +172,8 @@ impl ChainState {
     }
 }
 
-/// Removes the coins that a block created and restores those that it spent, last transaction first. `Some`: why block, undo
-/// record and coins do not match.
+/// Removes the coins that a block created and restores those that it spent, last transaction first. `Some`: why block,
+/// undo record and coins do not match.
 fn disconnect_block(
     coins: &mut CachedCoins<'_>,
     block: &DecodedBlock,

@@ -11,8 +11,8 @@ use crate::headers::{EntryId, HeaderTree};
 /// complete at the same time are ordered by their headers' arrival.
 type Rank = (Work, Reverse<i32>, Reverse<EntryId>);
 
-/// The arrival of the blocks loaded as the active chain: before all others of the same work. Precious blocks count down from
-/// here, and so come before it.
+/// The arrival of the blocks loaded as the active chain: before all others of the same work. Precious blocks count down
+/// from here, and so come before it.
 const ACTIVE: i32 = 0;
 
 /// The blocks with as much work as the tip or more, all of whose ancestors are in the store too.
@@ -82,8 +82,8 @@ impl Candidates {
         self.ranked.retain(|(_, _, Reverse(id))| !tree.entry(*id).is_failed());
     }
 
-    /// Ranks again all complete, valid blocks with `least` work or more. Needed after marks were cleared, and after the tip
-    /// was marked as failed, since the candidates below it were dropped.
+    /// Ranks again all complete, valid blocks with `least` work or more. Needed after marks were cleared, and after the
+    /// tip was marked as failed, since the candidates below it were dropped.
     pub(super) fn rank_again(&mut self, tree: &HeaderTree, least: Work) {
         for id in tree.ids().filter(|id| !tree.entry(*id).is_failed() && tree.entry(*id).chain_work >= least) {
             if let Some(arrival) = self.arrival(id) {
@@ -103,8 +103,8 @@ impl Candidates {
         }
     }
 
-    /// Removes the blocks `gone`, which were pruned and of which none is in the active chain. Their descendants wait until
-    /// they are stored again.
+    /// Removes the blocks `gone`, which were pruned and of which none is in the active chain. Their descendants wait
+    /// until they are stored again.
     pub(super) fn withdraw(&mut self, tree: &HeaderTree, gone: &BTreeSet<EntryId>) {
         let Some(first) = gone.first() else { return };
         for id in tree.ids().skip(first.index()) {
@@ -125,8 +125,8 @@ impl Candidates {
         self.waiting.retain(|_, waiting| !waiting.is_empty());
     }
 
-    /// Drops every candidate that ranks below `tip`. Call it only when activation has ended: until then the old tip must stay
-    /// a candidate.
+    /// Drops every candidate that ranks below `tip`. Call it only when activation has ended: until then the old tip
+    /// must stay a candidate.
     pub(super) fn prune_below(&mut self, tree: &HeaderTree, tip: EntryId) {
         if let Some(arrival) = self.arrival(tip) {
             self.ranked = self.ranked.split_off(&rank(tree, tip, arrival));

@@ -1,8 +1,8 @@
 //! The events that the chain state sends to subscribers, and a bounded queue for a subscriber on another thread.
 //!
-//! An event carries its block, so that no subscriber reads it from disk. The writer never waits for a subscriber, and a slow
-//! one does not take more memory: when a queue is over its bound, all of it is replaced by [`ChainEvent::Missed`]. The
-//! subscriber then takes a snapshot and continues from there.
+//! An event carries its block, so that no subscriber reads it from disk. The writer never waits for a subscriber, and a
+//! slow one does not take more memory: when a queue is over its bound, all of it is replaced by [`ChainEvent::Missed`].
+//! The subscriber then takes a snapshot and continues from there.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -59,7 +59,8 @@ impl ChainEvent {
 
 /// Takes events on the writer's thread.
 pub trait EventSink: Send {
-    /// Takes one event. It must return at once, whether or not it could keep the event. With `Break` the subscription ends.
+    /// Takes one event. It must return at once, whether or not it could keep the event. With `Break` the subscription
+    /// ends.
     fn send(&mut self, event: &ChainEvent) -> ControlFlow<()>;
 }
 

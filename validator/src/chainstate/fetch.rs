@@ -1,7 +1,7 @@
 //! Coins that a block will spend, read by another thread before the block connects.
 //!
-//! They are read as of the last commit. They go into the cache only if no commit was made since, and only where the cache
-//! has no newer record.
+//! They are read as of the last commit. They go into the cache only if no commit was made since, and only where the
+//! cache has no newer record.
 
 use bitcoin::{BlockHash, OutPoint};
 
@@ -42,8 +42,8 @@ impl CoinFetch {
 }
 
 impl ChainState {
-    /// The coins that another thread can read for `block`. `None` if each block is committed, which would make the coins
-    /// outdated, or if the store has no reader for other threads.
+    /// The coins that another thread can read for `block`. `None` if each block is committed, which would make the
+    /// coins outdated, or if the store has no reader for other threads.
     pub(crate) fn coin_fetch(&self, block: &DecodedBlock) -> Option<CoinFetch> {
         if self.options.commit == CommitPolicy::EveryBlock {
             return None;

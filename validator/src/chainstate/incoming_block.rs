@@ -18,8 +18,8 @@ pub struct IncomingBlock {
 }
 
 impl IncomingBlock {
-    /// Checks `block` in isolation, on any thread, before it is accepted. `params` are the parameters of the chain state that
-    /// will accept it.
+    /// Checks `block` in isolation, on any thread, before it is accepted. `params` are the parameters of the chain
+    /// state that will accept it.
     #[must_use]
     pub fn checked(params: &ChainParams, block: Arc<DecodedBlock>) -> Self {
         let isolation = Some(rules::validate_block_in_isolation(&params.consensus, &block));

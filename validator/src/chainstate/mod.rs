@@ -1,9 +1,9 @@
-//! The chain state: accepts headers and blocks in any order, and keeps the coins at the tip of the valid chain with most
-//! work.
+//! The chain state: accepts headers and blocks in any order, and keeps the coins at the tip of the valid chain with
+//! most work.
 //!
-//! There is one writer, the owner of the [`ChainState`]. A block passes `accept` (isolation, header, context, append to the
-//! store), then `activate` (disconnect and connect until the best chain is active), then one commit, then the events.
-//! A broken rule is an outcome; only a failure of the store is an error.
+//! There is one writer, the owner of the [`ChainState`]. A block passes `accept` (isolation, header, context, append to
+//! the store), then `activate` (disconnect and connect until the best chain is active), then one commit, then the
+//! events. A broken rule is an outcome; only a failure of the store is an error.
 
 mod accept;
 mod activate;
@@ -96,8 +96,8 @@ impl ChainState {
         Self::with_store(Box::new(store), loaded, params, options)
     }
 
-    /// A chain state in memory, which never commits. It keeps the blocks that a reorganisation of at most `depth` blocks
-    /// needs; `None`: all blocks.
+    /// A chain state in memory, which never commits. It keeps the blocks that a reorganisation of at most `depth`
+    /// blocks needs; `None`: all blocks.
     ///
     /// # Errors
     /// None: a store in memory does not fail.
@@ -245,7 +245,8 @@ impl ChainState {
         self.changed.is_empty() && self.durable_tip == self.tip_id()
     }
 
-    /// Commits the state after the last connected or disconnected block, which may be in the middle of a reorganisation.
+    /// Commits the state after the last connected or disconnected block, which may be in the middle of a
+    /// reorganisation.
     fn commit(&mut self) -> Result<(), StoreError> {
         let index = self.changed.iter().map(|id| self.tree.entry(id).index_record()).collect();
         let commit = Commit { coins: &self.coins, index, tip: self.tip().hash };
@@ -258,8 +259,8 @@ impl ChainState {
         Ok(())
     }
 
-    /// Makes the present state durable and closes the store. The data folder is released once all readers and snapshots are
-    /// dropped too. Dropping a chain state closes the store without a commit.
+    /// Makes the present state durable and closes the store. The data folder is released once all readers and snapshots
+    /// are dropped too. Dropping a chain state closes the store without a commit.
     ///
     /// # Errors
     /// As [`Self::flush`].

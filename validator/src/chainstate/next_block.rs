@@ -18,11 +18,11 @@ pub struct NextBlock {
     pub time: u32,
     /// The compact target that the header must have at that time.
     pub bits: CompactTarget,
-    /// The earliest time that the header may have, in seconds since 1970: a second after the median time past, or later where
-    /// BIP94 demands it.
+    /// The earliest time that the header may have, in seconds since 1970: a second after the median time past, or later
+    /// where BIP94 demands it.
     pub min_time: u32,
-    /// The latest time for which `bits` is right, in seconds since 1970. On chains with testnet's rule a later block has
-    /// another target; on others this is `u32::MAX`.
+    /// The latest time for which `bits` is right, in seconds since 1970. On chains with testnet's rule a later block
+    /// has another target; on others this is `u32::MAX`.
     pub max_time: u32,
     /// The median time past of the tip, in seconds since 1970, with which lock times are compared (BIP113).
     pub median_time_past: u32,

@@ -1,7 +1,7 @@
 //! What an operator may demand: Core's `invalidateblock`, `reconsiderblock` and `preciousblock`.
 //!
-//! Each sets or clears a mark, then activates the best chain as a new block does, then commits. The mark is in the same commit
-//! as the first step of the reorganisation, so that a start after a crash finishes it.
+//! Each sets or clears a mark, then activates the best chain as a new block does, then commits. The mark is in the same
+//! commit as the first step of the reorganisation, so that a start after a crash finishes it.
 
 use bitcoin::BlockHash;
 
@@ -11,8 +11,8 @@ use super::view::ChainView;
 use crate::store::StoreError;
 
 impl ChainState {
-    /// Marks a block and its descendants as invalid, durably, and makes the best of the other chains active. Later blocks on
-    /// top of it are refused as `bad-prevblk`, the block itself as `duplicate-invalid`.
+    /// Marks a block and its descendants as invalid, durably, and makes the best of the other chains active. Later
+    /// blocks on top of it are refused as `bad-prevblk`, the block itself as `duplicate-invalid`.
     ///
     /// Source: Bitcoin Core, `Chainstate::InvalidateBlock` and the RPC `invalidateblock`.
     ///
@@ -32,8 +32,8 @@ impl ChainState {
         self.activate_and_flush()
     }
 
-    /// Clears the invalid marks of a block, its ancestors and its descendants, whether an operator or a rule set them, and
-    /// makes the best chain active. A block that broke a rule is found to break it again.
+    /// Clears the invalid marks of a block, its ancestors and its descendants, whether an operator or a rule set them,
+    /// and makes the best chain active. A block that broke a rule is found to break it again.
     ///
     /// Other branches above a cleared ancestor lose the mark that they inherited from it; in Core they keep it.
     ///
@@ -49,8 +49,8 @@ impl ChainState {
         self.activate_and_flush()
     }
 
-    /// Prefers a block over others of the same work, as if it had arrived first. The preference ends with the process, and a
-    /// later one overrules it. For a block with less work than the tip nothing changes.
+    /// Prefers a block over others of the same work, as if it had arrived first. The preference ends with the process,
+    /// and a later one overrules it. For a block with less work than the tip nothing changes.
     ///
     /// Source: Bitcoin Core, `Chainstate::PreciousBlock` and the RPC `preciousblock`.
     ///

@@ -20,14 +20,15 @@ pub enum CommitPolicy {
 /// The database's tables get one part in this many of the memory for coins.
 const TABLES_SHARE: usize = 8;
 
-/// The least memory for the database's tables, in bytes. With less, the Bloom filters of a large set would be read from disk
-/// for each coin.
+/// The least memory for the database's tables, in bytes. With less, the Bloom filters of a large set would be read from
+/// disk for each coin.
 const LEAST_TABLE_CACHE_BYTES: usize = 4 << 20;
 
 /// The largest coin cache, in bytes: its handles address 32 GiB, and one block may go over the limit.
 const MAX_COIN_CACHE_BYTES: usize = 31 << 30;
 
-/// The options of a chain state. [`Self::default`] and [`Self::for_chain`] make them, and the `with_*` methods change them.
+/// The options of a chain state. [`Self::default`] and [`Self::for_chain`] make them, and the `with_*` methods change
+/// them.
 #[derive(Clone, Debug)]
 pub struct ChainStateOptions {
     pub(super) commit: CommitPolicy,
@@ -75,8 +76,8 @@ impl ChainStateOptions {
         Self { commit, ..self }
     }
 
-    /// Sets the memory limit for coins, in bytes: an eighth, but at least 4 MiB, for the database's tables, the rest for the
-    /// coin cache. One block may go over it.
+    /// Sets the memory limit for coins, in bytes: an eighth, but at least 4 MiB, for the database's tables, the rest
+    /// for the coin cache. One block may go over it.
     #[must_use]
     pub fn with_cache_bytes(self, cache_bytes: usize) -> Self {
         Self { cache_bytes, ..self }
@@ -115,8 +116,8 @@ impl ChainStateOptions {
         Self { connect, ..self }
     }
 
-    /// Sets the assumed-valid block: its scripts and its ancestors' are skipped, once its header is known and deep enough
-    /// under the best one. `None`: all scripts are run.
+    /// Sets the assumed-valid block: its scripts and its ancestors' are skipped, once its header is known and deep
+    /// enough under the best one. `None`: all scripts are run.
     #[must_use]
     pub fn with_assume_valid(self, assume_valid: Option<BlockHash>) -> Self {
         Self { assume_valid, ..self }

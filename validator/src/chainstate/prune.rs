@@ -1,9 +1,9 @@
 //! Pruning: which block files are deleted, and what is removed from the index with them.
 //!
-//! As in Core, whole pairs of files are deleted, lowest number first, while all of them together are over the stated size,
-//! and only those whose highest block lies at least [`MIN_BLOCKS_TO_KEEP`] below the tip of the commit. That commit clears the
-//! locations in the index and removes the `files` records; the files are deleted after it. A crash between the two leaves
-//! files that no commit refers to, which the next start removes.
+//! As in Core, whole pairs of files are deleted, lowest number first, while all of them together are over the stated
+//! size, and only those whose highest block lies at least [`MIN_BLOCKS_TO_KEEP`] below the tip of the commit. That
+//! commit clears the locations in the index and removes the `files` records; the files are deleted after it. A crash
+//! between the two leaves files that no commit refers to, which the next start removes.
 
 use std::collections::BTreeSet;
 

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Source: Bitcoin Core, `validation.h`, `MIN_BLOCKS_TO_KEEP`.
 pub const MIN_BLOCKS_TO_KEEP: u32 = 288;
 
-/// Keeps the blocks from a height on, whatever the size limit, for a reader that still needs them, such as an index. Clones
-/// share one height.
+/// Keeps the blocks from a height on, whatever the size limit, for a reader that still needs them, such as an index.
+/// Clones share one height.
 ///
 /// Source: Bitcoin Core, `validation.h`, `BlockManager::UpdatePruneLock`.
 #[derive(Clone, Debug)]

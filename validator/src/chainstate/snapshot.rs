@@ -1,7 +1,7 @@
 //! Snapshots: what other threads read of the chain while the writer works.
 //!
-//! A snapshot is the chain as of one commit: tip, headers, coins and blocks, all durable. docs/architecture.md gives the
-//! reasons, and the alternatives.
+//! A snapshot is the chain as of one commit: tip, headers, coins and blocks, all durable. docs/architecture.md gives
+//! the reasons, and the alternatives.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};

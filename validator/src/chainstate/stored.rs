@@ -8,8 +8,8 @@ use crate::store::StoredBlock;
 /// Decodes a stored block and compares it with its index record. The error says what is wrong with the bytes.
 ///
 /// A block is its own checksum: the hash covers the header, the Merkle root the transactions without witnesses, and the
-/// coinbase's commitment the witnesses. If the commitment were not checked, a damaged witness would look like a script that
-/// fails, and a valid block would be marked as invalid.
+/// coinbase's commitment the witnesses. If the commitment were not checked, a damaged witness would look like a script
+/// that fails, and a valid block would be marked as invalid.
 pub(super) fn decode_stored(
     params: &ChainParams,
     stored: &StoredBlock,

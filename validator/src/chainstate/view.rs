@@ -57,8 +57,8 @@ pub trait ChainView {
         height <= self.tip().height && self.headers().ancestor(self.tip_id(), height) == id
     }
 
-    /// What a block on top of the tip must have, if its header's time is `time`, in seconds since 1970. On some chains the
-    /// target depends on the time.
+    /// What a block on top of the tip must have, if its header's time is `time`, in seconds since 1970. On some chains
+    /// the target depends on the time.
     fn next_block(&self, time: u32) -> NextBlock {
         NextBlock::on(self.params(), self.headers(), self.tip_id(), time)
     }
@@ -104,8 +104,8 @@ pub trait ChainView {
         }
     }
 
-    /// Hashes of the active chain from the tip down: ten in a row, then at doubling distances, genesis last. A peer finds the
-    /// last common block with it.
+    /// Hashes of the active chain from the tip down: ten in a row, then at doubling distances, genesis last. A peer
+    /// finds the last common block with it.
     ///
     /// Source: Bitcoin Core, `chain.cpp`, `LocatorEntries`.
     fn locator(&self) -> Vec<BlockHash> {
@@ -124,8 +124,8 @@ pub trait ChainView {
         }
     }
 
-    /// The last block of the active chain that a peer with this locator has: the locator's first hash in the active chain or,
-    /// if the peer is ahead on the same chain, the tip. Genesis, if there is none.
+    /// The last block of the active chain that a peer with this locator has: the locator's first hash in the active
+    /// chain or, if the peer is ahead on the same chain, the tip. Genesis, if there is none.
     ///
     /// Source: Bitcoin Core, `validation.cpp`, `Chainstate::FindForkInGlobalIndex`.
     fn find_fork(&self, locator: &[BlockHash]) -> EntryId {
@@ -142,8 +142,8 @@ pub trait ChainView {
         EntryId::GENESIS
     }
 
-    /// The answer to `getheaders`: at most `limit` headers of the active chain after the fork with `locator`, up to the block
-    /// `stop` or the tip.
+    /// The answer to `getheaders`: at most `limit` headers of the active chain after the fork with `locator`, up to the
+    /// block `stop` or the tip.
     fn headers_after(&self, locator: &[BlockHash], stop: &BlockHash, limit: usize) -> Vec<Header> {
         let tree = self.headers();
         let first = tree.entry(self.find_fork(locator)).height + 1;

@@ -1,7 +1,7 @@
 //! The encoding of coins and outpoints in the database.
 //!
-//! It is Bitcoin Core's (`coins.h`, `compressor.h`), because it is as small as an encoding without a dictionary can be, and
-//! because tools that read Core's undo files can read ours. docs/store-format.md gives the layout.
+//! It is Bitcoin Core's (`coins.h`, `compressor.h`), because it is as small as an encoding without a dictionary can be,
+//! and because tools that read Core's undo files can read ours. docs/store-format.md gives the layout.
 
 use bitcoin::hashes::Hash;
 use bitcoin::{OutPoint, Txid};
@@ -44,8 +44,8 @@ pub fn decode_coin(bytes: &[u8]) -> Result<Coin, EncodingError> {
     Ok(Coin { output, height, is_coinbase })
 }
 
-/// The key of a coin in the database, without allocation: txid, then the output index in as many big-endian bytes as it needs,
-/// so that keys sort as outpoints do.
+/// The key of a coin in the database, without allocation: txid, then the output index in as many big-endian bytes as it
+/// needs, so that keys sort as outpoints do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutpointKey {
     bytes: [u8; LONGEST_KEY],

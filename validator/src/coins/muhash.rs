@@ -1,8 +1,8 @@
 //! MuHash3072: a hash of a set that does not depend on the order in which members are added and removed.
 //!
-//! Each member becomes a number modulo a 3,072-bit prime; the set is their product, and a member is removed by division. So
-//! two coin sets are compared without sorting, and the hash is that of Core's `gettxoutsetinfo muhash` (`crypto/muhash.cpp`).
-//! The numbers have 48 limbs of 64 bits, least significant first.
+//! Each member becomes a number modulo a 3,072-bit prime; the set is their product, and a member is removed by
+//! division. So two coin sets are compared without sorting, and the hash is that of Core's `gettxoutsetinfo muhash`
+//! (`crypto/muhash.cpp`). The numbers have 48 limbs of 64 bits, least significant first.
 
 use bitcoin::hashes::{Hash, sha256};
 
@@ -77,7 +77,8 @@ impl Number {
         true
     }
 
-    /// The inverse by Fermat: the power of the prime minus two. Slower than Euclid's, and needed at most once for a hash.
+    /// The inverse by Fermat: the power of the prime minus two. Slower than Euclid's, and needed at most once for a
+    /// hash.
     fn inverse(&self) -> Self {
         let exponent = |limb: usize| if limb == 0 { u64::MAX - PRIME_GAP - 1 } else { u64::MAX };
         let mut power = Self::ONE;

@@ -10,8 +10,8 @@ use crate::serialize::{Decoder, EncodingError, put_compact_size, put_varint};
 
 /// The coins that a block spent. With them and the block it can be disconnected.
 ///
-/// Source: Bitcoin Core, `undo.h`, `CBlockUndo`. As in Core, a coin that a coinbase
-/// overwrote (the two blocks of BIP30) is not in it: after such a block is disconnected, the overwritten coin is missing.
+/// Source: Bitcoin Core, `undo.h`, `CBlockUndo`. As in Core, a coin that a coinbase overwrote (the two blocks of BIP30)
+/// is not in it: after such a block is disconnected, the overwritten coin is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlockUndo {
     /// One list for each transaction but the coinbase, in block order; each has the coins in the order of the inputs.

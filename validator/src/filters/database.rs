@@ -20,8 +20,8 @@ const TABLE_CACHE_BYTES: u64 = 8 << 20;
 /// The size of all journals in bytes at which fjall writes memtables, so that old journals can be removed.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
-/// Creates an empty index under another name and renames it, since fjall cannot resume a creation that a crash interrupted, and
-/// does not sync the folder that has the keyspaces' names.
+/// Creates an empty index under another name and renames it, since fjall cannot resume a creation that a crash
+/// interrupted, and does not sync the folder that has the keyspaces' names.
 pub(super) fn create(folder: &Path) -> Result<(), StoreError> {
     let mut name = folder.as_os_str().to_owned();
     name.push(".new");
@@ -51,7 +51,8 @@ pub(super) fn open_keyspaces(path: &Path) -> Result<(Database, [Keyspace; 3]), S
         .manual_journal_persist(true)
         .open()
         .map_err(database_error)?;
-    // Filters have tens of kilobytes and never change. In blob files, apart from the keys, compactions do not write them again.
+    // Filters have tens of kilobytes and never change. In blob files, apart from the keys, compactions do not write
+    // them again.
     let apart = || KeyspaceCreateOptions::default().with_kv_separation(Some(KvSeparationOptions::default()));
     let keyspaces = [
         database.keyspace("records", KeyspaceCreateOptions::default).map_err(database_error)?,

@@ -12,8 +12,8 @@ use crate::store::StoreError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FilterError {
-    /// The index or the chain's store cannot be read or written, or is damaged. A damaged index can be deleted: the next start
-    /// rebuilds it.
+    /// The index or the chain's store cannot be read or written, or is damaged. A damaged index can be deleted: the
+    /// next start rebuilds it.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The index belongs to another chain.

@@ -1,11 +1,11 @@
 //! The filter index: the basic filter of every block of the active chain, in a database of its own.
 //!
-//! It follows the chain from the last indexed block ("position"), so that connecting a block does not wait for it, and an index
-//! that is enabled late catches up in the same way. Each step writes filters and position in one atomic batch: after a crash
-//! the index continues from an earlier position.
+//! It follows the chain from the last indexed block ("position"), so that connecting a block does not wait for it, and
+//! an index that is enabled late catches up in the same way. Each step writes filters and position in one atomic batch:
+//! after a crash the index continues from an earlier position.
 //!
-//! Nothing is ever removed. A filter depends only on its block and the block's ancestors, so the entries of a stale branch stay
-//! valid: they are found by block hash, and are not computed again if the branch becomes active again.
+//! Nothing is ever removed. A filter depends only on its block and the block's ancestors, so the entries of a stale
+//! branch stay valid: they are found by block hash, and are not computed again if the branch becomes active again.
 
 use std::path::{Path, PathBuf};
 
@@ -116,8 +116,8 @@ impl FilterIndex {
         self.position
     }
 
-    /// Sets the prune lock that the index moves with its position, so that no block is pruned before the index has read it. The
-    /// chain state was opened with this lock at height 0.
+    /// Sets the prune lock that the index moves with its position, so that no block is pruned before the index has read
+    /// it. The chain state was opened with this lock at height 0.
     pub fn set_prune_lock(&mut self, lock: PruneLock) {
         self.prune_lock = lock;
         self.move_prune_lock();
@@ -144,12 +144,12 @@ impl FilterIndex {
         Ok(())
     }
 
-    /// Indexes one batch of blocks of `chain`, from the last block of its active chain that the index has. One step after each
-    /// accepted block keeps the index at the tip.
+    /// Indexes one batch of blocks of `chain`, from the last block of its active chain that the index has. One step
+    /// after each accepted block keeps the index at the tip.
     ///
     /// # Errors
-    /// A block or its undo record is no longer kept or is damaged; or a write to the index failed, after which it refuses
-    /// further steps until it is reopened.
+    /// A block or its undo record is no longer kept or is damaged; or a write to the index failed, after which it
+    /// refuses further steps until it is reopened.
     pub fn step(&mut self, chain: &dyn ChainView) -> Result<FilterProgress, FilterError> {
         if self.stopped {
             return Err(StoreError::Stopped.into());
@@ -183,9 +183,9 @@ impl FilterIndex {
 
     /// The last block of the active chain that the index has, with its filter header; `None` before genesis.
     ///
-    /// The fork with the active chain is found through the index's own records, since a chain state that lost its last blocks in
-    /// a crash may not know the position's header. The index has all ancestors of each indexed block, so the blocks that it has
-    /// of the active chain are consecutive.
+    /// The fork with the active chain is found through the index's own records, since a chain state that lost its last
+    /// blocks in a crash may not know the position's header. The index has all ancestors of each indexed block, so the
+    /// blocks that it has of the active chain are consecutive.
     fn last_indexed(&self, chain: &dyn ChainView) -> Result<(Option<IndexPosition>, FilterHeader), FilterError> {
         let (mut at, mut header) = (self.position, header_before_genesis());
         while let Some(IndexPosition { height, hash }) = at {

@@ -1,8 +1,8 @@
 //! BIP158 basic filters and their index, with which a light client finds the blocks that concern it.
 //!
-//! A filter is a Golomb-coded set of every script that a block pays to or spends from. The `bitcoin` crate encodes it; this room
-//! chooses the elements, computes the filter headers (BIP157) and stores both. The scripts that a block spends from are in its
-//! undo record, so a filter needs both block and undo record.
+//! A filter is a Golomb-coded set of every script that a block pays to or spends from. The `bitcoin` crate encodes it;
+//! this room chooses the elements, computes the filter headers (BIP157) and stores both. The scripts that a block
+//! spends from are in its undo record, so a filter needs both block and undo record.
 
 mod database;
 mod error;

@@ -17,7 +17,8 @@ pub(super) struct FilterRecord {
     pub(super) header: FilterHeader,
 }
 
-/// The key of the block at `height`: height, big-endian, then hash, so that blocks indexed together are stored together.
+/// The key of the block at `height`: height, big-endian, then hash, so that blocks indexed together are stored
+/// together.
 pub(super) fn key(height: u32, hash: &BlockHash) -> [u8; 36] {
     let mut key = [0; 36];
     key[..4].copy_from_slice(&height.to_be_bytes());

@@ -5,8 +5,8 @@ use bitcoin::{BlockHash, Work};
 
 use crate::store::{BlockLocation, BlockStatus, IndexRecord, StoredBlock};
 
-/// The number of an entry of one [`HeaderTree`](super::HeaderTree). Numbers are given in order of insertion, so a parent's is below
-/// its children's.
+/// The number of an entry of one [`HeaderTree`](super::HeaderTree). Numbers are given in order of insertion, so a
+/// parent's is below its children's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId(pub(super) u32);
 
@@ -57,8 +57,8 @@ pub struct Entry {
     /// The block's location in the store; `None`: it is not stored.
     pub location: Option<BlockLocation>,
     pub(super) skip: EntryId,
-    /// The number of nearest ancestors with consecutive numbers before its own: on a chain inserted in order, all of them. They
-    /// are found by subtraction.
+    /// The number of nearest ancestors with consecutive numbers before its own: on a chain inserted in order, all of
+    /// them. They are found by subtraction.
     pub(super) run: u32,
 }
 

@@ -1,7 +1,7 @@
 //! A set of entries of a header tree, as a bit set.
 //!
-//! The chain state keeps the changed entries in it until the next commit. Headers come by the thousand, mostly in the order of
-//! their numbers, and inserting one into a search tree would take longer than checking it.
+//! The chain state keeps the changed entries in it until the next commit. Headers come by the thousand, mostly in the
+//! order of their numbers, and inserting one into a search tree would take longer than checking it.
 
 use fixedbitset::FixedBitSet;
 

@@ -1,8 +1,8 @@
 //! A list and a hash index that are cheap to clone: clones share every part that neither has changed since.
 //!
-//! With them a snapshot keeps the header tree of one moment while the writer changes its own. A write copies the one part that
-//! it changes, and only if a clone still shares it. Persistent trees (`rpds`, `im`) would copy less for each write, but every
-//! lookup would cost several times as much, and lookups are the most frequent operation.
+//! With them a snapshot keeps the header tree of one moment while the writer changes its own. A write copies the one
+//! part that it changes, and only if a clone still shares it. Persistent trees (`rpds`, `im`) would copy less for each
+//! write, but every lookup would cost several times as much, and lookups are the most frequent operation.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -25,7 +25,8 @@ const SHARDS: usize = 256;
 #[derive(Clone, Debug)]
 pub(super) struct SharedList<T> {
     parts: Vec<Arc<Vec<T>>>,
-    /// The items after the parts, fewer than one part has. They are never shared, so that an append needs no check for clones.
+    /// The items after the parts, fewer than one part has. They are never shared, so that an append needs no check for
+    /// clones.
     tail: Vec<T>,
 }
 
@@ -81,8 +82,8 @@ impl SharedIndex {
         Self { shards: std::iter::repeat_n(empty, SHARDS).collect(), hasher: RandomState::default() }
     }
 
-    /// The shard of a hash, by its first bytes in internal order; the zeros of proof of work are at the other end. Hashes ground
-    /// into one shard only make its copies longer, at the price of a proof of work each.
+    /// The shard of a hash, by its first bytes in internal order; the zeros of proof of work are at the other end.
+    /// Hashes ground into one shard only make its copies longer, at the price of a proof of work each.
     fn shard(hash: &BlockHash) -> usize {
         let [low, high, ..] = *hash.as_byte_array();
         usize::from(u16::from_le_bytes([low, high])) % SHARDS

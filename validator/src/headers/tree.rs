@@ -1,8 +1,9 @@
 //! The header tree: every accepted header, its chain work, and the validity and location of its block.
 //!
-//! An arena indexed by number, parents before children: links are four bytes, a step to a parent needs no hash lookup, and
-//! nothing is ever removed, so that failed branches stay known. Each entry also points at one far ancestor (Core's `pskip`),
-//! with which any ancestor is found in some dozen steps. Clones share unchanged parts, so that a snapshot can keep its tree.
+//! An arena indexed by number, parents before children: links are four bytes, a step to a parent needs no hash lookup,
+//! and nothing is ever removed, so that failed branches stay known. Each entry also points at one far ancestor (Core's
+//! `pskip`), with which any ancestor is found in some dozen steps. Clones share unchanged parts, so that a snapshot can
+//! keep its tree.
 
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, CompactTarget, Work};
@@ -18,8 +19,8 @@ pub struct HeaderTree {
     entries: SharedList<Entry>,
     by_hash: SharedIndex,
     best: EntryId,
-    /// The bits of the last inserted header, and the work that they stand for. Bits seldom change, and computing the work is the
-    /// slowest part of an insertion.
+    /// The bits of the last inserted header, and the work that they stand for. Bits seldom change, and computing the
+    /// work is the slowest part of an insertion.
     last_work: (CompactTarget, Work),
     /// The times at the last inserted entry, which most often is the next one's parent.
     recent: RecentTimes,
@@ -51,8 +52,8 @@ impl HeaderTree {
         Self { entries, by_hash, best: EntryId::GENESIS, last_work: (genesis.bits, work), recent }
     }
 
-    /// Inserts a header under its parent and returns its entry; a known header keeps its entry. `None`: the parent is unknown.
-    /// Checks no rule: the caller has checked them.
+    /// Inserts a header under its parent and returns its entry; a known header keeps its entry. `None`: the parent is
+    /// unknown. Checks no rule: the caller has checked them.
     ///
     /// # Panics
     /// At 2^32 headers.
@@ -229,8 +230,8 @@ impl HeaderTree {
         }
     }
 
-    /// Clears the failed marks of `id`, its ancestors and its descendants, and returns the entries that had a mark of their own.
-    /// They are unvalidated from now on.
+    /// Clears the failed marks of `id`, its ancestors and its descendants, and returns the entries that had a mark of
+    /// their own. They are unvalidated from now on.
     pub fn clear_failed(&mut self, id: EntryId) -> Vec<EntryId> {
         let height = self.entry(id).height;
         let related = |other: EntryId| match self.entry(other).height {
@@ -247,8 +248,8 @@ impl HeaderTree {
         cleared
     }
 
-    /// Derives the mark of every entry above `from` from its parent's, where it has none of its own. Children have larger
-    /// numbers than their parents, so that one pass reaches every descendant.
+    /// Derives the mark of every entry above `from` from its parent's, where it has none of its own. Children have
+    /// larger numbers than their parents, so that one pass reaches every descendant.
     fn inherit_failures(&mut self, from: EntryId) {
         for id in self.ids().skip(from.index() + 1) {
             let entry = self.entry(id);

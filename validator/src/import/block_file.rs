@@ -1,7 +1,7 @@
 //! A `blk` file as Bitcoin Core writes it, read one block at a time.
 //!
-//! Records of magic, little-endian length and block, followed by zeros, because Core preallocates a file. Core skips bytes
-//! that are no record. Here they are an error that names the byte, because the purpose is to check the file.
+//! Records of magic, little-endian length and block, followed by zeros, because Core preallocates a file. Core skips
+//! bytes that are no record. Here they are an error that names the byte, because the purpose is to check the file.
 
 use std::io::Read;
 

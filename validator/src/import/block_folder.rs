@@ -94,8 +94,8 @@ impl BlockFolder {
     }
 }
 
-/// Calls `keep` with every record that `next` reads, and returns the end of the last one. Bytes between records are added to
-/// `skipped`.
+/// Calls `keep` with every record that `next` reads, and returns the end of the last one. Bytes between records are
+/// added to `skipped`.
 fn scan_file(
     path: PathBuf,
     magic: [u8; 4],

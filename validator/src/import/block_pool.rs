@@ -9,8 +9,8 @@ use bitcoin::BlockHash;
 use crate::block::DecodedBlock;
 use crate::chainstate::IncomingBlock;
 
-/// A pool bounded in bytes. When it is full the oldest blocks are dropped, since their parents are the least likely to arrive.
-/// Each block has a `T` that says where it came from.
+/// A pool bounded in bytes. When it is full the oldest blocks are dropped, since their parents are the least likely to
+/// arrive. Each block has a `T` that says where it came from.
 #[derive(Debug)]
 pub struct BlockPool<T> {
     by_arrival: BTreeMap<u64, PooledBlock<T>>,
@@ -58,8 +58,8 @@ impl<T> BlockPool<T> {
         self.by_arrival.values().map(|waiting| (&**waiting.block.block(), &waiting.source))
     }
 
-    /// Adds a block, unless it is in the pool, and drops the oldest while the pool is over its limit. The block added may be
-    /// dropped too.
+    /// Adds a block, unless it is in the pool, and drops the oldest while the pool is over its limit. The block added
+    /// may be dropped too.
     pub fn insert(&mut self, block: IncomingBlock, source: T) {
         let (hash, parent) = (block.block().hash(), block.block().header().prev_blockhash);
         if self.arrivals.contains_key(&hash) {

@@ -11,8 +11,8 @@ use crate::store::{FilePosition, StoreError};
 
 /// Imports blocks into a chain state. Each has a `T` that says where it came from.
 ///
-/// After each [`Self::push`] the caller calls [`Self::next`] until it returns `None`. After the last block the caller calls
-/// [`Self::end`], and then [`Self::next`] until it returns `None`.
+/// After each [`Self::push`] the caller calls [`Self::next`] until it returns `None`. After the last block the caller
+/// calls [`Self::end`], and then [`Self::next`] until it returns `None`.
 pub struct Importer<T> {
     prefetch: Prefetch<T>,
     /// Blocks whose parents are unknown.
@@ -27,14 +27,14 @@ pub struct Importer<T> {
 pub struct Imported<T> {
     /// The value that was pushed with its bytes.
     pub source: T,
-    /// The block and its outcome, or why the bytes are not a block. A block whose parent is unknown is returned now and again
-    /// when the parent is known.
+    /// The block and its outcome, or why the bytes are not a block. A block whose parent is unknown is returned now and
+    /// again when the parent is known.
     pub result: Result<(Arc<DecodedBlock>, BlockOutcome), DecodeError>,
 }
 
 impl<T: Clone> Importer<T> {
-    /// An importer for the chain with these parameters. At most `waiting_bytes` bytes of blocks wait for their parents; beyond
-    /// that the oldest are dropped.
+    /// An importer for the chain with these parameters. At most `waiting_bytes` bytes of blocks wait for their parents;
+    /// beyond that the oldest are dropped.
     #[must_use]
     pub fn new(params: &ChainParams, waiting_bytes: usize) -> Self {
         Self {
@@ -60,8 +60,8 @@ impl<T: Clone> Importer<T> {
         self.ended = true;
     }
 
-    /// Accepts the next block into `chain`. `None`: there is none, or more blocks should be pushed first, so that they are
-    /// prefetched meanwhile. `now` is the network's time in seconds since 1970.
+    /// Accepts the next block into `chain`. `None`: there is none, or more blocks should be pushed first, so that they
+    /// are prefetched meanwhile. `now` is the network's time in seconds since 1970.
     ///
     /// # Errors
     /// The store failed.

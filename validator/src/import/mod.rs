@@ -1,8 +1,8 @@
 //! Imports of many blocks, from files of other programs or from a store's own, in any order.
 //!
-//! [`BlockFile`] and [`HeaderFile`] read a file record by record; [`Prefetch`] decodes blocks and reads their coins while
-//! earlier blocks connect; [`Importer`] holds back blocks that come before their parents. [`reindex`] rebuilds a store's
-//! database from its own files.
+//! [`BlockFile`] and [`HeaderFile`] read a file record by record; [`Prefetch`] decodes blocks and reads their coins
+//! while earlier blocks connect; [`Importer`] holds back blocks that come before their parents. [`reindex`] rebuilds a
+//! store's database from its own files.
 
 mod block_file;
 mod block_folder;

@@ -1,7 +1,8 @@
-//! Prefetching: the next blocks are decoded, checked in isolation, and their coins read, while the current block connects.
+//! Prefetching: the next blocks are decoded, checked in isolation, and their coins read, while the current block
+//! connects.
 //!
-//! One block alone leaves threads idle: its coins and the files are one thread's work, only its scripts run on all. The next
-//! blocks use the idle threads. Outcomes are those of blocks that are accepted one by one.
+//! One block alone leaves threads idle: its coins and the files are one thread's work, only its scripts run on all. The
+//! next blocks use the idle threads. Outcomes are those of blocks that are accepted one by one.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -64,7 +65,8 @@ impl<T> Pending<T> {
     }
 }
 
-/// Waits for a result of a thread of the pool. A thread of the pool runs other tasks meanwhile, since it may be the only one.
+/// Waits for a result of a thread of the pool. A thread of the pool runs other tasks meanwhile, since it may be the
+/// only one.
 fn wait_for<T>(receiver: &Receiver<T>) -> T {
     while rayon::current_thread_index().is_some() {
         match receiver.try_recv() {
@@ -117,8 +119,8 @@ impl<T> Prefetch<T> {
         self.waiting.len() >= DEPTH
     }
 
-    /// Takes the first block. The coins that were read for it go into the coin cache of `chain`, and reading the coins of the
-    /// block after it starts.
+    /// Takes the first block. The coins that were read for it go into the coin cache of `chain`, and reading the coins
+    /// of the block after it starts.
     ///
     /// # Errors
     /// The store cannot be read.

@@ -1,7 +1,7 @@
 //! Reads the records of a block or undo file by their framing.
 //!
-//! After a record that cannot be read the reader is still at its start. The caller then stops, or continues at the next magic
-//! ([`RecordReader::resync`]).
+//! After a record that cannot be read the reader is still at its start. The caller then stops, or continues at the next
+//! magic ([`RecordReader::resync`]).
 
 use std::io::{self, Read};
 
@@ -110,7 +110,8 @@ impl<R: Read> RecordReader<R> {
         }
     }
 
-    /// The length in the framing of the next record, which is not consumed. `None`: only zeros are left, which Core preallocates.
+    /// The length in the framing of the next record, which is not consumed. `None`: only zeros are left, which Core
+    /// preallocates.
     fn peek_framing(&mut self) -> Result<Option<u32>, FileError> {
         let (magic, start) = (self.magic, self.offset);
         let bytes = self.peek(FRAMING_BYTES as usize)?;
@@ -153,8 +154,8 @@ impl<R: Read> RecordReader<R> {
         Ok(Some((FramedRecord { offset: start + u64::from(FRAMING_BYTES), length }, bytes)))
     }
 
-    /// Skips the next undo record and returns its position and the `trailer` bytes after it. `input_bytes` is the length of the
-    /// input: a record that would end after it is not consumed.
+    /// Skips the next undo record and returns its position and the `trailer` bytes after it. `input_bytes` is the
+    /// length of the input: a record that would end after it is not consumed.
     pub(super) fn skip_undo(
         &mut self,
         trailer: usize,

@@ -15,7 +15,8 @@ use crate::store::folder::FolderStore;
 use crate::store::location::{BLOCKS, block_file};
 use crate::store::{Identity, LoadedStore, StoreError};
 
-/// The time that stands for "no clock": blocks ahead of the clock were refused when they arrived, and are not checked again.
+/// The time that stands for "no clock": blocks ahead of the clock were refused when they arrived, and are not checked
+/// again.
 const NO_CLOCK: u64 = u32::MAX as u64;
 
 /// The result of a rebuild.
@@ -34,13 +35,13 @@ pub struct ReindexReport {
     pub interrupted: bool,
 }
 
-/// Rebuilds the database of the store in `folder` from its block files, and checks every rule. Block files are not changed; the
-/// old database, if there is one, is replaced when the new one is durable. Headers without blocks, and marks that an operator
-/// set, are lost, since only the database has them.
+/// Rebuilds the database of the store in `folder` from its block files, and checks every rule. Block files are not
+/// changed; the old database, if there is one, is replaced when the new one is durable. Headers without blocks, and
+/// marks that an operator set, are lost, since only the database has them.
 ///
 /// # Errors
-/// The folder is in use, holds another chain or a newer format, is not a store, or cannot be read or written; or its block
-/// files lack the genesis block.
+/// The folder is in use, holds another chain or a newer format, is not a store, or cannot be read or written; or its
+/// block files lack the genesis block.
 pub fn reindex(
     folder: &Path,
     params: &ChainParams,
@@ -101,8 +102,8 @@ struct Reindexer<'a> {
 }
 
 impl Reindexer<'_> {
-    /// Accepts all headers, then the blocks in the order in which they were appended. So of branches with the same work the one
-    /// that arrived first is active again.
+    /// Accepts all headers, then the blocks in the order in which they were appended. So of branches with the same work
+    /// the one that arrived first is active again.
     fn run(&mut self, records: &[BlockRecord]) -> Result<(), Stop> {
         accept_headers_in_any_order(&mut self.chain, records.iter().map(|record| record.header), NO_CLOCK);
         // All headers are known, so a missing parent will not come.

@@ -1,4 +1,5 @@
-//! Checks the block and undo files: that records follow each other as the index says, and that each block obeys the rules.
+//! Checks the block and undo files: that records follow each other as the index says, and that each block obeys the
+//! rules.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

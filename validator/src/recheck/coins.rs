@@ -62,8 +62,8 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Checks the coins that the blocks above `height` created and spent, if the blocks below are pruned: what they left unspent
-    /// must be in the database, and what they spent must not.
+    /// Checks the coins that the blocks above `height` created and spent, if the blocks below are pruned: what they
+    /// left unspent must be in the database, and what they spent must not.
     pub(super) fn compare_kept_coins(
         &mut self,
         snapshot: &InspectedDatabase,

@@ -1,8 +1,8 @@
 //! Checks the database's files: tables and manifests against fjall's checksums.
 //!
 //! fjall 3 does not check the checksum of a manifest, which is in `current`, nor that of a whole table, which is in the
-//! manifest. Both are checked here, so that a flipped byte is reported with its file before the database is opened, even where
-//! fjall would not read it.
+//! manifest. Both are checked here, so that a flipped byte is reported with its file before the database is opened,
+//! even where fjall would not read it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

@@ -13,7 +13,8 @@ use crate::store::files::{BlockFiles, FileInfo};
 use crate::store::inspect::InspectedDatabase;
 use crate::store::journal_repair::{TornTail, compare_with_note};
 
-/// The time that stands for "no clock": headers ahead of the clock were refused when they arrived, and are not checked again.
+/// The time that stands for "no clock": headers ahead of the clock were refused when they arrived, and are not checked
+/// again.
 const NO_CLOCK: u64 = u32::MAX as u64;
 
 /// The contents of a store, as its database has them.

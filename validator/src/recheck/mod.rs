@@ -1,8 +1,8 @@
 //! Checks a store again from genesis.
 //!
-//! [`recheck`] checks every byte of the database against a checksum, every header and block against the rules, every undo
-//! record against the coins that a replay spends, and every coin against the coins of that replay. It changes nothing.
-//! [`crate::import::reindex`] repairs a store: it rebuilds the database from the block files.
+//! [`recheck`] checks every byte of the database against a checksum, every header and block against the rules, every
+//! undo record against the coins that a replay spends, and every coin against the coins of that replay. It changes
+//! nothing. [`crate::import::reindex`] repairs a store: it rebuilds the database from the block files.
 
 mod blocks;
 mod checker;
@@ -26,12 +26,12 @@ pub use report::{Finding, RecheckReport};
 use checker::Checker;
 use replay::Replayed;
 
-/// Checks the store in `folder` from genesis, and changes nothing in it. The folder is locked meanwhile. All coins and headers
-/// are held in memory.
+/// Checks the store in `folder` from genesis, and changes nothing in it. The folder is locked meanwhile. All coins and
+/// headers are held in memory.
 ///
 /// # Errors
-/// The folder is in use, holds another chain or a newer format, is not a store, or a file in it cannot be read. Damage is not
-/// an error; the report has it.
+/// The folder is in use, holds another chain or a newer format, is not a store, or a file in it cannot be read. Damage
+/// is not an error; the report has it.
 pub fn recheck(folder: &Path, params: &ChainParams, watcher: &mut dyn Watcher) -> Result<RecheckReport, StoreError> {
     let identity = Identity::of(params);
     let store = match LockedStore::take(folder, &identity) {

@@ -21,8 +21,8 @@ pub(super) enum Replayed {
 }
 
 impl Checker<'_> {
-    /// Checks and connects every block of the active chain. Above a block that is damaged or pruned the coins are unknown; those
-    /// blocks are checked without coins.
+    /// Checks and connects every block of the active chain. Above a block that is damaged or pruned the coins are
+    /// unknown; those blocks are checked without coins.
     pub(super) fn replay(&mut self, contents: &StoreContents) -> Result<Replayed, Stop> {
         let mut coins = Some(CoinCache::default());
         let (mut missing, found) = (0_u32, self.report.found);

@@ -19,8 +19,8 @@ pub struct Finding {
     /// The hash of that block.
     pub hash: Option<BlockHash>,
     /// Core's reject reason if a consensus rule is broken; else the part of docs/store-format.md that is violated:
-    /// `marker`, `commit`, `journal`, `database`, `index`, `length`, `framing`, `encoding`, `block-hash`, `undo`, `files`
-    /// or `coins`.
+    /// `marker`, `commit`, `journal`, `database`, `index`, `length`, `framing`, `encoding`, `block-hash`, `undo`,
+    /// `files` or `coins`.
     pub rule: String,
     /// What was seen and what was wanted.
     pub what: String,

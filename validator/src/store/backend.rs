@@ -101,14 +101,14 @@ pub trait Store: CoinSource + BlockReader + Send {
     /// Sets the number of changes above which a commit bypasses the journal.
     fn set_ingest_threshold(&mut self, _changes: usize) {}
 
-    /// The numbers of the block files to delete, so that all files together have at most `bytes` bytes: the oldest, and none
-    /// with a block above the height `highest`.
+    /// The numbers of the block files to delete, so that all files together have at most `bytes` bytes: the oldest, and
+    /// none with a block above the height `highest`.
     fn files_to_prune(&self, _bytes: u64, _highest: u32) -> Vec<u32> {
         Vec::new()
     }
 
-    /// Removes block files from the store with the next commit, and deletes them after it. That commit must contain the index
-    /// records of their blocks, without locations.
+    /// Removes block files from the store with the next commit, and deletes them after it. That commit must contain the
+    /// index records of their blocks, without locations.
     ///
     /// # Errors
     /// A write failed earlier.
@@ -116,8 +116,8 @@ pub trait Store: CoinSource + BlockReader + Send {
         Ok(())
     }
 
-    /// The coins as of the newest commit, for other threads; `None`: this store makes no commits. The database stays open
-    /// until the reader is dropped.
+    /// The coins as of the newest commit, for other threads; `None`: this store makes no commits. The database stays
+    /// open until the reader is dropped.
     fn coin_reader(&self) -> Option<Box<dyn CoinSource + Send + Sync>> {
         None
     }

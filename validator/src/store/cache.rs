@@ -1,13 +1,13 @@
 //! The coin cache: coins read from the store, and changes that are not yet written to it, in memory up to a limit.
 //!
-//! Most coins are spent soon after they are created. A coin that is created and spent between two commits never reaches the
-//! store (the `fresh` mark, as in Core's `CCoinsViewCache`). Core stacks one view on another; here there is one table. A block
-//! changes it in place and keeps a journal of the replaced records, so that an invalid block is rolled back, and a valid one
-//! takes one table access for each change instead of two.
+//! Most coins are spent soon after they are created. A coin that is created and spent between two commits never reaches
+//! the store (the `fresh` mark, as in Core's `CCoinsViewCache`). Core stacks one view on another; here there is one
+//! table. A block changes it in place and keeps a journal of the replaced records, so that an invalid block is rolled
+//! back, and a valid one takes one table access for each change instead of two.
 //!
-//! A coin is held encoded, as key and value of the database: 60 to 100 bytes with its table slot, where Core's nodes take 120
-//! to 150. So the same memory holds more coins, and a commit writes them without encoding them. The price is to decode a coin
-//! when it is spent, which takes little time compared with finding it.
+//! A coin is held encoded, as key and value of the database: 60 to 100 bytes with its table slot, where Core's nodes
+//! take 120 to 150. So the same memory holds more coins, and a commit writes them without encoding them. The price is
+//! to decode a coin when it is spent, which takes little time compared with finding it.
 
 mod record;
 mod view;
@@ -26,17 +26,17 @@ use record::{CachedRecord, DIRTY, FRESH, LINKED, SPENT};
 
 pub use view::CachedCoins;
 
-/// The number of pieces of the table. A single table would need its old and its doubled size at once when it grows, which
-/// happens when the cache is nearly full.
+/// The number of pieces of the table. A single table would need its old and its doubled size at once when it grows,
+/// which happens when the cache is nearly full.
 const PIECES: usize = 64;
 
-/// The records of the keys with the same first bits, so that the pieces in order hold the keys in order. Transaction ids ground
-/// into one piece make it no worse than a single table.
+/// The records of the keys with the same first bits, so that the pieces in order hold the keys in order. Transaction
+/// ids ground into one piece make it no worse than a single table.
 #[derive(Debug, Default)]
 struct Piece {
     table: HashTable<Handle>,
-    /// Every record that became dirty since the last commit. Some are listed twice, some are no longer dirty or in the table. A
-    /// commit reads this list instead of the whole table.
+    /// Every record that became dirty since the last commit. Some are listed twice, some are no longer dirty or in the
+    /// table. A commit reads this list instead of the whole table.
     touched: Vec<Handle>,
 }
 
@@ -66,8 +66,8 @@ enum Change {
 pub struct CoinCache {
     cells: Cells,
     pieces: [Piece; PIECES],
-    /// Keyed with a random seed for each process, so that nobody can choose transactions that collide. The standard hasher
-    /// is stronger, and takes longer than the rest of a look-up.
+    /// Keyed with a random seed for each process, so that nobody can choose transactions that collide. The standard
+    /// hasher is stronger, and takes longer than the rest of a look-up.
     hasher: RandomState,
     dirty: usize,
     /// The changes since [`Self::begin_block`], in order.
@@ -107,8 +107,8 @@ impl CoinCache {
         self.cells.memory() + self.pieces.iter().map(piece).sum::<usize>()
     }
 
-    /// Whether a commit is due: the cache is over its limit, or it is nearly full and mostly changes, which leave little room for
-    /// coins that are read.
+    /// Whether a commit is due: the cache is over its limit, or it is nearly full and mostly changes, which leave
+    /// little room for coins that are read.
     #[must_use]
     pub fn is_full(&self) -> bool {
         let memory = self.memory();
@@ -133,8 +133,8 @@ impl CoinCache {
         for change in self.journal.take().unwrap_or_default() {
             self.forget(change);
         }
-        // Coins created and spent since the last commit are no longer changes. The list is cleaned when it is twice as long as
-        // the changes, so that cleaning takes no more time in total than the changes did.
+        // Coins created and spent since the last commit are no longer changes. The list is cleaned when it is twice as
+        // long as the changes, so that cleaning takes no more time in total than the changes did.
         let touched: usize = self.pieces.iter().map(|piece| piece.touched.len()).sum();
         if touched > 2 * self.dirty + 1_024 {
             for number in 0..PIECES {
@@ -175,8 +175,8 @@ impl CoinCache {
             Some((record.key.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)), *handle))
         };
         let mut changes: Vec<(u64, Handle)> = self.pieces[number].touched.iter().filter_map(dirty).collect();
-        // Mostly by the first eight bytes of the key, which need no access to the record; only outputs of one transaction have
-        // them in common.
+        // Mostly by the first eight bytes of the key, which need no access to the record; only outputs of one
+        // transaction have them in common.
         changes.sort_unstable_by(|one, other| {
             let keys = || self.record(one.1).key.cmp(self.record(other.1).key);
             one.0.cmp(&other.0).then_with(keys)
@@ -205,8 +205,8 @@ impl CoinCache {
         self.find(&encode_outpoint(outpoint)).map(|handle| !self.record(handle).is(SPENT))
     }
 
-    /// Those of `outpoints` that the cache has no record of, in the order of keys, in which look-ups in the database share what
-    /// they read.
+    /// Those of `outpoints` that the cache has no record of, in the order of keys, in which look-ups in the database
+    /// share what they read.
     pub(crate) fn unknown(&self, outpoints: impl Iterator<Item = OutPoint>) -> Vec<OutPoint> {
         let outpoints: Vec<OutPoint> = outpoints.collect();
         // Each look-up waits for memory two or three times, so several threads are faster.
@@ -216,7 +216,8 @@ impl CoinCache {
         unknown
     }
 
-    /// Adds the coins that the store has at `outpoints` as of the last commit. Records that the cache has are newer and stay.
+    /// Adds the coins that the store has at `outpoints` as of the last commit. Records that the cache has are newer and
+    /// stay.
     pub(crate) fn add_loaded(&mut self, outpoints: &[OutPoint], found: &[Option<Coin>]) {
         for (outpoint, coin) in outpoints.iter().zip(found) {
             if let Some(coin) = coin.as_ref().filter(|_| self.knows(outpoint).is_none()) {
@@ -232,8 +233,8 @@ impl CoinCache {
         record
     }
 
-    /// Marks all records as clean, after a commit of [`Self::changes`]. Unspent coins stay for later reads, up to seven eighths of
-    /// the limit; the memory of those dropped can be used for cells of another size.
+    /// Marks all records as clean, after a commit of [`Self::changes`]. Unspent coins stay for later reads, up to seven
+    /// eighths of the limit; the memory of those dropped can be used for cells of another size.
     pub fn mark_clean(&mut self) {
         debug_assert!(self.journal.is_none(), "a commit in the middle of a block");
         for number in 0..PIECES {
@@ -309,7 +310,8 @@ impl CoinCache {
         CachedRecord::read(self.cells.get(handle)).expect("a record in the table is in use")
     }
 
-    /// A record of a `touched` list, if it is still in the table of this piece. Its cell may have been freed and reused.
+    /// A record of a `touched` list, if it is still in the table of this piece. Its cell may have been freed and
+    /// reused.
     fn in_piece(&self, handle: Handle, number: usize) -> Option<CachedRecord<'_>> {
         let record = CachedRecord::read(self.cells.get(handle))?;
         (record.is(LINKED) && piece_of(record.key) == number).then_some(record)

@@ -1,9 +1,9 @@
 //! A slab allocator for byte strings of mixed length: the memory of the coin cache's records.
 //!
-//! An allocation for each coin would cost some sixteen bytes of bookkeeping and rounding, and a pointer of eight. Here memory
-//! is allocated in chunks of 16 KiB, each divided into cells of one size, and a handle of four bytes names a cell. A freed cell
-//! is used by the next string of about its length; an empty chunk can be used for any length, or is freed. Bitcoin Core's
-//! `PoolAllocator`, which serves its coin cache, frees nothing before the whole cache is dropped.
+//! An allocation for each coin would cost some sixteen bytes of bookkeeping and rounding, and a pointer of eight. Here
+//! memory is allocated in chunks of 16 KiB, each divided into cells of one size, and a handle of four bytes names a
+//! cell. A freed cell is used by the next string of about its length; an empty chunk can be used for any length, or is
+//! freed. Bitcoin Core's `PoolAllocator`, which serves its coin cache, frees nothing before the whole cache is dropped.
 
 /// Cells begin at multiples of this many bytes.
 const UNIT: usize = 8;
@@ -219,8 +219,8 @@ impl Cells {
             .filter(|handle| !self.get(*handle).is_empty())
     }
 
-    /// Frees the chunks without a used cell. Handles of freed strings are invalid afterwards: other strings may be at their
-    /// offsets.
+    /// Frees the chunks without a used cell. Handles of freed strings are invalid afterwards: other strings may be at
+    /// their offsets.
     pub(super) fn free_empty_chunks(&mut self) {
         let is_empty = |chunk: &Chunk| chunk.used == 0 && !chunk.bytes.is_empty();
         for list in self.all.iter_mut().chain(&mut self.open) {

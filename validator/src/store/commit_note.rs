@@ -1,9 +1,10 @@
 //! The commit note: a file beside the database with which a start detects that the database has lost a durable commit.
 //!
-//! A database that keeps its newest changes in a journal cannot tell the torn end of an unfinished commit from a damaged one
-//! that was finished: it truncates both. The note is written after a commit was synced, and is not synced itself. So it is
-//! never ahead of what was durable, and it is behind only after a power loss, or a kill between the two writes. If it is ahead
-//! of the database, the database is damaged. It fits one sector, has a fixed length, and is overwritten in place.
+//! A database that keeps its newest changes in a journal cannot tell the torn end of an unfinished commit from a
+//! damaged one that was finished: it truncates both. The note is written after a commit was synced, and is not synced
+//! itself. So it is never ahead of what was durable, and it is behind only after a power loss, or a kill between the
+//! two writes. If it is ahead of the database, the database is damaged. It fits one sector, has a fixed length, and is
+//! overwritten in place.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, Write};
@@ -37,7 +38,7 @@ pub(crate) enum CommitNote {
     Damaged,
 }
 
-/// Where the note lies in the data folder `folder`.
+/// The path of the note in the data folder `folder`.
 pub(crate) fn note_path(folder: &Path) -> PathBuf {
     folder.join(COMMIT_NOTE)
 }

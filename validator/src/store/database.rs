@@ -1,10 +1,11 @@
-//! The database of a store: coins, header index, file lengths and the tip that they belong to, in one keyspace of fjall.
+//! The database of a store: coins, header index, file lengths and the tip that they belong to, in one keyspace of
+//! fjall.
 //!
-//! There is one keyspace, because a commit must be atomic, and fjall guarantees that across keyspaces only for writes through
-//! its journal. A small commit is one record group in the journal, synced. A large one, which an import writes when its cache
-//! is full, would then be in memory three times, as cache records, as a batch and as fjall's memtable, and on disk twice. So it
-//! is written as tables, sorted as it is read from the cache, and becomes visible with the manifest that names them, which
-//! fjall syncs and renames. Both ways leave the same records.
+//! There is one keyspace, because a commit must be atomic, and fjall guarantees that across keyspaces only for writes
+//! through its journal. A small commit is one record group in the journal, synced. A large one, which an import writes
+//! when its cache is full, would then be in memory three times, as cache records, as a batch and as fjall's memtable,
+//! and on disk twice. So it is written as tables, sorted as it is read from the cache, and becomes visible with the
+//! manifest that names them, which fjall syncs and renames. Both ways leave the same records.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,12 +44,12 @@ pub(super) const COMMIT_KEY: &[u8] = b"Mcommit";
 /// The default size of fjall's cache of table blocks, in bytes.
 pub(crate) const TABLE_CACHE_BYTES: u64 = 16 << 20;
 
-/// The size of all journals in bytes at which fjall writes memtables, so that old journals can be removed. It bounds what a
-/// start replays.
+/// The size of all journals in bytes at which fjall writes memtables, so that old journals can be removed. It bounds
+/// what a start replays.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
-/// The size in bytes at which fjall writes its memtable to disk. A start rebuilds the memtable from the journal, at some 40 MB
-/// a second, and skips what is on disk already.
+/// The size in bytes at which fjall writes its memtable to disk. A start rebuilds the memtable from the journal, at
+/// some 40 MB a second, and skips what is on disk already.
 const MEMORY_TABLE_BYTES: u64 = 16 << 20;
 
 /// The number of unmerged tables at which fjall starts a merge, each of at most 64 MiB.
@@ -71,14 +72,14 @@ pub(crate) struct StateDatabase {
 }
 
 impl StateDatabase {
-    /// Opens the database at `path`, or creates an empty one. The caller syncs the folder above. `cache_bytes` of the tables may
-    /// stay in memory.
+    /// Opens the database at `path`, or creates an empty one. The caller syncs the folder above. `cache_bytes` of the
+    /// tables may stay in memory.
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         let is_new = !path.exists();
         let this = Self::build(path, builder(path, cache_bytes))?;
         if is_new {
-            // fjall 3.1 syncs each keyspace's folder and not the folder above, which holds their names. After a power loss
-            // all keyspaces could be missing, and fjall would create them again, empty.
+            // fjall 3.1 syncs each keyspace's folder and not the folder above, which holds their names. After a power
+            // loss all keyspaces could be missing, and fjall would create them again, empty.
             for folder in [path.join("keyspaces"), path.to_owned()] {
                 sync_folder(&folder).map_err(io_error(&folder))?;
             }
@@ -187,8 +188,8 @@ impl StateDatabase {
         Ok(())
     }
 
-    /// Waits while there are too many unmerged tables. fjall throttles only writes through its journal, and reports a failed
-    /// merge only to them.
+    /// Waits while there are too many unmerged tables. fjall throttles only writes through its journal, and reports a
+    /// failed merge only to them.
     fn wait_for_merges(&self) -> Result<(), StoreError> {
         loop {
             self.database.persist(PersistMode::Buffer).map_err(|source| self.error(source))?;
@@ -199,8 +200,8 @@ impl StateDatabase {
         }
     }
 
-    /// Writes commit `number` with the changed lengths of `files`, atomically, into tables or through the journal. It is durable
-    /// when this returns.
+    /// Writes commit `number` with the changed lengths of `files`, atomically, into tables or through the journal. It
+    /// is durable when this returns.
     pub(super) fn commit(
         &self,
         number: u64,
@@ -267,8 +268,8 @@ impl DatabaseSnapshot {
     }
 }
 
-/// The options of every database. There is one worker: with two, fjall 3.1 keeps the first free for flushes by making it send
-/// itself the order to compact again and again while the other compacts, which takes a whole core.
+/// The options of every database. There is one worker: with two, fjall 3.1 keeps the first free for flushes by making
+/// it send itself the order to compact again and again while the other compacts, which takes a whole core.
 fn builder(path: &Path, cache_bytes: u64) -> DatabaseBuilder<Database> {
     Database::builder(path)
         .worker_threads(1)
@@ -277,10 +278,10 @@ fn builder(path: &Path, cache_bytes: u64) -> DatabaseBuilder<Database> {
         .manual_journal_persist(true)
 }
 
-/// The options of the keyspace. There is no compression: most of a coin is hashes. Filters and indexes are partitioned, so
-/// that those of a large table need not be in memory as a whole. The coins of a commit are spread over all keys, so a merge
-/// writes everything again: it waits for as much as some commits of a large cache. Until then Bloom filters restrict a look-up
-/// to the commit that has the coin.
+/// The options of the keyspace. There is no compression: most of a coin is hashes. Filters and indexes are partitioned,
+/// so that those of a large table need not be in memory as a whole. The coins of a commit are spread over all keys, so
+/// a merge writes everything again: it waits for as much as some commits of a large cache. Until then Bloom filters
+/// restrict a look-up to the commit that has the coin.
 fn keyspace_options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .max_memtable_size(MEMORY_TABLE_BYTES)

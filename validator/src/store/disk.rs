@@ -5,7 +5,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// One folder of files. Written bytes are durable only after [`Disk::sync`], new names only after [`Disk::sync_folder`].
+/// One folder of files. Written bytes are durable only after [`Disk::sync`], new names only after
+/// [`Disk::sync_folder`].
 pub trait Disk: Send {
     /// The path of a file, for messages.
     fn path(&self, name: &str) -> PathBuf;
@@ -49,7 +50,8 @@ pub trait Disk: Send {
     /// Syncs a file's bytes and length to stable storage.
     ///
     /// # Errors
-    /// Those of the file system. It is then unknown what is stable, and a second call may succeed without having synced.
+    /// Those of the file system. It is then unknown what is stable, and a second call may succeed without having
+    /// synced.
     fn sync(&mut self, name: &str) -> io::Result<()>;
 
     /// Syncs creations and removals of files to stable storage.

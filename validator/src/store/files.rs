@@ -49,7 +49,8 @@ pub struct BlockFiles {
 }
 
 impl BlockFiles {
-    /// Opens the files with the committed lengths: longer files are truncated, files that were never committed are removed.
+    /// Opens the files with the committed lengths: longer files are truncated, files that were never committed are
+    /// removed.
     ///
     /// # Errors
     /// A file is shorter than committed, or the file system failed.
@@ -111,8 +112,8 @@ impl BlockFiles {
         }
     }
 
-    /// Marks all files as changed, so that the next commit contains their lengths: a start removes files that no commit refers
-    /// to.
+    /// Marks all files as changed, so that the next commit contains their lengths: a start removes files that no commit
+    /// refers to.
     pub(crate) fn adopt_all(&mut self) {
         self.changed.extend(self.infos.keys());
     }
@@ -230,8 +231,8 @@ impl BlockFiles {
         self.changed.iter().map(|number| (*number, self.infos[number]))
     }
 
-    /// Deletes pruned files, after a commit of [`Self::changed`] and [`Self::pruned`]. A file that cannot be deleted is removed at
-    /// the next start.
+    /// Deletes pruned files, after a commit of [`Self::changed`] and [`Self::pruned`]. A file that cannot be deleted is
+    /// removed at the next start.
     pub fn committed(&mut self) {
         self.changed.clear();
         for name in
@@ -246,8 +247,8 @@ impl BlockFiles {
         }
     }
 
-    /// The lowest numbers of files to delete, so that all files together have at most `bytes` bytes. The last file stays, and so do
-    /// those with a block above the height `highest`.
+    /// The lowest numbers of files to delete, so that all files together have at most `bytes` bytes. The last file
+    /// stays, and so do those with a block above the height `highest`.
     #[must_use]
     pub fn to_prune(&self, bytes: u64, highest: u32) -> Vec<u32> {
         let size = |info: &FileInfo| u64::from(info.block_bytes) + u64::from(info.undo_bytes);

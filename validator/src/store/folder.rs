@@ -46,8 +46,8 @@ pub struct FolderStore {
 }
 
 impl FolderStore {
-    /// Opens the store in `folder`, or creates one if the folder is empty or missing. `cache_bytes` of the database's tables
-    /// may stay in memory.
+    /// Opens the store in `folder`, or creates one if the folder is empty or missing. `cache_bytes` of the database's
+    /// tables may stay in memory.
     ///
     /// # Errors
     /// The folder is in use, holds another chain, a newer format or other files, is damaged, or cannot be read.
@@ -83,9 +83,9 @@ impl FolderStore {
         Ok((store, LoadedStore { index, tip, genesis: None }))
     }
 
-    /// Takes the folder's lock, calls `scan` with the folder of block files, and opens a store on them with an empty database
-    /// beside the old one. `cache_bytes` of its tables may stay in memory. Closing the store replaces the old database;
-    /// dropping it keeps the old one.
+    /// Takes the folder's lock, calls `scan` with the folder of block files, and opens a store on them with an empty
+    /// database beside the old one. `cache_bytes` of its tables may stay in memory. Closing the store replaces the old
+    /// database; dropping it keeps the old one.
     ///
     /// # Errors
     /// The folder is in use, holds another chain or a newer format, is not a store, or cannot be read or written.
@@ -172,8 +172,8 @@ impl FolderStore {
         }
     }
 
-    /// Starts a rebuild: undo records that are in the files are not appended again, and closing the store replaces the old
-    /// database.
+    /// Starts a rebuild: undo records that are in the files are not appended again, and closing the store replaces the
+    /// old database.
     fn set_rebuild(&mut self, rebuild: Rebuild) {
         self.files.adopt_all();
         self.rebuild = Some(rebuild);
@@ -190,8 +190,8 @@ impl FolderStore {
     }
 }
 
-/// Creates a store. The database is created under another name and renamed, since fjall cannot resume a creation that a crash
-/// interrupted.
+/// Creates a store. The database is created under another name and renamed, since fjall cannot resume a creation that a
+/// crash interrupted.
 fn create(folder: &Path, identity: &Identity, found: &FolderState) -> Result<(), StoreError> {
     let (blocks, new, database) = (folder.join(BLOCKS), folder.join(NEW_DATABASE), folder.join(DATABASE));
     fs::create_dir_all(&blocks).map_err(io_error(&blocks))?;

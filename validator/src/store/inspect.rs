@@ -1,8 +1,8 @@
 //! Opens a store for inspection without changing it.
 //!
-//! fjall writes when it opens a database: it truncates journals, flushes and removes files. So the database is opened in a
-//! scratch folder of links to its tables, which are never changed in place, and copies of its other files. Only that folder is
-//! written, and it is removed when the inspection ends, or at the next start.
+//! fjall writes when it opens a database: it truncates journals, flushes and removes files. So the database is opened
+//! in a scratch folder of links to its tables, which are never changed in place, and copies of its other files. Only
+//! that folder is written, and it is removed when the inspection ends, or at the next start.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -58,7 +58,8 @@ impl LockedStore {
         BlockFiles::open_unchanged(Box::new(Folder::new(self.folder.join(BLOCKS))), identity.magic, infos)
     }
 
-    /// Opens the database in the scratch folder. Its files were found to be undamaged. Only whole commits of journals are copied.
+    /// Opens the database in the scratch folder. Its files were found to be undamaged. Only whole commits of journals
+    /// are copied.
     pub(crate) fn open(&self) -> Result<InspectedDatabase, StoreError> {
         let scratch = Scratch(self.folder.join(SCRATCH));
         rebuild::remove(&scratch.0)?;

@@ -1,9 +1,11 @@
-//! A strict reader of fjall's journals: which record groups are whole, the last commit in them, and the first wrong byte.
+//! A strict reader of fjall's journals: which record groups are whole, the last commit in them, and the first wrong
+//! byte.
 //!
-//! fjall ends its recovery at the first byte that cannot begin an entry and truncates the journal there without an error. That
-//! is right for the torn end of a commit that was never reported, and wrong for a byte that was flipped in the middle: every
-//! later commit is lost, although it was synced. And fjall refuses to open a journal in which a torn commit has lost only its
-//! middle. So the store reads the journals first, in the format of fjall 3 (`journal/entry.rs`), and decides what to do.
+//! fjall ends its recovery at the first byte that cannot begin an entry and truncates the journal there without an
+//! error. That is right for the torn end of a commit that was never reported, and wrong for a byte that was flipped in
+//! the middle: every later commit is lost, although it was synced. And fjall refuses to open a journal in which a torn
+//! commit has lost only its middle. So the store reads the journals first, in the format of fjall 3
+//! (`journal/entry.rs`), and decides what to do.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
@@ -166,8 +168,8 @@ impl JournalReader {
         Ok(array)
     }
 
-    /// Reads `length` bytes that the checksum covers, and returns the first 16. A wrong length allocates nothing: reading ends
-    /// with the file.
+    /// Reads `length` bytes that the checksum covers, and returns the first 16. A wrong length allocates nothing:
+    /// reading ends with the file.
     fn skip_hashed(&mut self, length: u64) -> Result<Vec<u8>, Fault> {
         let (mut kept, mut left, mut chunk) = (Vec::new(), length, [0; 4096]);
         while left > 0 {

@@ -76,8 +76,8 @@ pub(crate) fn examine_journals(database: &Path, note: &CommitNote) -> Result<Jou
 }
 
 /// Cuts a torn commit off the journal, so that fjall reads only whole ones. A copy of the uncut journal is kept until
-/// [`forget_cut_journal`] or [`restore_cut_journal`]. A journal that should have a commit and has none is copied too, since fjall
-/// would truncate it.
+/// [`forget_cut_journal`] or [`restore_cut_journal`]. A journal that should have a commit and has none is copied too,
+/// since fjall would truncate it.
 pub(super) fn cut_torn_tail(folder: &Path) -> Result<(CommitNote, JournalSummary), StoreError> {
     restore_cut_journal(folder)?;
     let note = commit_note::read(folder)?;
@@ -115,8 +115,8 @@ fn cut_journal(folder: &Path) -> Result<Option<(PathBuf, String)>, StoreError> {
     Ok(None)
 }
 
-/// Restores a journal that was cut, if there is a copy: the database lacks a durable commit, or a crash came before that was
-/// known.
+/// Restores a journal that was cut, if there is a copy: the database lacks a durable commit, or a crash came before
+/// that was known.
 pub(super) fn restore_cut_journal(folder: &Path) -> Result<(), StoreError> {
     let Some((copy, journal)) = cut_journal(folder)? else { return Ok(()) };
     let journal = folder.join(DATABASE).join(journal);

@@ -79,7 +79,8 @@ pub(crate) const OLD: &str = "db.old";
 /// The folder of links to the database that a re-check opens.
 pub(crate) const SCRATCH: &str = "db.check";
 
-/// The copy of a journal whose torn end is cut, until the database is known to lack nothing. The journal's name follows.
+/// The copy of a journal whose torn end is cut, until the database is known to lack nothing. The journal's name
+/// follows.
 pub(crate) const CUT_JOURNAL: &str = "journal.cut.";
 
 /// That copy while it is written.

@@ -1,9 +1,9 @@
 //! A reader of fjall's manifests: for each keyspace a file that names its tables, and a pointer to that file.
 //!
-//! fjall 3 keeps a manifest's checksum in the pointer and does not check it: a flipped byte may fail an assertion, or omit a
-//! table. And fjall removes a keyspace whose pointer is missing, as one whose creation was not finished. So each start and each
-//! re-check reads them first. The formats are those of `lsm-tree` 3 (`version/mod.rs`, `version/persist.rs`) and of the archive
-//! `sfa` 1.
+//! fjall 3 keeps a manifest's checksum in the pointer and does not check it: a flipped byte may fail an assertion, or
+//! omit a table. And fjall removes a keyspace whose pointer is missing, as one whose creation was not finished. So each
+//! start and each re-check reads them first. The formats are those of `lsm-tree` 3 (`version/mod.rs`,
+//! `version/persist.rs`) and of the archive `sfa` 1.
 
 use std::fs;
 use std::io::ErrorKind;

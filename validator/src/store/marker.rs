@@ -11,8 +11,8 @@ use super::error::{StoreError, io_error};
 use super::location::{BLOCKS, DATABASE, LOCK, MARKER, NEW_DATABASE, NEW_MARKER};
 use crate::chain::ChainParams;
 
-/// The format that this version reads and writes. Format 1 had the same block files, and four keyspaces, across which only a
-/// commit through fjall's journal was atomic.
+/// The format that this version reads and writes. Format 1 had the same block files, and four keyspaces, across which
+/// only a commit through fjall's journal was atomic.
 pub(crate) const FORMAT: u32 = 2;
 
 /// The chain that a store belongs to.
@@ -34,8 +34,8 @@ impl Identity {
     }
 }
 
-/// The folder of the store of `chain` in the data folder `datadir`: `datadir` itself if it is a store, else its subfolder with
-/// the chain's name, which may be missing.
+/// The folder of the store of `chain` in the data folder `datadir`: `datadir` itself if it is a store, else its
+/// subfolder with the chain's name, which may be missing.
 ///
 /// # Errors
 /// `datadir` is a store without its marker.
@@ -118,7 +118,8 @@ fn describe(chain: &str, genesis: &str) -> String {
     format!("{chain} (genesis {genesis})")
 }
 
-/// Examines a folder without a marker. It must contain only what an interrupted creation leaves; else it is not a store.
+/// Examines a folder without a marker. It must contain only what an interrupted creation leaves; else it is not a
+/// store.
 fn examine_unmarked(folder: &Path) -> Result<FolderState, StoreError> {
     for found in fs::read_dir(folder).map_err(io_error(folder))? {
         let name = found.map_err(io_error(folder))?.file_name();

@@ -1,7 +1,7 @@
 //! The store: where blocks, undo records, coins and the header index are kept, on disk or in memory.
 //!
-//! docs/store-format.md gives every file and record, and what is durable when. The chain state uses a store through the trait
-//! [`Store`] and decides when to commit. A store applies no rule of consensus.
+//! docs/store-format.md gives every file and record, and what is durable when. The chain state uses a store through the
+//! trait [`Store`] and decides when to commit. A store applies no rule of consensus.
 
 mod backend;
 pub(crate) mod cache;

@@ -1,5 +1,5 @@
-//! Tests that fjall writes the formats that `journal`, `manifest` and `journal_repair` read. They are private to fjall, and another
-//! version may change them.
+//! Tests that fjall writes the formats that `journal`, `manifest` and `journal_repair` read. They are private to fjall,
+//! and another version may change them.
 
 use std::fs;
 use std::path::Path;

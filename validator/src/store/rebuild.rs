@@ -1,7 +1,7 @@
 //! Rebuilding the database from the block files, which are read and never shortened, beside the old database.
 //!
-//! Undo records that are in the files are found by their checksums. The old database is replaced when the store is closed and
-//! the new one is durable.
+//! Undo records that are in the files are found by their checksums. The old database is replaced when the store is
+//! closed and the new one is durable.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs;

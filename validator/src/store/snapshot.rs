@@ -14,7 +14,8 @@ use super::file_reader::{FileReader, undo_span};
 use super::location::StoredBlock;
 use crate::coins::{BlockUndo, Coin};
 
-/// Coins are read from a snapshot of the database, blocks from the files, which only grow until they are deleted by pruning.
+/// Coins are read from a snapshot of the database, blocks from the files, which only grow until they are deleted by
+/// pruning.
 pub(super) struct FolderSnapshot {
     // Dropped before the lock.
     pub(super) coins: DatabaseSnapshot,

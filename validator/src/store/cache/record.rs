@@ -16,8 +16,8 @@ pub(super) const DIRTY: u8 = 1;
 /// The store has no coin at this outpoint. Only with [`DIRTY`].
 pub(super) const FRESH: u8 = 2;
 
-/// The coin is spent, and the store still has it. Only with [`DIRTY`]. The value stays until the block can no longer be rolled
-/// back.
+/// The coin is spent, and the store still has it. Only with [`DIRTY`]. The value stays until the block can no longer be
+/// rolled back.
 pub(super) const SPENT: u8 = 4;
 
 /// The record is in a table. One that is not waits to be freed, or to be restored by a rollback.

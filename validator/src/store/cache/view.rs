@@ -48,7 +48,8 @@ impl CachedCoins<'_> {
 
     /// Restores a coin that a disconnected block had spent.
     pub fn restore(&mut self, outpoint: OutPoint, coin: &Coin) {
-        // Not fresh, even if the cache has no record: the spend may never have been committed, so the store may have the coin.
+        // Not fresh, even if the cache has no record: the spend may never have been committed, so the store may have
+        // the coin.
         self.put(&outpoint, coin.into(), false);
     }
 
@@ -77,8 +78,8 @@ impl CoinView for CachedCoins<'_> {
     }
 
     fn create(&mut self, outpoint: OutPoint, coin: CoinRef<'_>) -> Result<(), StoreError> {
-        // Only a coinbase can repeat an earlier transaction that still has coins (BIP30's two exceptions). So only then may the
-        // store have a coin here of which the cache has no record.
+        // Only a coinbase can repeat an earlier transaction that still has coins (BIP30's two exceptions). So only then
+        // may the store have a coin here of which the cache has no record.
         let absent_from_store = !coin.is_coinbase;
         self.put(&outpoint, coin, absent_from_store);
         Ok(())
