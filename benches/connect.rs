@@ -16,7 +16,7 @@ use adit_testchain::blk::{self, BlkReader};
 use adit_testchain::{ChainGenerator, ChainShape, Oracle, Verdict};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{BlockOutcome, ChainState, ChainView, CommitPolicy, Options, Timings};
+use adit_validator::chainstate::{BlockOutcome, ChainState, ChainStateOptions, ChainView, CommitPolicy, Timings};
 use adit_validator::import::{Prefetch, PrefetchedBlock};
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -281,7 +281,7 @@ fn phases(waiting: Duration, before: &Timings, after: &Timings) -> Value {
 }
 
 fn open(folder: &Path) -> anyhow::Result<ChainState> {
-    let options = Options::default().with_commit(CommitPolicy::WhenFull).with_cache_bytes(CACHE_MIB << 20);
+    let options = ChainStateOptions::default().with_commit(CommitPolicy::WhenFull).with_cache_bytes(CACHE_MIB << 20);
     Ok(ChainState::open(folder, ChainParams::regtest(), options)?)
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use adit_hash::{Backend, Digest, Header};
 use adit_testchain::Oracle;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, HeaderOutcome, Options};
+use adit_validator::chainstate::{ChainState, ChainStateOptions, HeaderOutcome};
 use bitcoin::consensus::deserialize;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -88,7 +88,9 @@ fn check(criterion: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
-    let empty = || ChainState::in_memory(ChainParams::main(), None, Options::default()).expect("memory does not fail");
+    let empty = || {
+        ChainState::in_memory(ChainParams::main(), None, ChainStateOptions::default()).expect("memory does not fail")
+    };
     let accepted = |outcome: &HeaderOutcome| matches!(outcome, HeaderOutcome::Accepted { .. });
     group.bench_function("adit", |bencher| {
         bencher.iter_batched_ref(

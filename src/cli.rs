@@ -6,7 +6,7 @@ mod proof;
 use std::path::PathBuf;
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::Options;
+use adit_validator::chainstate::ChainStateOptions;
 use adit_validator::coins::MAX_SCRIPT_SIZE;
 use bitcoin::{BlockHash, ScriptBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -149,8 +149,8 @@ pub struct UpArgs {
 
 impl UpArgs {
     /// How the chain is kept.
-    pub fn chain_options(&self, params: &ChainParams) -> Options {
-        let options = Options::for_chain(params)
+    pub fn chain_options(&self, params: &ChainParams) -> ChainStateOptions {
+        let options = ChainStateOptions::for_chain(params)
             .with_cache_bytes(usize::try_from(u64::from(self.cache) << 20).unwrap_or(usize::MAX))
             .with_prune_bytes(self.prune.map(|mib| u64::from(mib) << 20));
         match self.assume_valid {
@@ -337,7 +337,7 @@ mod tests {
         let wanted = |cache: usize, prune| {
             format!(
                 "{:?}",
-                Options::for_chain(&ChainParams::dev()).with_cache_bytes(cache << 20).with_prune_bytes(prune)
+                ChainStateOptions::for_chain(&ChainParams::dev()).with_cache_bytes(cache << 20).with_prune_bytes(prune)
             )
         };
         assert_eq!(up(&["--cache", "64", "--prune", "550"]).unwrap(), wanted(64, Some(550 << 20)));

@@ -288,14 +288,14 @@ mod tests {
 
     use adit_miner::{CheckedCandidate, Job};
     use adit_validator::chain::ChainParams;
-    use adit_validator::chainstate::Options;
+    use adit_validator::chainstate::ChainStateOptions;
 
     use super::*;
 
     const ANYONE: [u8; 1] = [0x51];
 
     fn regtest() -> ChainState {
-        ChainState::in_memory(ChainParams::regtest(), None, Options::default()).unwrap()
+        ChainState::in_memory(ChainParams::regtest(), None, ChainStateOptions::default()).unwrap()
     }
 
     fn work_on(chain: ChainState) -> LocalWork {

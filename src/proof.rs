@@ -7,7 +7,7 @@ use std::path::Path;
 
 use adit_validator::block::{DecodedBlock, MAX_BLOCK_SERIALIZED_SIZE};
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, ChainView, Options};
+use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView};
 use adit_validator::import::HeaderFile;
 use adit_validator::rules::validate_block_in_isolation;
 use adit_validator::txoutproof::{ProofError, Proven, TxOutProof, find_block};
@@ -209,7 +209,7 @@ fn read_block(params: &ChainParams, path: &Path) -> Result<DecodedBlock> {
 /// Reads headers into a tree, each checked in its place.
 fn read_headers(params: ChainParams, path: &Path) -> Result<ChainState> {
     let name = || path.display().to_string();
-    let mut chain = ChainState::in_memory(params, None, Options::default()).or_running()?;
+    let mut chain = ChainState::in_memory(params, None, ChainStateOptions::default()).or_running()?;
     let file = File::open(path).with_context(name).or_usage()?;
     let mut count = 0_u64;
     for (header, byte) in HeaderFile::new(file).zip((0..).step_by(80)) {
@@ -232,5 +232,6 @@ fn open_chain(datadir: &Path, chain: &str, params: ChainParams) -> Result<ChainS
     if !folder.is_dir() {
         return Err(usage(&format!("--datadir: no chain {} in {}", params.name, datadir.display())));
     }
-    ChainState::open(&folder, params, Options::default()).map_err(|error| recheck::store_failure(error, &folder, chain))
+    ChainState::open(&folder, params, ChainStateOptions::default())
+        .map_err(|error| recheck::store_failure(error, &folder, chain))
 }

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::Options;
+use adit_validator::chainstate::ChainStateOptions;
 use adit_validator::coins::statistics::CoinStatistics;
-use adit_validator::import::{Reindexed, reindex};
+use adit_validator::import::{ReindexReport, reindex};
 use adit_validator::progress::Watcher;
-use adit_validator::recheck::{Finding, Verdict, recheck};
+use adit_validator::recheck::{Finding, RecheckReport, recheck};
 use adit_validator::store::{StoreError, store_folder};
 use anyhow::anyhow;
 use bitcoin::BlockHash;
@@ -163,7 +163,7 @@ fn tip_json(tip: Option<(u32, BlockHash)>) -> Value {
     json!(tip.map(|(height, hash)| json!({ "height": height, "hash": hash.to_string() })))
 }
 
-fn verdict_json(params: &ChainParams, folder: &Path, verdict: &Verdict, took: f64) -> Value {
+fn verdict_json(params: &ChainParams, folder: &Path, verdict: &RecheckReport, took: f64) -> Value {
     let findings = verdict.findings.iter().map(|finding| {
         json!({
             "file": finding.file.display().to_string(),
@@ -206,7 +206,7 @@ fn muhash(coins: &CoinStatistics) -> String {
     bytes.to_lower_hex_string()
 }
 
-fn verdict_text(params: &ChainParams, verdict: &Verdict, took: f64) -> String {
+fn verdict_text(params: &ChainParams, verdict: &RecheckReport, took: f64) -> String {
     let word = if verdict.is_good() { "good" } else { "checked" };
     let mut lines = vec![format!(
         "chain {}: {}, {} ({} connected), {} and {} {word} in {took:.2} s",
@@ -235,7 +235,7 @@ pub fn run_reindex(args: &ReindexArgs) -> Result {
     let params = chain::named(&args.chain)?;
     let folder = find_store(&args.datadir, &params.name)?;
     let mut display = Display::new()?;
-    let made = reindex(&folder, &params, Options::default(), &mut display);
+    let made = reindex(&folder, &params, ChainStateOptions::default(), &mut display);
     display.bar.finish_and_clear();
     let made = made.map_err(|error| match error {
         StoreError::NotKept { .. } => {
@@ -265,7 +265,7 @@ pub fn run_reindex(args: &ReindexArgs) -> Result {
     Ok(())
 }
 
-fn reindexed_json(params: &ChainParams, folder: &Path, made: &Reindexed) -> Value {
+fn reindexed_json(params: &ChainParams, folder: &Path, made: &ReindexReport) -> Value {
     json!({
         "chain": params.name,
         "store": folder.display().to_string(),
@@ -277,7 +277,7 @@ fn reindexed_json(params: &ChainParams, folder: &Path, made: &Reindexed) -> Valu
     })
 }
 
-fn reindexed_text(params: &ChainParams, made: &Reindexed) -> String {
+fn reindexed_text(params: &ChainParams, made: &ReindexReport) -> String {
     let mut lines = Vec::new();
     lines.extend(made.tip.map(|(height, hash)| {
         format!("chain {}: {} indexed; tip {hash} at height {height}", params.name, counted(made.blocks, "block"))

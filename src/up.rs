@@ -13,7 +13,7 @@ use adit_miner::{
 };
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, ChainView, PruneLock};
-use adit_validator::headers::tree::Entry;
+use adit_validator::headers::Entry;
 use anyhow::{Context, anyhow};
 use bitcoin::{CompactTarget, ScriptBuf, Target};
 use etcetera::BaseStrategy;
@@ -380,7 +380,7 @@ fn as_json(block: &MinedBlock, difficulty: f64) -> serde_json::Value {
 mod tests {
     use adit_miner::{CpuDevice, Device, DeviceError, Reading, Solution, Submission, Template, TemplateId, WorkSource};
 
-    use adit_validator::chainstate::Options;
+    use adit_validator::chainstate::ChainStateOptions;
 
     use super::*;
 
@@ -423,7 +423,7 @@ mod tests {
         let engine = Engine::start(broken(), vec![broken() as Arc<dyn DeviceOpener>], options).expect("threads");
         let (_sender, events) = channel();
         let params = ChainParams::by_name("regtest").expect("a chain");
-        let chain = ChainState::in_memory(params, None, Options::default()).expect("a chain");
+        let chain = ChainState::in_memory(params, None, ChainStateOptions::default()).expect("a chain");
         let mut display = Display::new(true, chain.tip());
         let ended = watch(&engine, &events, &AtomicBool::new(false), None, &mut NamedDevices::new(false), &mut display)
             .expect_err("no device is left");

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use adit_validator::block::{DecodeError, DecodedBlock, MAX_BLOCK_SERIALIZED_SIZE};
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{
-    BlockOutcome, ChainEvent, ChainState, ChainView, CommitPolicy, EventQueue, InvalidBlock, Options,
+    BlockOutcome, ChainEvent, ChainState, ChainStateOptions, ChainView, CommitPolicy, EventQueue, InvalidBlock,
 };
-use adit_validator::headers::tree::Entry;
+use adit_validator::headers::Entry;
 use adit_validator::import::{BlockFile, HeaderFile, Importer, accept_headers_in_any_order};
 use adit_validator::prevouts::{CheckError, Prevouts, check_block_with_prevouts};
 use adit_validator::rules::{ConnectOptions, RuleError};
@@ -56,8 +56,9 @@ fn validate_block_files(
     report: &mut Report,
 ) -> Verdict {
     let magic = params.magic;
-    let options =
-        Options::for_chain(&params).with_commit(CommitPolicy::WhenFull).with_assume_valid(assume_valid.block());
+    let options = ChainStateOptions::for_chain(&params)
+        .with_commit(CommitPolicy::WhenFull)
+        .with_assume_valid(assume_valid.block());
     let mut chain = ChainState::in_memory(params, None, options).or_running()?;
     if let AssumeValid::Block(hash) = assume_valid {
         take_headers(&mut chain, files, magic)?;
@@ -188,7 +189,7 @@ fn take_headers(chain: &mut ChainState, files: &[PathBuf], magic: [u8; 4]) -> Re
 fn validate_headers(params: &ChainParams, path: &Path, report: &mut Report) -> Verdict {
     let (file, length) = open(path)?;
     let progress = progress::bytes(length);
-    let mut chain = ChainState::in_memory(params.clone(), None, Options::default()).or_running()?;
+    let mut chain = ChainState::in_memory(params.clone(), None, ChainStateOptions::default()).or_running()?;
     let least = params.consensus.minimum_chain_work;
     for (header, byte) in HeaderFile::new(file).zip((0..).step_by(80)) {
         let header = header.with_context(|| path.display().to_string()).or_usage()?;

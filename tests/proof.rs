@@ -84,10 +84,10 @@ fn a_proof_convinces_who_has_the_headers_only() {
 fn a_proof_is_made_and_verified_over_a_data_folder() {
     use adit_validator::block::DecodedBlock;
     use adit_validator::chain::ChainParams;
-    use adit_validator::chainstate::{ChainState, ChainView, Options};
+    use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView};
 
     let datadir = tempfile::tempdir().expect("a temporary folder");
-    let options = Options::default();
+    let options = ChainStateOptions::default();
     let mut chain =
         ChainState::open(&datadir.path().join("regtest"), ChainParams::regtest(), options).expect("it opens");
     let mut generator = ChainGenerator::new(ChainShape::small(3)).expect("a possible shape");

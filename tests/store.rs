@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, ChainView, Options};
+use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView};
 use support::{Run, adit, run};
 
 fn mine(datadir: &Path, blocks: u32) -> Run {
@@ -39,7 +39,7 @@ fn a_store_is_checked_damaged_named_and_mended() {
     assert_eq!((&json["tip"]["height"], &json["coins"]), (&30.into(), &30.into()), "{json}");
     let tip = json["tip"].clone();
     let store = datadir.join("regtest");
-    let chain = ChainState::open(&store, ChainParams::regtest(), Options::default()).expect("a store");
+    let chain = ChainState::open(&store, ChainParams::regtest(), ChainStateOptions::default()).expect("a store");
     let mut muhash = chain.coin_statistics().expect("it can be read").muhash;
     muhash.reverse();
     drop(chain);

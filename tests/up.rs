@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, ChainView, Options};
+use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView};
 use adit_validator::filters::{FilterHash, basic_filter, header_before_genesis};
 use bitcoin::hashes::Hash;
 use serde_json::Value;
@@ -75,7 +75,8 @@ fn block_filters_are_kept_and_caught_up() {
         first.iter().chain(&second).map(|block| block["filter_header"].as_str().expect("a header")).collect();
 
     let params = ChainParams::regtest();
-    let chain = ChainState::open(&datadir.path().join("regtest"), params, Options::default()).expect("a store");
+    let chain =
+        ChainState::open(&datadir.path().join("regtest"), params, ChainStateOptions::default()).expect("a store");
     let mut header = header_before_genesis();
     let mut wanted = Vec::new();
     for height in 0..=8 {

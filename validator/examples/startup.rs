@@ -1,11 +1,12 @@
-//! Says how long a start takes after a kill: makes a chain, kills the process that imports it, opens what is left.
+//! Measures how long a start takes after a kill: makes a chain, kills the process that imports it, and opens the data
+//! folder.
 //!
 //! `cargo run --release -p adit-validator --example startup -- 10000` for blocks of a coinbase and four transactions;
 //! a second number takes that many inputs a block instead.
 //!
-//! The import commits whenever eight mebibytes of coins are full and is killed right after the last block was reported,
-//! while it goes on; so there is a journal to replay and a torn tail to cut back. Starts are repeated, each after a drop
-//! that commits nothing.
+//! The import commits whenever its cache of eight mebibytes is full, and is killed right after the last block was
+//! reported. So there is a journal to replay and a torn tail to cut off. Starts are repeated, each after a drop without
+//! a commit.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -15,11 +16,11 @@ use std::time::Instant;
 use adit_testchain::{ChainGenerator, ChainShape, Mix};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, ChainView, CommitPolicy, Options};
+use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView, CommitPolicy};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-/// Set in the process that is killed: the data folder.
+/// The environment variable that gives the process to be killed its data folder.
 const FOLDER: &str = "ADIT_STARTUP_FOLDER";
 
 const STARTS: usize = 5;
@@ -40,8 +41,8 @@ fn main() -> Outcome {
     }
 }
 
-fn options() -> Options {
-    Options::default().with_commit(CommitPolicy::WhenFull).with_cache_bytes(8 << 20)
+fn options() -> ChainStateOptions {
+    ChainStateOptions::default().with_commit(CommitPolicy::WhenFull).with_cache_bytes(8 << 20)
 }
 
 /// Imports more than `blocks` blocks and prints the durable height after each.
@@ -67,7 +68,7 @@ fn import(folder: &Path, blocks: u32, inputs: u32) -> Outcome {
     }
 }
 
-/// How long the main thread has run so far: on a busy machine it waits more than it runs. Linux only.
+/// The CPU time of the main thread in seconds; on a busy machine it is less than the elapsed time. Linux only.
 fn cpu_seconds() -> Option<f64> {
     let statistics = std::fs::read_to_string("/proc/self/schedstat").ok()?;
     Some(statistics.split(' ').next()?.parse::<u64>().ok()? as f64 / 1e9)

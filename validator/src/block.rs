@@ -47,7 +47,7 @@ pub enum DecodeError {
     /// There are more bytes than a block can have.
     #[error("{length} bytes; a block has at most {MAX_BLOCK_SERIALIZED_SIZE}")]
     Oversize {
-        /// How many.
+        /// The claimed number.
         length: usize,
     },
     /// The bytes end too soon.

@@ -1,4 +1,5 @@
-//! Bitcoin's consensus rules, the header tree, the coins, the store and the chain state: synchronous, without network or GPU.
+//! Bitcoin's consensus rules, the header tree, the coins, the store and the chain state: synchronous, without network
+//! or GPU.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,12 @@ pub mod prevouts;
 pub mod progress;
 pub mod recheck;
 pub mod rules;
+pub mod serialize;
 pub mod store;
 pub mod template;
 pub mod txoutproof;
+
+/// Compiles the code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

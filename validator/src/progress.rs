@@ -1,19 +1,19 @@
-//! How long work tells how far it is, and learns that it should end.
+//! Progress reports of long work, and its interruption.
 
 use thiserror::Error;
 
 use crate::store::StoreError;
 
-/// Looks on while something long runs.
+/// Watches long work: gets its progress, and can end it.
 pub trait Watcher {
-    /// Is told that `done` of `total` steps of `work` are done.
+    /// Called when `done` of `total` steps of `work` are done.
     fn progress(&mut self, work: &'static str, done: u64, total: u64);
 
-    /// Whether to go on.
+    /// Whether the work continues. `false` ends it before its next step.
     fn goes_on(&mut self) -> bool;
 }
 
-/// Why long work ended before it was done.
+/// Why long work ended early.
 #[derive(Debug, Error)]
 pub(crate) enum Stop {
     #[error("interrupted")]
@@ -22,5 +22,5 @@ pub(crate) enum Stop {
     Store(#[from] StoreError),
 }
 
-/// How many headers or blocks lie between two reports of progress.
+/// The number of headers or blocks between two reports of progress.
 pub(crate) const STRIDE: u64 = 64;

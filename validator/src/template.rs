@@ -1,7 +1,7 @@
-//! A block template: an unsolved block on the tip of a chain, whose coinbase leaves room for an extranonce.
+//! A block template: an unsolved block on the tip of a chain, with room for an extranonce in the coinbase.
 //!
-//! Whoever searches for its nonce needs the header, the coinbase around the extranonce and the Merkle branch above it. The
-//! rest of the block waits here until a header and an extranonce come back.
+//! A miner gets the header, the coinbase before and after the extranonce, and the Merkle branch of the coinbase. The
+//! template keeps the rest of the block until the miner returns a header and an extranonce.
 
 use bitcoin::absolute::LockTime;
 use bitcoin::block::{Header, Version};
@@ -15,13 +15,13 @@ use thiserror::Error;
 
 use crate::chainstate::NextBlock;
 
-/// What every coinbase of ours carries after height and extranonce, so that a block tells who built it.
+/// The tag in every coinbase after height and extranonce, which names the program that built the block.
 const TAG: &[u8] = b"/adit/";
 
-/// BIP9's top bits: version 2 to 4's rules are all in force, no deployment is signalled.
+/// BIP9's top bits: the rules of versions 2 to 4 are in force, no deployment is signalled.
 const VERSION: i32 = 0x2000_0000;
 
-/// How far behind the template's making a header's time may be rolled forward, in seconds.
+/// The greatest number of seconds that a header's time may be rolled forward.
 const TIME_ROOM: u32 = 600;
 
 /// Bytes of a serialized transaction before its first input's script: version, input count, outpoint, script length.
@@ -32,12 +32,12 @@ const BEFORE_SCRIPT: usize = 4 + 1 + 36 + 1;
 pub struct BlockTemplate {
     block: Block,
     height: u32,
-    /// Where the extranonce stands in the coinbase's script.
+    /// The offset of the extranonce in the coinbase's script.
     extranonce_at: usize,
     max_time: u32,
 }
 
-/// The coinbase around its extranonce, serialized without witness as its transaction id hashes it.
+/// The coinbase before and after its extranonce, serialized without witness, as for its transaction id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoinbaseParts {
     /// The bytes before the extranonce.
@@ -59,15 +59,15 @@ pub enum SolutionError {
 }
 
 impl BlockTemplate {
-    /// The version bits that may be rolled: those that BIP320 leaves to miners.
+    /// The version bits that miners may roll (BIP320).
     pub const VERSION_MASK: u32 = 0x1fff_e000;
 
-    /// The length of the extranonce in bytes: 2^64 Merkle roots before time has to be rolled.
+    /// The length of the extranonce in bytes. It gives 2^64 Merkle roots.
     pub const EXTRANONCE_LEN: usize = 8;
 
-    /// A block for the place after the tip that `next` describes, its reward paid to `payout`. `latest` is the latest time
-    /// that a header may have by the network's clock, in seconds since 1970. `salt` stands in the coinbase, so that no two
-    /// templates are the same.
+    /// A template for the block that `next` describes. Its reward is paid to `payout`. `latest` is the latest time that
+    /// the network's clock allows in a header, in seconds since 1970. `salt` is put into the coinbase, so that no two
+    /// templates are equal.
     #[must_use]
     pub fn new(next: &NextBlock, payout: ScriptBuf, latest: u32, salt: u64) -> Self {
         let before = Builder::new().push_int(i64::from(next.height)).push_slice(salt.to_le_bytes()).into_script();
@@ -112,7 +112,7 @@ impl BlockTemplate {
         self.height
     }
 
-    /// The header. Version bits in [`Self::VERSION_MASK`], Merkle root, time and nonce are still to be set.
+    /// The header. The miner sets the version bits in [`Self::VERSION_MASK`], the Merkle root, the time and the nonce.
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.block.header
@@ -124,7 +124,7 @@ impl BlockTemplate {
         self.max_time
     }
 
-    /// The coinbase around its extranonce.
+    /// The coinbase before and after its extranonce.
     #[must_use]
     pub fn coinbase(&self) -> CoinbaseParts {
         let base = without_witness(&self.block.txdata[0]);
@@ -132,14 +132,15 @@ impl BlockTemplate {
         CoinbaseParts { prefix: base[..at].to_vec(), suffix: base[at + Self::EXTRANONCE_LEN..].to_vec() }
     }
 
-    /// The Merkle branch from the coinbase to the root: the sibling at each level, leaves first.
+    /// The Merkle branch from the coinbase to the root: the sibling at each level, leaves first, in the byte order of
+    /// SHA-256.
     #[must_use]
     pub const fn merkle_branch(&self) -> Vec<sha256d::Hash> {
         // The coinbase is the only transaction.
         Vec::new()
     }
 
-    /// The serialized block with this header, found with this extranonce.
+    /// The block with this header and extranonce, in network encoding.
     ///
     /// # Errors
     /// The extranonce has another length than [`Self::EXTRANONCE_LEN`].
@@ -157,8 +158,8 @@ impl BlockTemplate {
     }
 }
 
-/// The commitment output's script of a block whose only transaction is the coinbase (BIP141): its witness root is the
-/// coinbase's own place in the tree, which is zero.
+/// The script of the witness commitment of a block whose only transaction is the coinbase (BIP141). The witness root is
+/// the coinbase's wtxid, which counts as zero.
 fn witness_commitment(reserved: [u8; 32]) -> ScriptBuf {
     let commitment = sha256d::Hash::hash(&[[0; 32], reserved].concat());
     let mut payload = PushBytesBuf::from([0xaa, 0x21, 0xa9, 0xed]);
@@ -166,7 +167,7 @@ fn witness_commitment(reserved: [u8; 32]) -> ScriptBuf {
     Builder::new().push_opcode(OP_RETURN).push_slice(payload).into_script()
 }
 
-/// The bytes that a transaction id hashes.
+/// A transaction serialized without witnesses, as for its txid.
 fn without_witness(transaction: &Transaction) -> Vec<u8> {
     let mut base = transaction.clone();
     base.input.iter_mut().for_each(|input| input.witness.clear());

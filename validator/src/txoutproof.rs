@@ -1,16 +1,16 @@
 //! Proofs that a block holds certain transactions, in the bytes of Bitcoin Core's `gettxoutproof` (BIP37's
 //! `merkleblock`).
 //!
-//! A proof is the block's header and the part of its Merkle tree that leads to the transactions: every other branch is one
-//! hash. It is our own and not `bitcoin`'s `MerkleBlock`, for three reasons. That one allocates by claimed counts, 32 MB for
-//! 90 bytes. It reads several encodings of one proof; here there is one, the one that Core writes. And it does not look at
-//! the nodes between root and leaf, which is where a forged proof can show (CVE-2017-12842): a transaction of 64 bytes
-//! can pass for a node of the tree, and a node for a transaction of 64 bytes.
+//! A proof is the block's header and the part of its Merkle tree that leads to the transactions; every other branch is
+//! one hash. `bitcoin`'s `MerkleBlock` is not used, for three reasons. It allocates by claimed counts, 32 MB for 90
+//! bytes. It reads several encodings of one proof; here only Core's is read. And it does not check the inner nodes, in
+//! which a forged proof can be detected (CVE-2017-12842): a transaction of 64 bytes can pass for a node, and a node for
+//! a transaction of 64 bytes.
 //!
-//! The first is refused here: no node of a proof may read as a transaction. What is safe against both is to know how many
-//! transactions the block has, and so how deep its leaves lie: [`TxOutProof::check_against_block`] and
-//! [`TxOutProof::check_against_chain`] do. Where only the header is known, do not take an id for proven whose transaction
-//! has 64 bytes.
+//! The first attack is refused here: no inner node of a proof may be a valid transaction. The number of the block's
+//! transactions, and so the depth of its leaves, prevents both: [`TxOutProof::check_against_block`] and
+//! [`TxOutProof::check_against_chain`] know it. If only the header is known, do not accept a proof of a transaction of
+//! 64 bytes.
 
 use bitcoin::block::Header;
 use bitcoin::consensus::{deserialize, serialize};
@@ -19,44 +19,44 @@ use bitcoin::{BlockHash, TxMerkleNode, Txid};
 
 use crate::block::DecodedBlock;
 use crate::chainstate::ChainView;
-use crate::coins::encoding::{self, Decoder, put_compact_size};
 use crate::consensus::MAX_BLOCK_WEIGHT;
-use crate::headers::tree::HeaderTree;
+use crate::headers::HeaderTree;
+use crate::serialize::{Decoder, EncodingError, put_compact_size};
 use crate::store::StoreError;
 
-/// No transaction weighs less: 60 bytes without witnesses.
+/// The least weight of a transaction: 60 bytes without witnesses.
 ///
 /// Source: Bitcoin Core, `consensus/consensus.h`, `MIN_TRANSACTION_WEIGHT`.
 const MIN_TRANSACTION_WEIGHT: usize = 240;
 
-/// So many transactions are in no block.
+/// A bound on the number of transactions in a block.
 const MAX_TRANSACTIONS: u32 = (MAX_BLOCK_WEIGHT / MIN_TRANSACTION_WEIGHT) as u32;
 
 type Node = [u8; 32];
 
-/// A proof, read or made. That it holds together is not known before it is checked.
+/// A proof, decoded or made. Only the `check` methods verify it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TxOutProof {
     header: Header,
-    /// How many transactions the block is said to have.
+    /// The number of transactions that the proof claims.
     transactions: u32,
-    /// Hashes in the order in which a walk from the root down, left first, comes to them.
+    /// Hashes in the order of a depth-first walk, left first.
     hashes: Vec<Node>,
-    /// One bit for each node that the walk comes to, the lowest bit of a byte first: whether a proven transaction is at or
-    /// below it.
+    /// One bit for each node of the walk, the lowest bit of a byte first: whether a proven transaction is at or below
+    /// it.
     flags: Vec<u8>,
 }
 
-/// A transaction that a proof proves.
+/// A transaction that a proof contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proven {
     /// Its id.
     pub txid: Txid,
-    /// Its place in the block, the coinbase's being 0.
+    /// Its index in the block; the coinbase's is 0.
     pub position: u32,
 }
 
-/// Why there is no proof, or why one proves nothing.
+/// A proof cannot be made, or is not valid.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProofError {
@@ -68,44 +68,44 @@ pub enum ProofError {
         /// The block.
         block: BlockHash,
     },
-    /// A proof of no transaction was asked for, or read.
+    /// The proof contains no transaction.
     #[error("no transaction to prove")]
     Empty,
-    /// The bytes are no proof.
+    /// The bytes are not an encoded proof.
     #[error("byte {}: {}", .0.offset, .0.what)]
-    Malformed(#[from] encoding::DecodeError),
-    /// The proof says that the block has none, or more than any block has.
+    Malformed(#[from] EncodingError),
+    /// The claimed number of transactions is 0, or more than a block can have.
     #[error("a block of {seen} transactions; wanted 1 to {MAX_TRANSACTIONS}")]
     TransactionCount {
-        /// How many.
+        /// The claimed number.
         seen: u32,
     },
-    /// The tree ends before its hashes or bits do, or goes on after them, or its last bits are not zero.
+    /// There are too many or too few hashes or bits for the tree, or the unused bits are not zero.
     #[error("{hashes} hashes and {flags} bytes of bits do not make a tree of {transactions} transactions")]
     Shape {
-        /// How many hashes there are.
+        /// The number of hashes.
         hashes: usize,
-        /// How many bytes of bits.
+        /// The number of bytes of bits.
         flags: usize,
-        /// How many transactions the block is said to have.
+        /// The claimed number of transactions.
         transactions: u32,
     },
-    /// The same hash stands left and right under one node: a repetition that leaves the root as it is (CVE-2012-2459).
+    /// A node has the same hash on both sides: duplicated transactions do not change the root (CVE-2012-2459).
     #[error("a node of the tree has the same hash {hash} on both sides")]
     Repetition {
         /// The hash.
         hash: TxMerkleNode,
     },
-    /// A node of the tree reads as a transaction, and could be one (CVE-2017-12842).
+    /// An inner node of the tree could be a transaction (CVE-2017-12842).
     #[error("the node {hash} of the tree reads as a transaction of 64 bytes")]
     NodeIsTransaction {
         /// The node's hash, or the transaction's.
         hash: TxMerkleNode,
     },
-    /// A bit announces a proven transaction, and there is none below it.
+    /// A bit announces a proven transaction, and there is none below the node.
     #[error("the tree announces a transaction where it has none")]
     NotMinimal,
-    /// The tree is not that of the header.
+    /// The tree's root is not the header's.
     #[error("the tree has the root {seen}, its header {wanted}")]
     MerkleRoot {
         /// The tree's root.
@@ -118,7 +118,7 @@ pub enum ProofError {
     OtherBlock {
         /// The proof's block.
         seen: BlockHash,
-        /// The block that it was held against.
+        /// The block that it was checked against.
         wanted: BlockHash,
     },
     /// The proof has another number of transactions than its block.
@@ -131,13 +131,13 @@ pub enum ProofError {
         /// The block.
         block: BlockHash,
     },
-    /// No header of the chain is that of the proof.
+    /// The proof's header is unknown.
     #[error("block {block} is not known")]
     UnknownBlock {
         /// The proof's block.
         block: BlockHash,
     },
-    /// The block is known, and not in the active chain.
+    /// The block is known but not in the active chain.
     #[error("block {block} at height {height} is not in the active chain")]
     NotActive {
         /// The proof's block.
@@ -145,7 +145,7 @@ pub enum ProofError {
         /// Its height.
         height: u32,
     },
-    /// The block is in the active chain, and how many transactions it has is not known.
+    /// The block is in the active chain, but its number of transactions is not known.
     #[error("block {block} at height {height} is not kept: the proof cannot be held against it")]
     NotKept {
         /// The proof's block.
@@ -172,11 +172,11 @@ pub fn find_block(chain: &dyn ChainView, txid: &Txid) -> Result<Option<DecodedBl
 }
 
 impl TxOutProof {
-    /// A proof that `block`, whose Merkle root was checked, holds these transactions. Their order, and repetitions, do
-    /// not matter.
+    /// Makes a proof that `block` contains these transactions. The block's Merkle root was checked. The order of
+    /// `txids` and repetitions do not matter.
     ///
     /// # Errors
-    /// It does not hold one of them, or there is none.
+    /// The block does not contain one of them, or `txids` is empty.
     pub fn make(block: &DecodedBlock, txids: &[Txid]) -> Result<Self, ProofError> {
         let mut wanted = vec![false; block.txids().len()];
         for txid in txids {
@@ -199,7 +199,7 @@ impl TxOutProof {
         Ok(proof)
     }
 
-    /// Writes the node at `position` of the level `height` above the leaves, and what is below it if it has to be.
+    /// Adds node `position` of the level `height` above the leaves, and the nodes below it on the way to a wanted transaction.
     fn add(&mut self, tree: &Tree, height: usize, position: usize, bits: &mut usize) {
         let announces = tree.wanted[height][position];
         if bits.is_multiple_of(8) {
@@ -216,10 +216,10 @@ impl TxOutProof {
         }
     }
 
-    /// Reads a proof. Memory is bounded by the length of `bytes`.
+    /// Decodes a proof. Memory is bounded by the length of `bytes`.
     ///
     /// # Errors
-    /// The bytes are no proof, or more than one.
+    /// The bytes are not one encoded proof.
     pub fn decode(bytes: &[u8]) -> Result<Self, ProofError> {
         let mut from = Decoder::new(bytes);
         let header = from.take(80)?;
@@ -235,7 +235,7 @@ impl TxOutProof {
         Ok(Self { header, transactions, hashes: hashes.to_vec(), flags: flags.to_vec() })
     }
 
-    /// The bytes of the proof: header, number of transactions, hashes, bits.
+    /// The encoded proof: header, number of transactions, hashes, bits.
     ///
     /// Source: Bitcoin Core, `merkleblock.h`, `CMerkleBlock`.
     #[must_use]
@@ -255,17 +255,17 @@ impl TxOutProof {
         &self.header
     }
 
-    /// How many transactions the proof says that the block has.
+    /// The number of transactions that the proof claims.
     #[must_use]
     pub const fn transactions(&self) -> u32 {
         self.transactions
     }
 
-    /// What the proof proves to who knows that its header is good, and nothing else of the block: see above for what
-    /// that leaves open.
+    /// Verifies the proof against its own header alone, which the caller knows to be valid. The module's documentation
+    /// says which attack this does not prevent.
     ///
     /// # Errors
-    /// It does not hold together.
+    /// The proof is not valid.
     pub fn check(&self) -> Result<Vec<Proven>, ProofError> {
         if !(1..=MAX_TRANSACTIONS).contains(&self.transactions) {
             return Err(ProofError::TransactionCount { seen: self.transactions });
@@ -284,10 +284,10 @@ impl TxOutProof {
         if walk.proven.is_empty() { Err(ProofError::Empty) } else { Ok(walk.proven) }
     }
 
-    /// [`Self::check`], and that the proof is about `block`, whose Merkle root was checked.
+    /// As [`Self::check`], against `block`, whose Merkle root was checked.
     ///
     /// # Errors
-    /// It proves nothing, or is about another block, or has another number of transactions.
+    /// The proof is not valid, or is for another block or another number of transactions.
     pub fn check_against_block(&self, block: &DecodedBlock) -> Result<Vec<Proven>, ProofError> {
         let (seen, wanted) = (self.header.block_hash(), block.hash());
         if seen != wanted {
@@ -297,12 +297,12 @@ impl TxOutProof {
         self.check()
     }
 
-    /// [`Self::check`], and that the proof is about a block of the active chain; with the block's height.
+    /// As [`Self::check`], against the active chain. Returns the block's height too.
     ///
     /// Source: Bitcoin Core, `rpc/txoutproof.cpp`, `verifytxoutproof`.
     ///
     /// # Errors
-    /// It proves nothing, its block is not in the active chain or no longer kept, or has another number of transactions.
+    /// The proof is not valid, its block is not in the active chain, was pruned, or has another number of transactions.
     pub fn check_against_chain(&self, chain: &dyn ChainView) -> Result<(u32, Vec<Proven>), ProofError> {
         let block = self.header.block_hash();
         let id = chain.headers().lookup(&block).ok_or(ProofError::UnknownBlock { block })?;
@@ -344,7 +344,7 @@ impl TxOutProof {
     }
 }
 
-/// The whole Merkle tree of a block, leaves first: its nodes, and at or below which of them a wanted transaction is.
+/// The whole Merkle tree of a block, leaves first, and for each node whether a wanted transaction is at or below it.
 struct Tree {
     nodes: Vec<Vec<Node>>,
     wanted: Vec<Vec<bool>>,
@@ -373,7 +373,7 @@ fn parent(left: &Node, right: &Node) -> Node {
     sha256d::Hash::from_engine(engine).to_byte_array()
 }
 
-/// A walk through the tree of a proof, and how far it has come in hashes and bits.
+/// A walk through the tree of a proof, with the numbers of hashes and bits used so far.
 struct Walk<'a> {
     proof: &'a TxOutProof,
     bits: usize,
@@ -382,10 +382,10 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// The hash of the node at `position` of the level `height` above the leaves.
+    /// The hash of node `position` at the level `height` above the leaves.
     ///
-    /// Source: Bitcoin Core, `merkleblock.cpp`, `TraverseAndExtract`. At most 15 levels, since the number of transactions
-    /// is bounded.
+    /// Source: Bitcoin Core, `merkleblock.cpp`, `TraverseAndExtract`. At most 15 levels, since the number of
+    /// transactions is bounded.
     fn node(&mut self, height: u32, position: u32) -> Result<Node, ProofError> {
         let flags = self.proof.flags.get(self.bits / 8).ok_or_else(|| self.proof.shape())?;
         let announces = flags >> (self.bits % 8) & 1 == 1;
@@ -418,10 +418,10 @@ impl Walk<'_> {
     }
 }
 
-/// Whether two hashes side by side are a transaction with inputs and outputs. Of 64 bytes there is only one kind: one
-/// input, one output, scripts of four bytes together. Five in 2^32 honest nodes look like that.
+/// Whether two concatenated hashes are an encoded transaction. In 64 bytes there is only one shape: one input, one
+/// output, and scripts of four bytes in total. Five in 2^32 honest nodes have it.
 fn reads_as_transaction(left: &Node, right: &Node) -> bool {
-    /// Behind version, count and outpoint; behind that, an empty script and the sequence.
+    /// The offset of the input script's length: after version, input count and outpoint.
     const INPUT_SCRIPT: usize = 4 + 1 + 36;
     const OUTPUTS: usize = INPUT_SCRIPT + 1 + 4;
     let byte = |at: usize| if at < 32 { left[at] } else { right[at - 32] };

@@ -5,7 +5,7 @@ mod support;
 
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{BlockOutcome, ChainState, HeaderOutcome, Options};
+use adit_validator::chainstate::{BlockOutcome, ChainState, ChainStateOptions, HeaderOutcome};
 use bitcoin::block::{Header, Version};
 use bitcoin::consensus::serialize;
 use bitcoin::hashes::Hash;
@@ -40,7 +40,7 @@ impl Scene {
     }
 
     /// Connects what is before the bad block, and takes in `above` headers on top of it.
-    fn state(&self, options: Options, above: usize) -> ChainState {
+    fn state(&self, options: ChainStateOptions, above: usize) -> ChainState {
         let mut state = ChainState::in_memory(ChainParams::regtest(), None, options).expect("memory");
         connect_all(&mut state, &self.before);
         let headers = [*self.bad.header()].into_iter().chain(self.above[..above].iter().copied());
@@ -52,7 +52,7 @@ impl Scene {
     }
 
     /// What becomes of the bad block under so many headers.
-    fn outcome(&self, options: Options, above: usize) -> BlockOutcome {
+    fn outcome(&self, options: ChainStateOptions, above: usize) -> BlockOutcome {
         self.state(options, above).accept_block(self.bad.clone(), NOW).expect("memory")
     }
 }
@@ -76,8 +76,8 @@ fn headers(mut parent: Header, count: usize) -> Vec<Header> {
     (0..count).map(next).collect()
 }
 
-fn assuming(hash: BlockHash) -> Options {
-    Options::default().with_assume_valid(Some(hash))
+fn assuming(hash: BlockHash) -> ChainStateOptions {
+    ChainStateOptions::default().with_assume_valid(Some(hash))
 }
 
 fn refused(outcome: &BlockOutcome) -> bool {
@@ -88,7 +88,7 @@ fn refused(outcome: &BlockOutcome) -> bool {
 fn a_bad_script_is_taken_on_trust_only_under_an_assumed_valid_block() {
     let scene = Scene::new();
     let connected = BlockOutcome::Connected { height: 102 };
-    let none = scene.outcome(Options::default(), TWO_WEEKS);
+    let none = scene.outcome(ChainStateOptions::default(), TWO_WEEKS);
     assert!(refused(&none), "{none:?}");
     assert_eq!(scene.outcome(assuming(scene.bad.hash()), TWO_WEEKS), connected, "the block itself");
     let above = scene.above[1000].block_hash();
@@ -144,7 +144,7 @@ fn every_other_rule_holds_under_an_assumed_valid_block() {
 fn a_chain_below_the_minimum_work_is_being_downloaded() {
     let mut work = [0; 32];
     work[31] = 2 * 6;
-    let options = Options::default().with_minimum_chain_work(Work::from_be_bytes(work));
+    let options = ChainStateOptions::default().with_minimum_chain_work(Work::from_be_bytes(work));
     let mut state = ChainState::in_memory(ChainParams::regtest(), None, options).expect("memory");
     let blocks = Branch::from_genesis().mine(5, 0, 0).blocks.clone();
     let now = u64::from(blocks[4].header().time);

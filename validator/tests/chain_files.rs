@@ -9,7 +9,7 @@ use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainFile;
 use adit_validator::chain::file::{DifficultyRule, FORMAT, Genesis, Network, Rules};
 use adit_validator::chain::{AddressPrefixes, ChainParams};
-use adit_validator::chainstate::{BlockOutcome, ChainState, ChainView, HeaderOutcome, Options};
+use adit_validator::chainstate::{BlockOutcome, ChainState, ChainStateOptions, ChainView, HeaderOutcome};
 use adit_validator::consensus::Deployments;
 use adit_validator::store::StoreError;
 use adit_validator::template::BlockTemplate;
@@ -64,7 +64,7 @@ fn blocks_of_a_chain_with_another_rule_are_not_taken() {
     let ours = chain(|_| {});
     // The other chain's blocks keep all of our rules: only its genesis block tells them apart.
     let theirs = chain(|file| file.rules.halving_interval += 1);
-    let mut state = ChainState::in_memory(ours.clone(), None, Options::default()).expect("memory");
+    let mut state = ChainState::in_memory(ours.clone(), None, ChainStateOptions::default()).expect("memory");
     for block in &Branch::on(theirs.clone()).mine(3, 0, 0).blocks {
         assert_eq!(state.accept_header(block.header(), NOW), HeaderOutcome::UnknownParent);
         assert_eq!(state.accept_block(block.clone(), NOW).expect("memory"), BlockOutcome::UnknownParent);
@@ -94,7 +94,7 @@ fn templates_are_mined_on_chains_whose_rules_ask_about_time() {
     let retarget = |bip94| DifficultyRule::Retarget { interval: 6, allow_min_difficulty: true, bip94 };
     for bip94 in [false, true] {
         let params = chain(|file| file.rules.difficulty = retarget(bip94));
-        let mut state = ChainState::in_memory(params, None, Options::default()).unwrap();
+        let mut state = ChainState::in_memory(params, None, ChainStateOptions::default()).unwrap();
         let start = state.tip().header.time;
         let mut bounded = 0;
         for height in 1..=24_u32 {
@@ -114,9 +114,12 @@ fn templates_are_mined_on_chains_whose_rules_ask_about_time() {
 fn a_store_of_a_chain_with_the_same_name_is_refused_with_both() {
     let folder = tempfile::tempdir().expect("a folder");
     let (ours, theirs) = (chain(|_| {}), chain(|file| file.rules.spacing += 1));
-    ChainState::open(folder.path(), ours.clone(), Options::default()).expect("a new store").close().expect("durable");
+    ChainState::open(folder.path(), ours.clone(), ChainStateOptions::default())
+        .expect("a new store")
+        .close()
+        .expect("durable");
     let Err(StoreError::OtherChain { found, wanted, .. }) =
-        ChainState::open(folder.path(), theirs.clone(), Options::default())
+        ChainState::open(folder.path(), theirs.clone(), ChainStateOptions::default())
     else {
         panic!("the other chain's store was opened");
     };

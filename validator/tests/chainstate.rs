@@ -7,7 +7,7 @@ use adit_testchain::{ChainGenerator, ChainShape};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{
-    BlockOutcome, ChainEvent, ChainState, ChainView, CommitPolicy, HeaderOutcome, InvalidBlock, Options,
+    BlockOutcome, ChainEvent, ChainState, ChainStateOptions, ChainView, CommitPolicy, HeaderOutcome, InvalidBlock,
 };
 use adit_validator::import::{BlockFile, Imported, Importer};
 use adit_validator::rules::RuleError;
@@ -281,7 +281,7 @@ fn a_flipped_byte_in_a_stored_block_is_named_by_file_and_place() {
     let folder = tempfile::tempdir().unwrap();
     let mut chain = Branch::from_genesis();
     chain.mine(102, 0, 1);
-    let mut state = ChainState::open(folder.path(), ChainParams::regtest(), Options::default()).unwrap();
+    let mut state = ChainState::open(folder.path(), ChainParams::regtest(), ChainStateOptions::default()).unwrap();
     connect_all(&mut state, &chain.blocks);
     let path = folder.path().join("blocks/blk00000.dat");
     let good = std::fs::read(&path).unwrap();
@@ -313,7 +313,7 @@ fn a_chain_state_can_move_to_the_thread_that_writes() {
 #[test]
 fn failed_branches_are_remembered_over_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let open = || ChainState::open(folder.path(), ChainParams::regtest(), Options::default()).unwrap();
+    let open = || ChainState::open(folder.path(), ChainParams::regtest(), ChainStateOptions::default()).unwrap();
     let mut chain = Branch::from_genesis();
     chain.mine(3, 0, 0);
     let mut bad = chain.clone();
@@ -356,7 +356,7 @@ fn a_block_can_be_built_from_the_facts() {
 #[test]
 fn blocks_that_are_no_longer_kept_stop_a_reorganisation_with_their_name() {
     let (common, short, long) = fork();
-    let mut state = ChainState::in_memory(ChainParams::regtest(), Some(2), Options::default()).unwrap();
+    let mut state = ChainState::in_memory(ChainParams::regtest(), Some(2), ChainStateOptions::default()).unwrap();
     connect_all(&mut state, &common.blocks);
     connect_all(&mut state, &short.blocks[105..]);
     let tip = state.tip().hash;
@@ -400,7 +400,7 @@ fn a_rotten_witness_is_damage_and_condemns_no_block() {
     let blocks: Vec<DecodedBlock> =
         ChainGenerator::new(ChainShape::small(3)).unwrap().map(|block| DecodedBlock::decode(block).unwrap()).collect();
     let folder = tempfile::tempdir().unwrap();
-    let options = Options::default().with_commit(CommitPolicy::EveryBlock);
+    let options = ChainStateOptions::default().with_commit(CommitPolicy::EveryBlock);
     let mut state = open_folder(folder.path(), options);
     let [rest @ .., before, last] = blocks.as_slice() else { panic!("a chain has two blocks") };
     connect_all(&mut state, rest);
@@ -427,7 +427,7 @@ fn a_rotten_witness_is_damage_and_condemns_no_block() {
 
     bytes[start + raw.len() - 8] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let mut state = open_folder(folder.path(), Options::default());
+    let mut state = open_folder(folder.path(), ChainStateOptions::default());
     state.accept_block(before.clone(), NOW).unwrap();
     assert_eq!(state.tip().hash, last.hash());
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, ChainView, CommitPolicy, Options};
+use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use adit_validator::import::BlockFile;
 use adit_validator::store::Identity;
 use adit_validator::store::folder::FolderStore;
@@ -57,14 +57,14 @@ impl Mode {
         matches!(self, Self::Pruned | Self::PrunedWhenFull)
     }
 
-    fn options(self) -> Options {
+    fn options(self) -> ChainStateOptions {
         let is_pruned = self.is_pruned();
         let commit = if matches!(self, Self::EveryBlock | Self::Pruned) {
             CommitPolicy::EveryBlock
         } else {
             CommitPolicy::WhenFull
         };
-        Options::default()
+        ChainStateOptions::default()
             .with_commit(commit)
             // Small enough that a commit comes every dozen blocks or so, and then goes into tables.
             .with_cache_bytes(if self == Self::Deep { 0 } else { 40_000 })

@@ -9,7 +9,7 @@ use adit_testchain::assemble::Network;
 use adit_testchain::{Case, Damage, EdgeCase, Expect, Rng, Scene};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{BlockOutcome, ChainState, ChainView, CommitPolicy, Options};
+use adit_validator::chainstate::{BlockOutcome, ChainState, ChainStateOptions, ChainView, CommitPolicy};
 
 /// Cases of the long series, or `ADIT_DAMAGE_CASES`.
 fn cases_in_series() -> usize {
@@ -28,7 +28,7 @@ impl Stage {
     fn new(seed: u64) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs();
         let mut scene = Scene::new(Network::Regtest, seed, now as u32);
-        let options = Options::default().with_commit(CommitPolicy::WhenFull);
+        let options = ChainStateOptions::default().with_commit(CommitPolicy::WhenFull);
         let mut chain = ChainState::in_memory(ChainParams::regtest(), None, options).unwrap();
         for block in scene.warm_up() {
             let outcome = chain.accept_block(DecodedBlock::decode(block).unwrap(), now).unwrap();

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use adit_validator::chainstate::{ChainView, CommitPolicy, Options};
+use adit_validator::chainstate::{ChainStateOptions, ChainView, CommitPolicy};
 use adit_validator::store::StoreError;
 use support::{Branch, Numbers, check_coins, connect_all, feed, on_disk, options};
 
@@ -26,7 +26,7 @@ fn many_coins() -> Branch {
 }
 
 /// Everything in one commit, and block files that stay shorter than its table.
-fn large() -> Options {
+fn large() -> ChainStateOptions {
     options(CommitPolicy::WhenFull, 0).with_cache_bytes(8 << 20).with_block_file_bytes(10_000)
 }
 

@@ -19,7 +19,7 @@ use adit_testchain::mutate::mutate;
 use adit_testchain::{Damage, EdgeCase, Oracle, Rng, Scene, Submission, Verdict};
 use adit_validator::block::{DecodeError, DecodedBlock};
 use adit_validator::chain::{ChainParams, signet_magic};
-use adit_validator::chainstate::{BlockOutcome, ChainState, ChainView, CommitPolicy, Options};
+use adit_validator::chainstate::{BlockOutcome, ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use adit_validator::rules::validate_block_in_isolation;
 use bitcoin::consensus::{deserialize, serialize};
 use bitcoin::script::{Builder, PushBytesBuf};
@@ -63,7 +63,7 @@ impl Duel {
                 (params, Oracle::signet(challenge.as_bytes(), 1).unwrap())
             }
         };
-        let options = Options::default().with_commit(CommitPolicy::WhenFull);
+        let options = ChainStateOptions::default().with_commit(CommitPolicy::WhenFull);
         let ours = ChainState::in_memory(params, None, options).unwrap();
         let scene = Scene::new(network.clone(), seed, now as u32);
         let mut duel = Self { scene, network, ours, cores, rng: Rng::new(seed), now, reasons: BTreeMap::new() };
@@ -81,7 +81,7 @@ impl Duel {
         let mut params = ChainParams::signet();
         params.consensus.signet_challenge = Some(challenge.clone());
         let now = u64::from(params.genesis.header.time) + 1_000_000;
-        let options = Options::default().with_commit(CommitPolicy::WhenFull);
+        let options = ChainStateOptions::default().with_commit(CommitPolicy::WhenFull);
         let ours = ChainState::in_memory(params, None, options).unwrap();
         let cores = Oracle::signet(challenge.as_bytes(), 1).unwrap();
         let network = Network::Signet(authority);

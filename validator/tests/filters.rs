@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, ChainView, CommitPolicy, Options};
-use adit_validator::filters::{BlockFilter, FilterError, FilterHash, FilterHeader, FilterIndex, Position};
+use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView, CommitPolicy};
+use adit_validator::filters::{BlockFilter, FilterError, FilterHash, FilterHeader, FilterIndex, IndexPosition};
 use adit_validator::store::StoreError;
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, OutPoint, ScriptBuf};
@@ -77,7 +77,7 @@ fn the_index_keeps_up_with_reorganisations_and_forgets_no_branch() {
         state.accept_block(block, NOW).unwrap();
         index.catch_up(&state).unwrap();
         let tip = state.tip();
-        assert_eq!(index.position(), Some(Position { height: tip.height, hash: tip.hash }));
+        assert_eq!(index.position(), Some(IndexPosition { height: tip.height, hash: tip.hash }));
         if state.tip().hash != tips[tips.len() - 1] {
             tips.push(state.tip().hash);
         }
@@ -221,7 +221,7 @@ fn an_index_of_another_chain_is_refused_and_missing_blocks_are_named() {
     assert!(matches!(other, Err(FilterError::OtherChain { .. })));
 
     let late = tempfile::tempdir().unwrap();
-    let mut pruned = ChainState::in_memory(ChainParams::regtest(), Some(5), Options::default()).unwrap();
+    let mut pruned = ChainState::in_memory(ChainParams::regtest(), Some(5), ChainStateOptions::default()).unwrap();
     connect_all(&mut pruned, &chain.blocks);
     let mut index = open(late.path(), &pruned).unwrap();
     let error = index.catch_up(&pruned).unwrap_err();

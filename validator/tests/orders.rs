@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{
-    BlockOutcome, ChainEvent, ChainState, ChainView, CommitPolicy, HeaderOutcome, Options, OrderOutcome,
+    BlockOutcome, ChainEvent, ChainState, ChainStateOptions, ChainView, CommitPolicy, HeaderOutcome, OperatorOutcome,
 };
 use adit_validator::coins::{BlockUndo, Coin};
-use adit_validator::headers::tree::EntryId;
+use adit_validator::headers::EntryId;
 use adit_validator::rules::RuleError;
 use adit_validator::store::folder::FolderStore;
 use adit_validator::store::{
@@ -53,7 +53,7 @@ fn the_best_of_the_others_takes_over_and_gives_way_again() {
     let at = |branch: &Branch, height: u32| branch.blocks[height as usize - 1].hash();
 
     let second = at(long, 107);
-    assert_eq!(state.invalidate(&second).unwrap(), OrderOutcome::Done);
+    assert_eq!(state.invalidate(&second).unwrap(), OperatorOutcome::Done);
     assert_eq!(state.tip().hash, short.tip_hash());
     check_coins(&state, "after invalidate");
     let mut wanted = Vec::new();
@@ -75,7 +75,7 @@ fn the_best_of_the_others_takes_over_and_gives_way_again() {
     assert_eq!(state.headers().entry(state.headers().best_header()).hash, short.tip_hash());
 
     // Any block of the line takes the mark back.
-    assert_eq!(state.reconsider(&at(long, 110)).unwrap(), OrderOutcome::Done);
+    assert_eq!(state.reconsider(&at(long, 110)).unwrap(), OperatorOutcome::Done);
     assert_eq!(
         (state.tip().hash, state.headers().lookup(&long.tip_hash())),
         (long.tip_hash(), Some(state.headers().best_header()))
@@ -85,22 +85,22 @@ fn the_best_of_the_others_takes_over_and_gives_way_again() {
 
     // A branch that is not active: nothing moves, and it does not come back.
     assert_eq!(events.drain().map(told).last(), Some(Told::Tip(child.hash(), 112)));
-    assert_eq!(state.invalidate(&at(short, 106)).unwrap(), OrderOutcome::Done);
+    assert_eq!(state.invalidate(&at(short, 106)).unwrap(), OperatorOutcome::Done);
     assert_eq!(state.tip().hash, child.hash());
     assert_eq!(events.drain().count(), 0);
-    assert_eq!(state.invalidate(&second).unwrap(), OrderOutcome::Done);
+    assert_eq!(state.invalidate(&second).unwrap(), OperatorOutcome::Done);
     assert_eq!(state.tip().hash, at(long, 106), "what is below the invalid block is still the best");
     check_coins(&state, "between two invalid branches");
 
     // All the way down.
-    assert_eq!(state.invalidate(&at(long, 1)).unwrap(), OrderOutcome::Done);
+    assert_eq!(state.invalidate(&at(long, 1)).unwrap(), OperatorOutcome::Done);
     assert_eq!((state.tip().height, state.coin_statistics().unwrap().count), (0, 0));
-    assert_eq!(state.invalidate(&state.params().consensus.genesis_hash.clone()).unwrap(), OrderOutcome::Genesis);
+    assert_eq!(state.invalidate(&state.params().consensus.genesis_hash.clone()).unwrap(), OperatorOutcome::Genesis);
     let unknown = Branch::from_genesis().mine(1, 50, 0).tip_hash();
     for outcome in [state.invalidate(&unknown), state.reconsider(&unknown), state.precious(&unknown)] {
-        assert_eq!(outcome.unwrap(), OrderOutcome::UnknownBlock);
+        assert_eq!(outcome.unwrap(), OperatorOutcome::UnknownBlock);
     }
-    assert_eq!(state.reconsider(&at(long, 1)).unwrap(), OrderOutcome::Done);
+    assert_eq!(state.reconsider(&at(long, 1)).unwrap(), OperatorOutcome::Done);
     assert_eq!(state.tip().hash, child.hash());
 }
 
@@ -113,7 +113,7 @@ fn a_block_that_broke_a_rule_is_found_to_break_it_again() {
     let greedy = chain.clone().mine_greedy(1, 1_000).blocks[103].clone();
     assert!(matches!(state.accept_block(greedy.clone(), NOW).unwrap(), BlockOutcome::Invalid(_)));
     let events = state.subscribe_queue(QUEUE);
-    assert_eq!(state.reconsider(&greedy.hash()).unwrap(), OrderOutcome::Done);
+    assert_eq!(state.reconsider(&greedy.hash()).unwrap(), OperatorOutcome::Done);
     assert_eq!(state.tip().hash, chain.tip_hash());
     let told: Vec<ChainEvent> = events.drain().collect();
     assert!(
@@ -297,7 +297,7 @@ proptest! {
     #[test]
     fn any_orders_leave_the_most_work_that_is_not_held_invalid(steps in proptest::collection::vec(step(), 1..60)) {
         let folder = tempfile::tempdir().unwrap();
-        let open = || on_disk(folder.path(), Options::default());
+        let open = || on_disk(folder.path(), ChainStateOptions::default());
         let blocks = branches();
         let mut state = open();
         for step in steps {

@@ -11,15 +11,16 @@ use std::path::Path;
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{
-    BlockOutcome, ChainState, ChainView, CommitPolicy, MIN_BLOCKS_TO_KEEP, Options, OrderOutcome, PruneLock,
+    BlockOutcome, ChainState, ChainStateOptions, ChainView, CommitPolicy, MIN_BLOCKS_TO_KEEP, OperatorOutcome,
+    PruneLock,
 };
 use adit_validator::coins::statistics::CoinStatistics;
 use adit_validator::store::StoreError;
 use support::{Branch, NOW, QUEUE, connect_all, in_memory, on_disk};
 
 /// Files of 5,000 bytes, some twenty blocks each, and as few of them as may be.
-fn pruned() -> Options {
-    Options::default().with_prune_bytes(Some(1)).with_block_file_bytes(5_000)
+fn pruned() -> ChainStateOptions {
+    ChainStateOptions::default().with_prune_bytes(Some(1)).with_block_file_bytes(5_000)
 }
 
 /// The sizes of all block and undo files.
@@ -71,12 +72,12 @@ fn whole_old_files_go_and_the_last_288_blocks_stay() {
     assert_eq!(state.accept_block(chain.blocks[0].clone(), NOW).unwrap(), BlockOutcome::Duplicate);
     drop(state);
     // With pruning and without: what is gone stays gone, and the chain goes on.
-    for (options, salt) in [(pruned(), 3), (Options::default(), 4)] {
+    for (options, salt) in [(pruned(), 3), (ChainStateOptions::default(), 4)] {
         let mut state = on_disk(folder.path(), options);
         check(&state);
         let next = chain.clone().mine(1, salt, 1).blocks[400].clone();
         assert_eq!(state.accept_block(next.clone(), NOW).unwrap(), BlockOutcome::Connected { height: 401 });
-        assert_eq!(state.invalidate(&next.hash()).unwrap(), OrderOutcome::Done);
+        assert_eq!(state.invalidate(&next.hash()).unwrap(), OperatorOutcome::Done);
         state.reconsider(&next.hash()).unwrap();
         state.invalidate(&next.hash()).unwrap();
         check(&state);
@@ -144,7 +145,7 @@ fn a_reorganisation_below_what_is_kept_is_refused_before_anything_is_taken_back(
     connect_all(&mut state, &chain.blocks);
     state.close().unwrap();
     // From here on everything is kept: with pruning, the other branch's beginning would be the next to go.
-    let mut state = on_disk(folder.path(), Options::default());
+    let mut state = on_disk(folder.path(), ChainStateOptions::default());
     let coins = state.coin_statistics().unwrap();
     let events = state.subscribe_queue(QUEUE);
     let mut error = None;

@@ -11,7 +11,9 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainEvent, ChainState, ChainView, CommitPolicy, Options, Reader, Snapshot};
+use adit_validator::chainstate::{
+    ChainEvent, ChainReader, ChainSnapshot, ChainState, ChainStateOptions, ChainView, CommitPolicy,
+};
 use adit_validator::coins::statistics::CoinStatistics;
 use adit_validator::store::StoreError;
 use bitcoin::block::Header;
@@ -31,13 +33,13 @@ fn coins_at_every_tip(blocks: &[adit_validator::block::DecodedBlock]) -> HashMap
 }
 
 /// Holds all that a snapshot says against the tip that it names.
-fn check(snapshot: &Snapshot, coins: &HashMap<BlockHash, CoinStatistics>) {
+fn check(snapshot: &ChainSnapshot, coins: &HashMap<BlockHash, CoinStatistics>) {
     let (tip, tree) = (snapshot.tip(), snapshot.headers());
     let expected = coins.get(&tip.hash).unwrap_or_else(|| panic!("height {} is no place to rest", tip.height));
     assert_eq!(snapshot.coin_statistics().unwrap(), *expected, "at height {}", tip.height);
     assert!(tree.entry(tree.best_header()).chain_work >= tip.chain_work && !tip.is_failed());
 
-    let mut above: Option<&adit_validator::headers::tree::Entry> = None;
+    let mut above: Option<&adit_validator::headers::Entry> = None;
     for height in (0..=tip.height).rev() {
         let entry = snapshot.active_at(height).unwrap();
         let id = tree.lookup(&entry.hash).unwrap();
@@ -75,7 +77,7 @@ impl Drop for End<'_> {
 }
 
 /// Checks snapshots until the writer is done, then the last one. Returns how many different tips there were.
-fn read(reader: &Reader, done: &AtomicBool, coins: &HashMap<BlockHash, CoinStatistics>) -> usize {
+fn read(reader: &ChainReader, done: &AtomicBool, coins: &HashMap<BlockHash, CoinStatistics>) -> usize {
     let (mut tips, mut last) = (0, BlockHash::all_zeros());
     loop {
         let was_done = done.load(Ordering::Acquire);
@@ -141,7 +143,7 @@ fn readers_see_whole_moments_through_connects_and_a_deep_reorganisation() {
 #[test]
 fn a_snapshot_is_never_behind_what_was_told_of_committed_blocks() {
     let folder = tempfile::tempdir().unwrap();
-    let mut state = on_disk(folder.path(), Options::default());
+    let mut state = on_disk(folder.path(), ChainStateOptions::default());
     let (events, reader) = (state.subscribe_queue(QUEUE), state.reader().unwrap());
     let listener = thread::spawn(move || {
         let mut told = 0;
@@ -184,7 +186,7 @@ fn the_folder_is_in_use_until_the_last_snapshot_is_gone() {
     drop(again);
     state.close().unwrap();
 
-    let open = || ChainState::open(folder.path(), ChainParams::regtest(), Options::default());
+    let open = || ChainState::open(folder.path(), ChainParams::regtest(), ChainStateOptions::default());
     assert!(matches!(open(), Err(StoreError::InUse { .. })));
     assert_eq!(snapshot.coin_statistics().unwrap().total, Amount::from_int_btc(150));
     assert_eq!(snapshot.block(&chain.tip_hash()).unwrap().unwrap().raw(), chain.blocks[2].raw());

@@ -13,11 +13,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, ChainView, CommitPolicy, Options};
+use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use adit_validator::coins::statistics::CoinStatistics;
 use adit_validator::import::reindex;
 use adit_validator::progress::Watcher;
-use adit_validator::recheck::{Verdict, recheck};
+use adit_validator::recheck::{RecheckReport, recheck};
 use adit_validator::store::StoreError;
 use bitcoin::BlockHash;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -35,7 +35,7 @@ impl Watcher for Patience {
     }
 }
 
-fn check(folder: &Path) -> Verdict {
+fn check(folder: &Path) -> RecheckReport {
     recheck(folder, &ChainParams::regtest(), &mut Patience(u64::MAX)).unwrap()
 }
 
@@ -359,14 +359,14 @@ fn an_unreadable_file_is_named() {
         let refused = recheck(&folder, &ChainParams::regtest(), &mut Patience(u64::MAX));
         let Err(StoreError::Io { path, .. }) = refused else { panic!("{name}: {refused:?}") };
         assert_eq!(path, file);
-        let refused = ChainState::open(&folder, ChainParams::regtest(), Options::default()).err();
+        let refused = ChainState::open(&folder, ChainParams::regtest(), ChainStateOptions::default()).err();
         let Some(StoreError::Io { path, .. }) = refused else { panic!("{name}: {refused:?}") };
         assert_eq!(path, file);
     }
 }
 
-fn rebuild(folder: &Path) -> adit_validator::import::Reindexed {
-    reindex(folder, &ChainParams::regtest(), Options::default(), &mut Patience(u64::MAX)).unwrap()
+fn rebuild(folder: &Path) -> adit_validator::import::ReindexReport {
+    reindex(folder, &ChainParams::regtest(), ChainStateOptions::default(), &mut Patience(u64::MAX)).unwrap()
 }
 
 #[test]

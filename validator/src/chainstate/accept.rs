@@ -1,167 +1,44 @@
-//! Headers and blocks as they come: checked as far as they can be without coins, and kept.
-
-use std::sync::Arc;
+//! Acceptance of headers and blocks: the checks that need no coins, then the header tree and the store.
 
 use adit_hash::Backend;
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
 
+use super::ChainState;
+use super::incoming_block::IncomingBlock;
+use super::options::CommitPolicy;
+use super::outcome::{BlockOutcome, HeaderOutcome, InvalidBlock};
 use super::timings::timed;
-use super::{ChainState, ChainView, CommitPolicy};
-use crate::block::DecodedBlock;
-use crate::chain::ChainParams;
-use crate::headers::tree::EntryId;
+use super::view::ChainView;
+use crate::headers::EntryId;
 use crate::rules::{self, BlockContext, RuleError};
-use crate::store::{FilePosition, NewBlock, StoreError};
+use crate::store::{NewBlock, StoreError};
 
-/// What became of a header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HeaderOutcome {
-    /// It is new and keeps the rules.
-    Accepted {
-        /// Its height.
-        height: u32,
-    },
-    /// It was known.
-    Known {
-        /// Its height.
-        height: u32,
-    },
-    /// Its parent is unknown. It was not kept.
-    UnknownParent,
-    /// It breaks a rule, or its parent is known to be invalid.
-    Invalid(RuleError),
-    /// It was known, and that it or an ancestor breaks a rule.
-    KnownInvalid {
-        /// The first block that does.
-        first: BlockHash,
-    },
-}
-
-impl HeaderOutcome {
-    /// The rule for which a header on `previous` was not taken; `None`: it was, or was known.
-    #[must_use]
-    pub fn refusal(self, previous: BlockHash) -> Option<RuleError> {
-        match self {
-            Self::Accepted { .. } | Self::Known { .. } => None,
-            Self::UnknownParent => Some(RuleError::PreviousNotFound { previous }),
-            Self::Invalid(error) => Some(error),
-            Self::KnownInvalid { first } => Some(RuleError::PreviousInvalid { previous: first }),
-        }
-    }
-}
-
-/// A block that breaks a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidBlock {
-    /// The block.
-    pub hash: BlockHash,
-    /// Its height; `None`: its parent is unknown.
-    pub height: Option<u32>,
-    /// The rule.
-    pub error: RuleError,
-}
-
-/// What became of a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BlockOutcome {
-    /// It is in the active chain, and usually the tip; above it may be blocks that had waited for it.
-    Connected {
-        /// Its height.
-        height: u32,
-    },
-    /// It is kept, on a branch with no more work than the active chain.
-    SideBranch {
-        /// Its height.
-        height: u32,
-    },
-    /// It is kept, and the blocks of some ancestors are missing while their headers are known.
-    AncestorsMissing {
-        /// Its height.
-        height: u32,
-    },
-    /// Its parent's header is unknown. It was not kept: offer it again when the parent is there.
-    UnknownParent,
-    /// It was here already.
-    Duplicate,
-    /// It breaks a rule, or an ancestor was just found to: then that one is named, and the rule that it breaks.
-    Invalid(InvalidBlock),
-    /// It was known, and that it or an ancestor breaks a rule.
-    KnownInvalid {
-        /// The first block that does.
-        first: BlockHash,
-    },
-}
-
-/// Enough to keep every stream of a kernel busy, few enough to stay in the cache between hashing and checking.
+/// Headers hashed in one call: enough to fill every lane of a kernel, few enough to stay in the CPU's cache until they
+/// are checked.
 const HEADERS_HASHED_AT_ONCE: usize = 256;
 
-/// A block to be accepted, with what is known of it already.
-#[derive(Clone, Debug)]
-pub struct IncomingBlock {
-    block: Arc<DecodedBlock>,
-    /// Whether it keeps the rules that it can break by itself, if that was checked.
-    isolation: Option<Result<(), RuleError>>,
-    /// Where it lies in the store's files, if it was read from there.
-    position: Option<FilePosition>,
-}
-
-impl IncomingBlock {
-    /// Checks `block` in isolation, on any thread, ahead of its acceptance. `params` are those of the chain state that it is
-    /// meant for.
-    #[must_use]
-    pub fn checked(params: &ChainParams, block: Arc<DecodedBlock>) -> Self {
-        block.build_index();
-        let isolation = Some(rules::validate_block_in_isolation(&params.consensus, &block));
-        Self { block, isolation, position: None }
-    }
-
-    /// The block.
-    #[must_use]
-    pub const fn block(&self) -> &Arc<DecodedBlock> {
-        &self.block
-    }
-
-    /// A block that lies in the store's files already.
-    pub(crate) const fn at(mut self, position: Option<FilePosition>) -> Self {
-        self.position = position;
-        self
-    }
-
-    /// Whether it breaks no rule by itself, as far as that was checked.
-    pub(crate) const fn is_good(&self) -> bool {
-        !matches!(self.isolation, Some(Err(_)))
-    }
-}
-
-impl<B: Into<Arc<DecodedBlock>>> From<B> for IncomingBlock {
-    fn from(block: B) -> Self {
-        Self { block: block.into(), isolation: None, position: None }
-    }
-}
-
-/// How far a block came before activation.
+/// The result of the checks that precede activation.
 enum Acceptance {
     Stored(EntryId),
     Ended(BlockOutcome),
 }
 
 impl ChainState {
-    /// Takes a header. `now` is the network's time in seconds since 1970. It becomes durable with the next commit.
+    /// Accepts a header. `now` is the network's time in seconds since 1970. The header becomes durable with the next
+    /// commit.
     pub fn accept_header(&mut self, header: &Header, now: u64) -> HeaderOutcome {
         self.accept_hashed_header(header, header.block_hash(), now)
     }
 
-    /// Takes headers in their order, as [`Self::accept_header`] takes one, up to the first that is refused: each after it
-    /// would most likely lack its parent. An outcome each, the refused one's last.
+    /// Accepts headers in order, as [`Self::accept_header`] does, up to the first that is refused: those after it most
+    /// likely lack a parent. Returns one outcome for each, the refused header's last.
     ///
-    /// Quicker than one by one, since they are hashed side by side.
+    /// This is faster than one call for each header, since a kernel hashes many headers at once.
     pub fn accept_headers(&mut self, headers: &[Header], now: u64) -> Vec<HeaderOutcome> {
         let mut outcomes = Vec::with_capacity(headers.len());
-        // A header on one that was new a moment ago is new itself, and its parent need not be looked for.
+        // The child of a header that was just new is new itself, and needs no lookup of its parent.
         let mut last_new = None;
         for some in headers.chunks(HEADERS_HASHED_AT_ONCE) {
             let bytes: Vec<[u8; 80]> = some.iter().map(header_bytes).collect();
@@ -208,13 +85,13 @@ impl ChainState {
         }
         match self.insert_header(header, hash, parent, now) {
             Ok(id) => HeaderOutcome::Accepted { height: self.tree.entry(id).height },
-            // Not an error: the parent may come.
+            // Not an error: the parent may arrive later.
             Err(RuleError::PreviousNotFound { .. }) => HeaderOutcome::UnknownParent,
             Err(error) => HeaderOutcome::Invalid(error),
         }
     }
 
-    /// Puts a header that is new and good in isolation into the tree, under its parent.
+    /// Checks a new header in context and inserts it under its parent. It was checked in isolation.
     fn insert_header(
         &mut self,
         header: &Header,
@@ -235,12 +112,13 @@ impl ChainState {
         Ok(id)
     }
 
-    /// Takes a block and makes the best chain active. `now` is the network's time in seconds since 1970.
+    /// Accepts a block and makes the best chain active. `now` is the network's time in seconds since 1970.
     ///
-    /// The outcome is that of `block`. What became of others is told in events.
+    /// The outcome is that of `block`. Events report the other blocks that were connected, disconnected or found
+    /// invalid.
     ///
     /// # Errors
-    /// The store failed. The coins are then still those of a whole block, and nothing durable was lost.
+    /// The store failed. The coins are still those after a whole block, and nothing durable was lost.
     pub fn accept_block(&mut self, block: impl Into<IncomingBlock>, now: u64) -> Result<BlockOutcome, StoreError> {
         let id = match self.store_block(block.into(), now)? {
             Acceptance::Stored(id) => id,
@@ -263,7 +141,7 @@ impl ChainState {
         })
     }
 
-    /// The first bad block under `id`, itself included.
+    /// The lowest block that breaks a rule among `id` and its ancestors.
     fn first_failed(&self, id: EntryId) -> Option<BlockHash> {
         self.tree.first_failed(id).map(|first| self.tree.entry(first).hash)
     }
@@ -276,7 +154,7 @@ impl ChainState {
         if let Some(first) = known.and_then(|id| self.first_failed(id)) {
             return Ok(Acceptance::Ended(BlockOutcome::KnownInvalid { first }));
         }
-        // A pruned block of the active chain is not wanted back.
+        // A pruned block of the active chain is not stored again.
         let is_here = |id: EntryId| self.tree.entry(id).location.is_some() || self.is_active(id);
         if known.is_some_and(is_here) {
             return Ok(Acceptance::Ended(BlockOutcome::Duplicate));
@@ -284,8 +162,7 @@ impl ChainState {
         let parent = self.tree.lookup(&header.prev_blockhash);
         let height = parent.map(|parent| self.tree.entry(parent).height + 1);
         let invalid = |error| Ok(Acceptance::Ended(BlockOutcome::Invalid(InvalidBlock { hash, height, error })));
-        // What fails here is not remembered, as in Core: until now the bytes may be anybody's under a good block's
-        // header.
+        // A failure here is not cached, as in Core: the bytes may be a malleated block under a valid block's header.
         let isolation = isolation.unwrap_or_else(|| {
             timed(&mut self.timings.checks, || rules::validate_block_in_isolation(&self.params.consensus, &block))
         });
@@ -322,20 +199,20 @@ impl ChainState {
         Ok(Acceptance::Stored(id))
     }
 
-    /// Remembers that a block breaks a rule.
+    /// Marks a block as one that breaks a rule.
     pub(super) fn mark_invalid(&mut self, id: EntryId) {
         self.tree.mark_failed(id);
         self.candidates.drop_failed(&self.tree);
         self.changed.insert(id);
     }
 
-    /// Commits if the policy wants it, and tells the events.
+    /// Commits if the policy demands it, then sends the events.
     pub(super) fn finish(&mut self) -> Result<(), StoreError> {
         if self.options.commit == CommitPolicy::EveryBlock || self.is_full() || !self.files_to_prune().is_empty() {
             self.flush()?;
         }
         self.publish()?;
-        self.events.tell();
+        self.events.send();
         Ok(())
     }
 
@@ -343,14 +220,14 @@ impl ChainState {
         self.store.is_durable() && self.coins.is_full()
     }
 
-    /// Commits on the way from one tip to another if the coin cache is over its limit. Nothing is pruned and nothing
-    /// shown to readers before the way is done: it may have to be gone back.
+    /// Commits in the middle of a reorganisation if the coin cache is over its limit. Nothing is pruned or published
+    /// before the reorganisation ends, since a branch that turns out invalid reverses it.
     pub(super) fn commit_if_full(&mut self) -> Result<(), StoreError> {
         if self.is_full() { self.commit() } else { Ok(()) }
     }
 }
 
-/// A header as it is hashed. Not through `bitcoin`'s encoder, whose writer takes as long as a third of the hash.
+/// The header in network encoding. `bitcoin`'s encoder would take a third of the time that the hash takes.
 fn header_bytes(header: &Header) -> [u8; 80] {
     let mut bytes = [0; 80];
     bytes[..4].copy_from_slice(&header.version.to_consensus().to_le_bytes());

@@ -1,31 +1,33 @@
 //! Activation: disconnects and connects blocks until the valid chain with most work is the active one.
 //!
-//! Every step is a whole block: one that fails is taken back before the next is tried, so that the coins always belong
-//! to the last block of the active chain. A branch that turns out invalid in its middle leaves the old tip among the
-//! candidates, and the next turn of the loop goes back to it.
+//! Every step is a whole block. A block that fails is rolled back before the next is tried, so that the coins are
+//! always those after the last block of the active chain. If a block in the middle of a branch is invalid, the old tip
+//! is still a candidate, and the next iteration returns to it.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use bitcoin::OutPoint;
 
+use super::ChainState;
+use super::events::ChainEvent;
+use super::outcome::InvalidBlock;
 use super::timings::timed;
-use super::{ChainEvent, ChainState, ChainView, InvalidBlock};
+use super::view::ChainView;
 use crate::block::DecodedBlock;
 use crate::coins::{BlockUndo, Coin, CoinView, is_unspendable};
-use crate::headers::tree::{Entry, EntryId, Validity};
+use crate::headers::{Entry, EntryId, Validity};
 use crate::rules::{self, BlockContext, ConnectError, RuleError};
-use crate::store::StoreError;
-use crate::store::cache::CachedCoins;
+use crate::store::{CachedCoins, StoreError};
 
 impl ChainState {
-    /// Makes the best chain active, and returns the blocks that turned out to break a rule on the way.
+    /// Makes the best chain active, and returns the blocks that were found to break a rule.
     pub(super) fn activate(&mut self) -> Result<Vec<InvalidBlock>, StoreError> {
         let before = self.tip_id();
         let mut failures = Vec::new();
         while let Some(best) = self.candidates.best().filter(|best| *best != self.tip_id()) {
             let fork = self.tree.fork_point(self.tip_id(), best);
-            self.check_way_back(fork, best)?;
+            self.check_not_pruned_above(fork, best)?;
             while self.tip_id() != fork {
                 let start = Instant::now();
                 self.disconnect_tip()?;
@@ -48,9 +50,9 @@ impl ChainState {
         Ok(failures)
     }
 
-    /// Checks that everything is kept that taking the active chain back to `fork` needs, before any of it is taken back.
-    /// `best` is where the way leads on to, for the message.
-    pub(super) fn check_way_back(&self, fork: EntryId, best: EntryId) -> Result<(), StoreError> {
+    /// Checks that no block between the tip and `fork` is pruned, before any of them is disconnected. `best` is the tip
+    /// that the reorganisation leads to, for the message.
+    pub(super) fn check_not_pruned_above(&self, fork: EntryId, best: EntryId) -> Result<(), StoreError> {
         let first = self.tree.entry(fork).height as usize + 1;
         let pruned = self.active.get(first..).unwrap_or_default().iter().rev().map(|id| self.tree.entry(*id));
         match pruned.into_iter().find(|entry| entry.is_pruned()) {
@@ -73,15 +75,15 @@ impl ChainState {
         invalid
     }
 
-    /// Forgets the candidates below the tip, unless the tip itself is known to be invalid and must be left for one of
-    /// them.
+    /// Drops the candidates with less work than the tip, unless the tip itself is invalid and one of them must replace
+    /// it.
     pub(super) fn prune_candidates(&mut self) {
         if !self.tip().is_failed() {
             self.candidates.prune_below(&self.tree, self.tip_id());
         }
     }
 
-    /// Connects a child of the tip. `Some`: it breaks this rule, and nothing changed.
+    /// Connects a child of the tip. `Some`: the block breaks this rule, and nothing changed.
     fn connect(&mut self, id: EntryId) -> Result<Option<RuleError>, StoreError> {
         let parent = self.tip_id();
         debug_assert_eq!(self.tree.entry(id).parent, Some(parent));
@@ -122,8 +124,8 @@ impl ChainState {
         Ok(None)
     }
 
-    /// Appends the undo record of a block, unless an earlier connection did: the same block on the same parent spends
-    /// the same.
+    /// Appends the undo record of a block, unless it was connected before: the same block on the same parent spends the
+    /// same coins.
     fn store_undo(&mut self, id: EntryId, undo: &BlockUndo) -> Result<(), StoreError> {
         let entry = self.tree.entry(id);
         let stored = entry.stored().ok_or(StoreError::NotKept { hash: entry.hash })?;
@@ -150,7 +152,7 @@ impl ChainState {
         let stored = entry.stored().ok_or(StoreError::NotKept { hash })?;
         let block = self.read_block(id)?;
         let undo = self.store.read_undo(&stored)?;
-        // Below the blocks that were allowed to repeat a coinbase, one may be missing: its repetition took its place.
+        // Below the two blocks that repeat a coinbase (BIP30), its coin may be missing: the repetition overwrote it.
         let may_be_repeated = self.params.consensus.bip30_repeats.iter().any(|(repeat, _)| height < *repeat);
         self.coins.begin_block();
         let undone = disconnect_block(&mut self.coins.view(&*self.store), &block, &undo, height, may_be_repeated);
@@ -170,8 +172,8 @@ impl ChainState {
     }
 }
 
-/// Removes what a block made and puts back what it spent, last transaction first. `Some`: the block and its undo record
-/// do not fit each other or the coins, for this reason.
+/// Removes the coins that a block created and restores those that it spent, last transaction first. `Some`: why block,
+/// undo record and coins do not match.
 fn disconnect_block(
     coins: &mut CachedCoins<'_>,
     block: &DecodedBlock,

@@ -1,26 +1,26 @@
-//! What is known of a chain beforehand: a block whose ancestors' scripts are good, and the work that the chain has at least.
+//! The assumed-valid block and the minimum chain work.
 //!
-//! Neither chooses a chain. An assumed-valid block saves the time of running scripts that its ancestors' spends hold; every
-//! other rule is still checked, and so is every script above it. The minimum chain work tells a chain that may be the one
-//! meant from one that cannot be.
+//! Neither chooses a chain. Below an assumed-valid block scripts are not run; every other rule is still checked, and so
+//! is every script above it. A chain with less than the minimum work is another chain, or a part of the one meant.
 
-use super::{ChainState, ChainView};
-use crate::headers::tree::EntryId;
+use super::ChainState;
+use super::view::ChainView;
+use crate::headers::EntryId;
 use crate::rules::takes_longer;
 
-/// How much work, at the rate of the best header, must lie on top of a block before its scripts are left out, in seconds:
-/// two weeks. So nobody can have an invalid block accepted by talking people into another assumed-valid block, short of
-/// burying it.
+/// The work that must lie on top of a block before its scripts are skipped, in seconds at the best header's difficulty:
+/// two weeks. So a false assumed-valid block alone cannot make a node accept an invalid block: somebody must also mine
+/// that much on top of it.
 const BURIED_FOR: u32 = 14 * 24 * 60 * 60;
 
-/// How far behind the clock the tip of a chain that is being kept up with may be, in seconds.
+/// The greatest age in seconds of the tip of a chain that counts as downloaded.
 ///
 /// Source: Bitcoin Core, `kernel/chainstatemanager_opts.h`, `DEFAULT_MAX_TIP_AGE`.
 const MAX_TIP_AGE: u64 = 24 * 60 * 60;
 
 impl ChainState {
-    /// Whether the scripts of a block need not be run: it is an ancestor of the assumed-valid block, or that block, and of
-    /// the best header, whose chain has the minimum work and two weeks of work on top of the block.
+    /// Whether the scripts of a block are skipped: it is the assumed-valid block or an ancestor of it, and an ancestor
+    /// of the best header, whose chain has the minimum work and two weeks of work on top of the block.
     ///
     /// Source: Bitcoin Core, `validation.cpp`, `ConnectBlock`, from `script_check_reason` on.
     pub(super) fn is_assumed_valid(&self, id: EntryId) -> bool {
@@ -40,18 +40,18 @@ impl ChainState {
             )
     }
 
-    /// Whether the active chain has at least the work that the chain is known to have. One that has not is another chain,
-    /// or the beginning of this one.
+    /// Whether the active chain has the minimum chain work. A chain with less is another one, or the beginning of this
+    /// one.
     #[must_use]
     pub fn has_minimum_chain_work(&self) -> bool {
         self.tip().chain_work >= self.options.minimum_chain_work
     }
 
-    /// Whether the active chain is still being fetched, as far as can be told at `now`, in seconds since 1970: it has less
-    /// than the minimum work, or its tip is more than a day old.
+    /// Whether the active chain is still being downloaded at `now`, in seconds since 1970: it has less than the minimum
+    /// work, or its tip is more than a day old.
     ///
-    /// Source: Bitcoin Core, `validation.cpp`, `IsInitialBlockDownload`, which never goes back to `true`; here whoever asks
-    /// remembers.
+    /// Source: Bitcoin Core, `validation.cpp`, `IsInitialBlockDownload`, which stays `false` once it was; here the
+    /// caller has to remember that.
     #[must_use]
     pub fn is_initial_block_download(&self, now: u64) -> bool {
         !self.has_minimum_chain_work() || u64::from(self.tip().header.time) + MAX_TIP_AGE < now

@@ -1,27 +1,27 @@
-//! Which blocks could be the tip: those whose whole chain is here, by work.
+//! The candidates for the tip: blocks whose ancestors are all stored, ordered by work.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
 use bitcoin::Work;
 
-use crate::headers::tree::{EntryId, HeaderTree};
+use crate::headers::{EntryId, HeaderTree};
 
-/// More work first, then the earlier arrival: a chain is left only for one with more work. What became complete at once
-/// goes by the order of its headers.
+/// More work first, then the earlier arrival, so that a chain is left only for one with more work. Blocks that became
+/// complete at the same time are ordered by their headers' arrival.
 type Rank = (Work, Reverse<i32>, Reverse<EntryId>);
 
-/// The order of arrival of what was loaded as the active chain: before everything else of the same work, but for what was
-/// called precious, which counts down from here.
+/// The arrival of the blocks loaded as the active chain: before all others of the same work. Precious blocks count down
+/// from here, and so come before it.
 const ACTIVE: i32 = 0;
 
 /// The blocks with as much work as the tip or more, all of whose ancestors are in the store too.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     ranked: BTreeSet<Rank>,
-    /// By entry: when the block and all its ancestors had come. `None`: something is missing.
+    /// By entry: the order in which the block and all its ancestors were complete. `None`: one of them is missing.
     arrivals: Vec<Option<i32>>,
-    /// By parent: blocks that are here while an ancestor is not.
+    /// By parent: stored blocks whose parent is not complete.
     waiting: HashMap<EntryId, Vec<EntryId>>,
     last_arrival: i32,
     last_precious: i32,
@@ -36,12 +36,12 @@ impl Candidates {
         self.arrivals.get(id.index()).copied().flatten()
     }
 
-    /// Whether the block and all its ancestors are here.
+    /// Whether the block and all its ancestors are stored.
     pub(super) fn is_complete(&self, id: EntryId) -> bool {
         self.arrival(id).is_some()
     }
 
-    /// Takes up a block that is now in the store.
+    /// Adds a block that is now in the store.
     pub(super) fn add(&mut self, tree: &HeaderTree, id: EntryId) {
         match tree.entry(id).parent {
             Some(parent) if !self.is_complete(parent) => self.waiting.entry(parent).or_default().push(id),
@@ -57,7 +57,7 @@ impl Candidates {
         self.complete(tree, id, ACTIVE);
     }
 
-    /// Marks `id` as complete, and with it everything that waited for it.
+    /// Marks `id` as complete, and with it every descendant that waited for it.
     fn complete(&mut self, tree: &HeaderTree, id: EntryId, arrival: i32) {
         let mut complete = vec![id];
         while let Some(id) = complete.pop() {
@@ -77,13 +77,13 @@ impl Candidates {
         self.ranked.last().map(|(_, _, Reverse(id))| *id)
     }
 
-    /// Forgets what has become invalid.
+    /// Drops the candidates that are marked as failed.
     pub(super) fn drop_failed(&mut self, tree: &HeaderTree) {
         self.ranked.retain(|(_, _, Reverse(id))| !tree.entry(*id).is_failed());
     }
 
-    /// Takes up again what has `least` work or more and is not known to be invalid: after marks were taken back, or after
-    /// the tip got one, since what ranked below it was forgotten.
+    /// Ranks again all complete, valid blocks with `least` work or more. Needed after marks were cleared, and after the
+    /// tip was marked as failed, since the candidates below it were dropped.
     pub(super) fn rank_again(&mut self, tree: &HeaderTree, least: Work) {
         for id in tree.ids().filter(|id| !tree.entry(*id).is_failed() && tree.entry(*id).chain_work >= least) {
             if let Some(arrival) = self.arrival(id) {
@@ -92,7 +92,7 @@ impl Candidates {
         }
     }
 
-    /// Ranks a block as if it had come before all others of the same work.
+    /// Ranks a block before all others of the same work.
     pub(super) fn prefer(&mut self, tree: &HeaderTree, id: EntryId) {
         let Some(arrival) = self.arrival(id) else { return };
         self.ranked.remove(&rank(tree, id, arrival));
@@ -103,8 +103,8 @@ impl Candidates {
         }
     }
 
-    /// Takes back what needs a block that is not kept any more. `gone`: those blocks, of which none is in the active
-    /// chain. What is built on them waits for them to come again.
+    /// Removes the blocks `gone`, which were pruned and of which none is in the active chain. Their descendants wait
+    /// until they are stored again.
     pub(super) fn withdraw(&mut self, tree: &HeaderTree, gone: &BTreeSet<EntryId>) {
         let Some(first) = gone.first() else { return };
         for id in tree.ids().skip(first.index()) {
@@ -118,14 +118,15 @@ impl Candidates {
                 self.waiting.entry(parent).or_default().push(id);
             }
         }
-        // What waited for something else, and is itself gone, must not become complete without its block.
+        // A block that waited for its parent and is gone itself must not become complete without its bytes.
         for waiting in self.waiting.values_mut() {
             waiting.retain(|id| !gone.contains(id));
         }
         self.waiting.retain(|_, waiting| !waiting.is_empty());
     }
 
-    /// Forgets everything that ranks below `tip`. Only when `tip` is settled: until then the way back must stay known.
+    /// Drops every candidate that ranks below `tip`. Call it only when activation has ended: until then the old tip
+    /// must stay a candidate.
     pub(super) fn prune_below(&mut self, tree: &HeaderTree, tip: EntryId) {
         if let Some(arrival) = self.arrival(tip) {
             self.ranked = self.ranked.split_off(&rank(tree, tip, arrival));

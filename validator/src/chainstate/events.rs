@@ -1,8 +1,8 @@
-//! What the chain state tells its subscribers, and a queue for those that read on a thread of their own.
+//! The events that the chain state sends to subscribers, and a bounded queue for a subscriber on another thread.
 //!
-//! Events carry the block, so that whoever follows the chain reads it once. Nothing here waits for a subscriber or grows
-//! with one that is slow: what does not fit a bound is dropped as a whole, and [`ChainEvent::Missed`] says so. The subscriber
-//! then takes a snapshot and goes on from there.
+//! An event carries its block, so that no subscriber reads it from disk. The writer never waits for a subscriber, and a
+//! slow one does not take more memory: when a queue is over its bound, all of it is replaced by [`ChainEvent::Missed`].
+//! The subscriber then takes a snapshot and continues from there.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
 
-use super::{ChainState, InvalidBlock};
+use super::outcome::InvalidBlock;
 use crate::block::DecodedBlock;
 
-/// A change of the chain. Under [`super::CommitPolicy::EveryBlock`] it is durable before it is told.
+/// A change of the chain. Under [`super::CommitPolicy::EveryBlock`] it is durable before the event is sent.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ChainEvent {
@@ -32,7 +32,7 @@ pub enum ChainEvent {
         /// Its height.
         height: u32,
     },
-    /// The active chain has come to rest on another tip. Follows the connections and disconnections that led there.
+    /// The active chain has another tip. Sent after the connections and disconnections that led there.
     TipChanged {
         /// The tip.
         hash: BlockHash,
@@ -41,12 +41,12 @@ pub enum ChainEvent {
     },
     /// A block that had been stored on a branch breaks a rule.
     Invalid(InvalidBlock),
-    /// Events were dropped because they did not fit a bound. A snapshot has the state that they led to.
+    /// Events were dropped because a queue was over its bound. A snapshot has the state after them.
     Missed,
 }
 
 impl ChainEvent {
-    /// What it counts for against a bound, in bytes.
+    /// The bytes that the event counts against a bound.
     fn cost(&self) -> usize {
         /// Of an event without its block.
         const EVENT: usize = 256;
@@ -59,7 +59,8 @@ impl ChainEvent {
 
 /// Takes events on the writer's thread.
 pub trait EventSink: Send {
-    /// Takes one event. It must return at once, whether or not it could keep the event. With `Break` the subscription ends.
+    /// Takes one event. It must return at once, whether or not it could keep the event. With `Break` the subscription
+    /// ends.
     fn send(&mut self, event: &ChainEvent) -> ControlFlow<()>;
 }
 
@@ -69,10 +70,10 @@ impl<F: FnMut(&ChainEvent) -> ControlFlow<()> + Send> EventSink for F {
     }
 }
 
-/// How much may wait for the end of one activation, in bytes: a reorganisation of more is told as [`ChainEvent::Missed`].
+/// The bound in bytes of the events of one activation: a larger reorganisation is sent as [`ChainEvent::Missed`].
 const MAX_PENDING_BYTES: usize = 256 << 20;
 
-/// Events of an activation that has not ended, and whom to tell.
+/// The events of the running activation, and the subscribers.
 #[derive(Default)]
 pub(super) struct Events {
     pending: VecDeque<ChainEvent>,
@@ -81,15 +82,20 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// Notes an event. Without subscribers it is forgotten.
+    /// Queues an event. Without subscribers it is dropped.
     pub(super) fn push(&mut self, event: ChainEvent) {
         if !self.sinks.is_empty() {
             push_bounded(&mut self.pending, &mut self.pending_bytes, MAX_PENDING_BYTES, event);
         }
     }
 
-    /// Tells everything pending.
-    pub(super) fn tell(&mut self) {
+    /// Adds a subscriber.
+    pub(super) fn subscribe(&mut self, sink: Box<dyn EventSink>) {
+        self.sinks.push(sink);
+    }
+
+    /// Sends all pending events.
+    pub(super) fn send(&mut self) {
         for event in self.pending.drain(..) {
             self.sinks.retain_mut(|sink| sink.send(&event).is_continue());
         }
@@ -108,21 +114,6 @@ fn push_bounded(queue: &mut VecDeque<ChainEvent>, bytes: &mut usize, limit: usiz
     }
 }
 
-impl ChainState {
-    /// Tells events to `sink` from now on, on the thread of the writer.
-    pub fn subscribe(&mut self, sink: impl EventSink + 'static) {
-        self.events.sinks.push(Box::new(sink));
-    }
-
-    /// Queues events from now on for another thread, at most `limit` bytes of them.
-    #[must_use]
-    pub fn subscribe_queue(&mut self, limit: usize) -> EventQueue {
-        let queue = Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), limit });
-        self.subscribe(QueueSink(Arc::clone(&queue)));
-        EventQueue(queue)
-    }
-}
-
 struct Queue {
     state: Mutex<QueueState>,
     changed: Condvar,
@@ -133,7 +124,7 @@ struct Queue {
 struct QueueState {
     events: VecDeque<ChainEvent>,
     bytes: usize,
-    /// One side is gone.
+    /// One end was dropped.
     closed: bool,
 }
 
@@ -149,7 +140,13 @@ impl Queue {
 }
 
 /// The writer's end of a queue.
-struct QueueSink(Arc<Queue>);
+pub(super) struct QueueSink(Arc<Queue>);
+
+/// Both ends of a queue for at most `limit` bytes of events.
+pub(super) fn queue(limit: usize) -> (QueueSink, EventQueue) {
+    let queue = Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), limit });
+    (QueueSink(Arc::clone(&queue)), EventQueue(queue))
+}
 
 impl EventSink for QueueSink {
     fn send(&mut self, event: &ChainEvent) -> ControlFlow<()> {
@@ -184,7 +181,7 @@ impl EventQueue {
         Some(event)
     }
 
-    /// Waits for the next event, at most for `timeout`. `None`: none came, or the chain state is gone.
+    /// Waits for the next event for at most `timeout`. `None`: there was none, or the chain state was dropped.
     #[must_use]
     pub fn next_within(&self, timeout: Duration) -> Option<ChainEvent> {
         let deadline = Instant::now() + timeout;
@@ -200,13 +197,13 @@ impl EventQueue {
         self.try_next()
     }
 
-    /// Whether the chain state is gone, so that no more events come.
+    /// Whether the chain state was dropped, so that no more events are sent.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.lock().closed
     }
 
-    /// Waits for the next event. `None`: the chain state is gone and everything was told.
+    /// Waits for the next event. `None`: the chain state was dropped and the queue is empty.
     fn wait(&self) -> Option<ChainEvent> {
         let mut state = self.0.lock();
         while state.events.is_empty() && !state.closed {
@@ -216,13 +213,13 @@ impl EventQueue {
         self.try_next()
     }
 
-    /// The events that are there now.
+    /// Takes the events that are in the queue now.
     pub fn drain(&self) -> impl Iterator<Item = ChainEvent> {
         std::iter::from_fn(|| self.try_next())
     }
 }
 
-/// Waits for events until the chain state is gone.
+/// Waits for events until the chain state is dropped.
 impl Iterator for EventQueue {
     type Item = ChainEvent;
 
@@ -263,11 +260,6 @@ mod tests {
         events.map(height).collect()
     }
 
-    fn queue(limit: usize) -> (QueueSink, EventQueue) {
-        let queue = Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), limit });
-        (QueueSink(Arc::clone(&queue)), EventQueue(queue))
-    }
-
     #[test]
     fn a_queue_that_is_not_read_holds_no_more_than_its_limit_and_says_what_it_missed() {
         let cost = connected(1).cost();
@@ -293,7 +285,7 @@ mod tests {
         let (sink, queue) = queue(usize::MAX);
         let mut events = Events::default();
         events.push(connected(0));
-        assert!(events.pending.is_empty(), "nobody listens");
+        assert!(events.pending.is_empty(), "no subscriber");
         events.sinks.push(Box::new(sink));
         let too_many = (MAX_PENDING_BYTES / connected(1).cost()) as u32 + 1;
         for height in 1..=too_many {
@@ -301,7 +293,7 @@ mod tests {
         }
         events.push(tip(too_many));
         assert!(events.pending_bytes <= MAX_PENDING_BYTES);
-        events.tell();
+        events.send();
         assert_eq!(heights(queue.drain()), [None, Some(too_many)]);
         assert_eq!(events.pending_bytes, 0);
     }
@@ -312,8 +304,8 @@ mod tests {
         assert!(sink.send(&tip(1)).is_continue());
         drop(sink);
         assert!(queue.is_closed());
-        assert_eq!(heights(queue), [Some(1)], "what was told is still read");
-        let (mut sink, queue) = self::queue(usize::MAX);
+        assert_eq!(heights(queue), [Some(1)], "queued events can still be read");
+        let (mut sink, queue) = super::queue(usize::MAX);
         assert!(queue.next_within(Duration::from_millis(1)).is_none());
         drop(queue);
         assert!(sink.send(&tip(1)).is_break());
@@ -332,7 +324,7 @@ mod tests {
         for height in 1..=4 {
             events.push(tip(height));
         }
-        events.tell();
+        events.send();
         assert_eq!(heights(told.lock().unwrap().drain(..)), [Some(1), Some(2)]);
         assert!(events.sinks.is_empty());
     }

@@ -1,26 +1,27 @@
 //! Coins that a block will spend, read by another thread before the block connects.
 //!
-//! What is read is as the last commit left it. It is put into the cache only if no commit came since, and only where the
-//! cache knows nothing newer.
+//! They are read as of the last commit. They go into the cache only if no commit was made since, and only where the
+//! cache has no newer record.
 
 use bitcoin::{BlockHash, OutPoint};
 
+use super::ChainState;
+use super::options::CommitPolicy;
 use super::timings::timed;
-use super::{ChainState, CommitPolicy};
 use crate::block::DecodedBlock;
 use crate::coins::Coin;
 use crate::store::{CoinSource, StoreError};
 
-/// Coins to read that the cache does not have.
+/// A request to read coins that the cache does not have.
 pub(crate) struct CoinFetch {
-    /// How many commits there had been.
+    /// The number of commits when the request was made.
     commits: u64,
     block: BlockHash,
     outpoints: Vec<OutPoint>,
     reader: Box<dyn CoinSource + Send + Sync>,
 }
 
-/// What was found of a [`CoinFetch`].
+/// The coins that a [`CoinFetch`] found.
 pub(crate) struct FetchedCoins {
     commits: u64,
     block: BlockHash,
@@ -29,7 +30,7 @@ pub(crate) struct FetchedCoins {
 }
 
 impl CoinFetch {
-    /// Reads the coins. It holds the database open until then.
+    /// Reads the coins. A request holds the database open until then.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -41,8 +42,8 @@ impl CoinFetch {
 }
 
 impl ChainState {
-    /// What another thread can read for `block`. `None` with a commit every block, which would make all that is read old,
-    /// and without a store that others can read.
+    /// The coins that another thread can read for `block`. `None` if each block is committed, which would make the
+    /// coins outdated, or if the store has no reader for other threads.
     pub(crate) fn coin_fetch(&self, block: &DecodedBlock) -> Option<CoinFetch> {
         if self.options.commit == CommitPolicy::EveryBlock {
             return None;
@@ -52,7 +53,7 @@ impl ChainState {
         Some(CoinFetch { commits: self.commits, block: block.hash(), outpoints, reader })
     }
 
-    /// Puts what was read into the cache, unless a commit came since.
+    /// Puts the coins into the cache, unless there was a commit since the request.
     pub(crate) fn add_fetched(&mut self, fetched: &FetchedCoins) {
         if fetched.commits == self.commits {
             timed(&mut self.timings.fetch, || self.coins.add_loaded(&fetched.outpoints, &fetched.coins));

@@ -1,9 +1,9 @@
-//! The chain state: takes headers and blocks in any order, and keeps the coins at the tip of the valid chain with most
-//! work.
+//! The chain state: accepts headers and blocks in any order, and keeps the coins at the tip of the valid chain with
+//! most work.
 //!
-//! One writer: whoever holds the [`ChainState`]. A block's way is `accept` (isolation, header, context, append to the
-//! store), then `activate` (disconnect and connect until the best chain is active), then one commit, then the events.
-//! Broken rules are outcomes; only a store that fails is an error.
+//! There is one writer, the owner of the [`ChainState`]. A block passes `accept` (isolation, header, context, append to
+//! the store), then `activate` (disconnect and connect until the best chain is active), then one commit, then the
+//! events. A broken rule is an outcome; only a failure of the store is an error.
 
 mod accept;
 mod activate;
@@ -11,10 +11,14 @@ mod assume_valid;
 mod candidates;
 mod events;
 mod fetch;
+mod incoming_block;
 mod next_block;
+mod operator;
 mod options;
-mod orders;
+mod outcome;
 mod prune;
+mod prune_lock;
+mod publish;
 mod snapshot;
 mod stored;
 mod timings;
@@ -31,19 +35,19 @@ use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
 use crate::coins::Coin;
 use crate::coins::statistics::{CoinCounter, CoinStatistics};
-use crate::headers::set::EntrySet;
-use crate::headers::tree::{Entry, EntryId, HeaderTree, Validity};
+use crate::headers::EntrySet;
+use crate::headers::{Entry, EntryId, HeaderTree, Validity};
 use crate::store::folder::FolderStore;
 use crate::store::memory::MemoryStore;
 use crate::store::{BlockReader, CoinCache, Commit, FilePosition, Identity, LoadedStore, NewBlock, Store, StoreError};
 
-pub use accept::{BlockOutcome, HeaderOutcome, IncomingBlock, InvalidBlock};
 pub use events::{ChainEvent, EventQueue, EventSink};
+pub use incoming_block::IncomingBlock;
 pub use next_block::NextBlock;
-pub use options::{CommitPolicy, Options};
-pub use orders::OrderOutcome;
-pub use prune::{MIN_BLOCKS_TO_KEEP, PruneLock};
-pub use snapshot::{Reader, Snapshot};
+pub use options::{ChainStateOptions, CommitPolicy};
+pub use outcome::{BlockOutcome, HeaderOutcome, InvalidBlock, OperatorOutcome};
+pub use prune_lock::{MIN_BLOCKS_TO_KEEP, PruneLock};
+pub use snapshot::{ChainReader, ChainSnapshot};
 pub use timings::Timings;
 pub use view::ChainView;
 
@@ -56,61 +60,61 @@ use timings::timed;
 /// Headers, blocks and coins of one chain.
 pub struct ChainState {
     params: ChainParams,
-    options: Options,
+    options: ChainStateOptions,
     store: Box<dyn Store>,
     tree: HeaderTree,
-    /// The active chain by height. Its last block is the one that `coins` belongs to, always at a block's boundary.
+    /// The active chain by height. `coins` is the coin set after its last block.
     active: Vec<EntryId>,
     coins: CoinCache,
     candidates: Candidates,
     events: Events,
-    /// Entries that the store does not have as they are.
+    /// Entries that changed since the last commit.
     changed: EntrySet,
     durable_tip: EntryId,
-    /// Blocks that were accepted in the running call, which need not be read back to be connected.
+    /// Blocks accepted in the running call, which connect without being read back.
     received: HashMap<EntryId, Arc<DecodedBlock>>,
-    /// Where snapshots go, once somebody has asked for them.
-    reader: Option<Reader>,
-    /// There was a commit since the last snapshot.
+    /// Where new snapshots are published; `None` until the first call of [`Self::reader`].
+    reader: Option<ChainReader>,
+    /// Whether there was a commit since the last snapshot.
     unpublished: bool,
     timings: Timings,
-    /// How many commits there were in this run.
+    /// The number of commits since the chain state was opened.
     commits: u64,
-    /// A block whose coins were put into the cache ahead.
+    /// The block whose coins were read into the cache ahead of its connection.
     fetched: Option<BlockHash>,
 }
 
 impl ChainState {
-    /// Opens the data folder of a chain, or makes one if it is empty or missing. Goes on with a reorganisation that a
-    /// crash cut off.
+    /// Opens the data folder of a chain, or makes one if it is empty or missing. Finishes a reorganisation that a crash
+    /// interrupted.
     ///
     /// # Errors
     /// The folder is in use, holds another chain or a newer format, is damaged, or cannot be read or written.
-    pub fn open(folder: &Path, params: ChainParams, options: Options) -> Result<Self, StoreError> {
+    pub fn open(folder: &Path, params: ChainParams, options: ChainStateOptions) -> Result<Self, StoreError> {
         let identity = Identity::of(&params);
         let (store, loaded) = FolderStore::open(folder, &identity, options.table_cache_bytes())?;
         Self::with_store(Box::new(store), loaded, params, options)
     }
 
-    /// A chain state that lasts as long as the process, and never commits. Blocks are kept for a reorganisation of
-    /// at most `depth` blocks; `None`: all.
+    /// A chain state in memory, which never commits. It keeps the blocks that a reorganisation of at most `depth`
+    /// blocks needs; `None`: all blocks.
     ///
     /// # Errors
-    /// None, as long as nothing but memory is below.
-    pub fn in_memory(params: ChainParams, depth: Option<u32>, options: Options) -> Result<Self, StoreError> {
+    /// None: a store in memory does not fail.
+    pub fn in_memory(params: ChainParams, depth: Option<u32>, options: ChainStateOptions) -> Result<Self, StoreError> {
         let loaded = LoadedStore::default();
         Self::with_store(Box::new(MemoryStore::new(depth)), loaded, params, options)
     }
 
-    /// Takes up what `store` held.
+    /// A chain state on `store`, which held `loaded` when it was opened.
     ///
     /// # Errors
-    /// It contradicts itself, or cannot be read.
+    /// The index contradicts itself, or the store cannot be read or written.
     pub fn with_store(
         store: Box<dyn Store>,
         loaded: LoadedStore,
         params: ChainParams,
-        options: Options,
+        options: ChainStateOptions,
     ) -> Result<Self, StoreError> {
         let tree = HeaderTree::new(params.genesis.header);
         let coin_cache_bytes = if store.is_durable() { options.coin_cache_bytes() } else { usize::MAX };
@@ -168,7 +172,7 @@ impl ChainState {
             if entry.height != record.height {
                 return Err(damaged(&record.hash, "it is not at its parent's height plus one"));
             }
-            entry.take_up(&record);
+            entry.load(&record);
         }
         self.tree.find_best_header();
         let tip = self.tree.lookup(tip).ok_or_else(|| damaged(tip, "the tip is not in the index"))?;
@@ -186,13 +190,13 @@ impl ChainState {
         Ok(())
     }
 
-    /// The tip that would be found after a crash now. In memory there is none but genesis.
+    /// The tip of the last commit, which a start after a crash finds. In memory it is genesis.
     #[must_use]
     pub fn durable_tip(&self) -> &Entry {
         self.tree.entry(self.durable_tip)
     }
 
-    /// Where the time went that blocks took.
+    /// The time that blocks took, by what it was spent on.
     #[must_use]
     pub const fn timings(&self) -> &Timings {
         &self.timings
@@ -204,10 +208,23 @@ impl ChainState {
         self.coins.memory()
     }
 
+    /// Sends events to `sink` from now on, on the writer's thread.
+    pub fn subscribe(&mut self, sink: impl EventSink + 'static) {
+        self.events.subscribe(Box::new(sink));
+    }
+
+    /// Queues events from now on for another thread, in at most `limit` bytes.
+    #[must_use]
+    pub fn subscribe_queue(&mut self, limit: usize) -> EventQueue {
+        let (sink, queue) = events::queue(limit);
+        self.subscribe(sink);
+        queue
+    }
+
     /// Makes the present state durable. In memory this does nothing.
     ///
     /// # Errors
-    /// A write failed. The store then takes no more; opened anew it has this state or the last durable one.
+    /// A write failed. The store then refuses further writes; reopened, it has this state or the last durable one.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         if !self.store.is_durable() {
             return Ok(());
@@ -223,12 +240,13 @@ impl ChainState {
         self.publish()
     }
 
-    /// Whether the last commit holds everything.
+    /// Whether the last commit holds the present state.
     fn is_durable(&self) -> bool {
         self.changed.is_empty() && self.durable_tip == self.tip_id()
     }
 
-    /// One commit at the boundary of a block, which may lie in the middle of a reorganisation.
+    /// Commits the state after the last connected or disconnected block, which may be in the middle of a
+    /// reorganisation.
     fn commit(&mut self) -> Result<(), StoreError> {
         let index = self.changed.iter().map(|id| self.tree.entry(id).index_record()).collect();
         let commit = Commit { coins: &self.coins, index, tip: self.tip().hash };
@@ -241,8 +259,8 @@ impl ChainState {
         Ok(())
     }
 
-    /// Makes the present state durable and releases the folder, once readers and their snapshots are gone too. Dropping a
-    /// chain state releases it without a commit.
+    /// Makes the present state durable and closes the store. The data folder is released once all readers and snapshots
+    /// are dropped too. Dropping a chain state closes the store without a commit.
     ///
     /// # Errors
     /// As [`Self::flush`].

@@ -1,12 +1,12 @@
-//! What whoever builds a block on the tip must know of the chain.
+//! What a miner needs to know of the chain to build a block on the tip.
 
 use bitcoin::{Amount, BlockHash, CompactTarget};
 
 use crate::chain::ChainParams;
-use crate::headers::tree::{EntryId, HeaderTree};
+use crate::headers::{EntryId, HeaderTree};
 use crate::rules;
 
-/// The facts for a block on top of the tip.
+/// The height, previous hash, target, times and subsidy of a block on top of the tip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NextBlock {
@@ -14,18 +14,19 @@ pub struct NextBlock {
     pub height: u32,
     /// The tip's hash.
     pub prev_hash: BlockHash,
-    /// The time that was asked about or, where that is too early, [`Self::min_time`], in seconds since 1970.
+    /// The requested header time or, if that is too early, [`Self::min_time`], in seconds since 1970.
     pub time: u32,
-    /// The target that its header must claim at that time.
+    /// The compact target that the header must have at that time.
     pub bits: CompactTarget,
-    /// The least time that its header may have: a second after the median time past, and later where BIP94 demands it.
+    /// The earliest time that the header may have, in seconds since 1970: a second after the median time past, or later
+    /// where BIP94 demands it.
     pub min_time: u32,
-    /// The last time at which `bits` still holds. On chains with testnet's rule a later block has another target; on others
-    /// it is `u32::MAX`.
+    /// The latest time for which `bits` is right, in seconds since 1970. On chains with testnet's rule a later block
+    /// has another target; on others this is `u32::MAX`.
     pub max_time: u32,
-    /// The median time past of the tip in seconds, which lock times are compared with (BIP113).
+    /// The median time past of the tip, in seconds since 1970, with which lock times are compared (BIP113).
     pub median_time_past: u32,
-    /// What its coinbase may create besides the fees.
+    /// The block subsidy, to which the coinbase may add the fees.
     pub subsidy: Amount,
 }
 

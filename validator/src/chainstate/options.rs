@@ -1,35 +1,36 @@
-//! How a chain state works: when it commits, how much memory it takes, what it keeps and what it checks.
+//! The options of a chain state: commits, memory, pruning, and what is checked.
 
 use bitcoin::{BlockHash, Work};
 
-use super::PruneLock;
+use super::prune_lock::PruneLock;
 use crate::chain::ChainParams;
 use crate::rules::ConnectOptions;
 use crate::store::files::MAX_BLOCK_FILE_BYTES;
 
-/// When what was accepted becomes durable.
+/// When accepted blocks become durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommitPolicy {
-    /// Before a block is reported: it then survives SIGKILL and power loss.
+    /// Before a block is reported: a reported block survives SIGKILL and power loss.
     EveryBlock,
     /// When the coin cache is over its limit, on [`super::ChainState::flush`] and on [`super::ChainState::close`].
-    /// [`super::ChainState::durable_tip`] says what would survive.
+    /// [`super::ChainState::durable_tip`] is the block that would survive.
     WhenFull,
 }
 
-/// The part of all memory for coins that tables get.
+/// The database's tables get one part in this many of the memory for coins.
 const TABLES_SHARE: usize = 8;
 
-/// The least memory for tables, in bytes: with less, the filters of a large set would be read again for each coin.
+/// The least memory for the database's tables, in bytes. With less, the Bloom filters of a large set would be read from
+/// disk for each coin.
 const LEAST_TABLE_CACHE_BYTES: usize = 4 << 20;
 
-/// The cache numbers its records up to 32 GiB, and a block may go over the limit.
+/// The largest coin cache, in bytes: its handles address 32 GiB, and one block may go over the limit.
 const MAX_COIN_CACHE_BYTES: usize = 31 << 30;
 
-/// How a chain state works. Made by [`Self::default`] or [`Self::for_chain`] and changed by the methods named after its
-/// settings.
+/// The options of a chain state. [`Self::default`] and [`Self::for_chain`] make them, and the `with_*` methods change
+/// them.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct ChainStateOptions {
     pub(super) commit: CommitPolicy,
     pub(super) cache_bytes: usize,
     pub(super) ingest_threshold: usize,
@@ -41,8 +42,8 @@ pub struct Options {
     pub(super) minimum_chain_work: Work,
 }
 
-impl Default for Options {
-    /// A commit every block, 450 MiB of coins (Core's `-dbcache`), every block kept; everything is checked.
+impl Default for ChainStateOptions {
+    /// A commit for every block, 450 MiB of coins (Core's `-dbcache`), no pruning, every rule checked.
     fn default() -> Self {
         Self {
             commit: CommitPolicy::EveryBlock,
@@ -58,8 +59,8 @@ impl Default for Options {
     }
 }
 
-impl Options {
-    /// The defaults, with what `params` know of their chain: its assumed-valid block and its minimum work.
+impl ChainStateOptions {
+    /// The defaults, with the assumed-valid block and the minimum work of `params`.
     #[must_use]
     pub fn for_chain(params: &ChainParams) -> Self {
         Self {
@@ -69,14 +70,14 @@ impl Options {
         }
     }
 
-    /// When to commit.
+    /// Sets when to commit.
     #[must_use]
     pub fn with_commit(self, commit: CommitPolicy) -> Self {
         Self { commit, ..self }
     }
 
-    /// The most that coins may occupy in memory after a block, in bytes: an eighth of it, but 4 MiB at least, for blocks of
-    /// the database's tables, the rest for the coin cache. One block may go over it.
+    /// Sets the memory limit for coins, in bytes: an eighth, but at least 4 MiB, for the database's tables, the rest
+    /// for the coin cache. One block may go over it.
     #[must_use]
     pub fn with_cache_bytes(self, cache_bytes: usize) -> Self {
         Self { cache_bytes, ..self }
@@ -89,52 +90,52 @@ impl Options {
         Self { ingest_threshold, ..self }
     }
 
-    /// How many bytes of block and undo files to keep to by deleting the oldest, of which [`super::MIN_BLOCKS_TO_KEEP`]
-    /// blocks below the tip are kept however long they are. `None`: everything is kept.
+    /// Sets the size in bytes that pruning keeps block and undo files to, by deleting the oldest. The newest
+    /// [`super::MIN_BLOCKS_TO_KEEP`] blocks are kept whatever their size. `None`: nothing is deleted.
     #[must_use]
     pub fn with_prune_bytes(self, prune_bytes: Option<u64>) -> Self {
         Self { prune_bytes, ..self }
     }
 
-    /// Keeps the blocks that `lock` asks for, whatever [`Self::with_prune_bytes`] says.
+    /// Adds a lock: its blocks are not pruned, whatever [`Self::with_prune_bytes`] says.
     #[must_use]
     pub fn with_prune_lock(mut self, lock: PruneLock) -> Self {
         self.prune_locks.push(lock);
         self
     }
 
-    /// The longest a block file may get, in bytes. With pruning, files go as wholes.
+    /// Sets the greatest length of a block file, in bytes. Pruning deletes whole files.
     #[must_use]
     pub fn with_block_file_bytes(self, block_file_bytes: u32) -> Self {
         Self { block_file_bytes, ..self }
     }
 
-    /// What is checked as a block connects.
+    /// Sets what is checked when a block connects.
     #[must_use]
     pub fn with_connect(self, connect: ConnectOptions) -> Self {
         Self { connect, ..self }
     }
 
-    /// A block whose ancestors' scripts are taken to be good, once its header is known and deep enough under the best one.
-    /// `None`: all scripts are run.
+    /// Sets the assumed-valid block: its scripts and its ancestors' are skipped, once its header is known and deep
+    /// enough under the best one. `None`: all scripts are run.
     #[must_use]
     pub fn with_assume_valid(self, assume_valid: Option<BlockHash>) -> Self {
         Self { assume_valid, ..self }
     }
 
-    /// The least work that the chain is known to have. With less work among the headers nothing is assumed valid.
+    /// Sets the minimum chain work. While the best header has less, nothing is assumed valid.
     #[must_use]
     pub fn with_minimum_chain_work(self, minimum_chain_work: Work) -> Self {
         Self { minimum_chain_work, ..self }
     }
 
-    /// What of [`Self::with_cache_bytes`] is for the coin cache.
+    /// The bytes of [`Self::with_cache_bytes`] for the coin cache.
     pub(super) const fn coin_cache_bytes(&self) -> usize {
         let bytes = self.cache_bytes - self.cache_bytes / TABLES_SHARE;
         if bytes < MAX_COIN_CACHE_BYTES { bytes } else { MAX_COIN_CACHE_BYTES }
     }
 
-    /// What of [`Self::with_cache_bytes`] is for blocks of the database's tables.
+    /// The bytes of [`Self::with_cache_bytes`] for the database's tables.
     pub(crate) fn table_cache_bytes(&self) -> u64 {
         (self.cache_bytes / TABLES_SHARE).max(LEAST_TABLE_CACHE_BYTES) as u64
     }
@@ -147,21 +148,21 @@ mod tests {
     #[test]
     fn the_options_for_a_chain_are_what_it_knows() {
         let main = ChainParams::main();
-        let options = Options::for_chain(&main);
+        let options = ChainStateOptions::for_chain(&main);
         assert_eq!(
             (options.assume_valid, options.minimum_chain_work),
             (main.consensus.default_assume_valid, main.consensus.minimum_chain_work)
         );
         assert!(main.consensus.default_assume_valid.is_some());
-        assert_eq!(Options::default().assume_valid, None);
+        assert_eq!(ChainStateOptions::default().assume_valid, None);
     }
 
     #[test]
     fn memory_for_coins_is_shared_with_tables_and_bounded() {
         let of = |bytes| {
             (
-                Options::default().with_cache_bytes(bytes).coin_cache_bytes(),
-                Options::default().with_cache_bytes(bytes).table_cache_bytes(),
+                ChainStateOptions::default().with_cache_bytes(bytes).coin_cache_bytes(),
+                ChainStateOptions::default().with_cache_bytes(bytes).table_cache_bytes(),
             )
         };
         assert_eq!(of(80 << 20), (70 << 20, 10 << 20));

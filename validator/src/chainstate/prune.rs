@@ -1,54 +1,19 @@
-//! Pruning: which block files go, and what must be forgotten with them.
+//! Pruning: which block files are deleted, and what is removed from the index with them.
 //!
-//! As in Core, whole pairs of files go, lowest number first, while all of them together are over the stated size, and only
-//! such whose highest block lies at least [`MIN_BLOCKS_TO_KEEP`] below the tip of the commit. The index entries lose their
-//! places and the `files` records go in that commit; the files themselves are deleted after it. A crash between the two
-//! leaves files that no commit refers to, which the next start removes.
+//! As in Core, whole pairs of files are deleted, lowest number first, while all of them together are over the stated
+//! size, and only those whose highest block lies at least [`MIN_BLOCKS_TO_KEEP`] below the tip of the commit. That
+//! commit clears the locations in the index and removes the `files` records; the files are deleted after it. A crash
+//! between the two leaves files that no commit refers to, which the next start removes.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{ChainState, ChainView};
-use crate::headers::tree::EntryId;
-
-/// How many blocks below the tip are never pruned.
-///
-/// Source: Bitcoin Core, `validation.h`, `MIN_BLOCKS_TO_KEEP`.
-pub const MIN_BLOCKS_TO_KEEP: u32 = 288;
-
-/// Keeps blocks from a height on for someone who has not read them yet, such as an index, whatever the size that pruning
-/// keeps to. Clones are the same lock.
-///
-/// Source: Bitcoin Core, `validation.h`, `BlockManager::UpdatePruneLock`.
-#[derive(Clone, Debug)]
-pub struct PruneLock(Arc<AtomicU32>);
-
-impl PruneLock {
-    /// A lock that keeps the blocks from `height` on.
-    #[must_use]
-    pub fn new(height: u32) -> Self {
-        Self(Arc::new(AtomicU32::new(height)))
-    }
-
-    /// Moves the lock: blocks below `height` may go.
-    pub fn keep_from(&self, height: u32) {
-        self.0.store(height, Ordering::Release);
-    }
-
-    /// Keeps nothing any more.
-    pub fn release(&self) {
-        self.keep_from(u32::MAX);
-    }
-
-    /// The lowest height whose block is kept.
-    fn height(&self) -> u32 {
-        self.0.load(Ordering::Acquire)
-    }
-}
+use super::ChainState;
+use super::prune_lock::{MIN_BLOCKS_TO_KEEP, PruneLock};
+use super::view::ChainView;
+use crate::headers::EntryId;
 
 impl ChainState {
-    /// The files that may go and must, for the store to keep to its size.
+    /// The numbers of the files to delete, so that the store keeps to its size.
     pub(super) fn files_to_prune(&self) -> Vec<u32> {
         let Some(bytes) = self.options.prune_bytes else { return Vec::new() };
         let Some(highest) = self.tip().height.checked_sub(MIN_BLOCKS_TO_KEEP) else { return Vec::new() };
@@ -59,7 +24,7 @@ impl ChainState {
         }
     }
 
-    /// Takes the blocks in `files` out of the index.
+    /// Removes the locations of the blocks in `files` from the index.
     pub(super) fn forget_files(&mut self, files: &[u32]) {
         let lies_there = |id: &EntryId| self.tree.entry(*id).location.is_some_and(|at| files.contains(&at.file));
         let pruned: BTreeSet<EntryId> = self.tree.ids().filter(lies_there).collect();

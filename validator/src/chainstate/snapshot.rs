@@ -1,42 +1,42 @@
-//! Readers: what other threads see of the chain while the one writer goes on.
+//! Snapshots: what other threads read of the chain while the writer works.
 //!
-//! A snapshot is the chain as one commit left it, at rest: tip, headers, coins and blocks of the same moment, none of
-//! which a crash can take back. docs/architecture.md says why, and what lost.
+//! A snapshot is the chain as of one commit: tip, headers, coins and blocks, all durable. docs/architecture.md gives
+//! the reasons, and the alternatives.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bitcoin::OutPoint;
 
-use super::{ChainState, ChainView};
+use super::view::ChainView;
 use crate::chain::ChainParams;
 use crate::coins::Coin;
 use crate::coins::statistics::{CoinCounter, CoinStatistics};
-use crate::headers::tree::{EntryId, HeaderTree};
+use crate::headers::{EntryId, HeaderTree};
 use crate::store::{BlockReader, StoreError, StoreSnapshot};
 
 /// Gives the newest snapshot of a chain state, to any number of threads. Cheap to clone.
 ///
-/// It outlives the chain state; but the data folder stays in use until the last reader and snapshot are gone.
+/// It may outlive the chain state. The data folder stays locked until the last reader and snapshot are dropped.
 #[derive(Clone, Debug)]
-pub struct Reader {
-    newest: Arc<RwLock<Snapshot>>,
+pub struct ChainReader {
+    newest: Arc<RwLock<ChainSnapshot>>,
 }
 
-impl Reader {
-    pub(super) fn new(first: Snapshot) -> Self {
+impl ChainReader {
+    pub(super) fn new(first: ChainSnapshot) -> Self {
         Self { newest: Arc::new(RwLock::new(first)) }
     }
 
     /// The chain as of the last commit. Under [`super::CommitPolicy::EveryBlock`] it is never behind an event that was
-    /// told.
+    /// sent.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> ChainSnapshot {
         self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn publish(&self, snapshot: Snapshot) {
-        // The old one is dropped after the lock is released.
+    pub(super) fn publish(&self, snapshot: ChainSnapshot) {
+        // The old snapshot is dropped after the lock is released.
         let _old = {
             let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *newest, snapshot)
@@ -49,25 +49,35 @@ impl Reader {
     }
 }
 
-/// The chain at one moment. Cheap to clone; keep it no longer than a question takes, since the database keeps what it
-/// needs.
+/// The chain as of one commit. Cheap to clone. Drop it soon: as long as it exists the database keeps its data.
 #[derive(Clone)]
-pub struct Snapshot(Arc<Moment>);
+pub struct ChainSnapshot(Arc<SnapshotData>);
 
-struct Moment {
+struct SnapshotData {
     params: Arc<ChainParams>,
     tree: HeaderTree,
     tip: EntryId,
     store: Box<dyn StoreSnapshot>,
 }
 
-impl fmt::Debug for Snapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot").field("tip", &self.tip().hash).field("height", &self.tip().height).finish()
+impl ChainSnapshot {
+    pub(super) fn new(params: Arc<ChainParams>, tree: HeaderTree, tip: EntryId, store: Box<dyn StoreSnapshot>) -> Self {
+        Self(Arc::new(SnapshotData { params, tree, tip, store }))
+    }
+
+    /// The parameters, shared with the next snapshot.
+    pub(super) fn shared_params(&self) -> Arc<ChainParams> {
+        Arc::clone(&self.0.params)
     }
 }
 
-impl ChainView for Snapshot {
+impl fmt::Debug for ChainSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChainSnapshot").field("tip", &self.tip().hash).field("height", &self.tip().height).finish()
+    }
+}
+
+impl ChainView for ChainSnapshot {
     fn params(&self) -> &ChainParams {
         &self.0.params
     }
@@ -92,43 +102,5 @@ impl ChainView for Snapshot {
         let mut counter = CoinCounter::default();
         self.0.store.for_each_coin(&mut |outpoint, coin| counter.add(&outpoint, &coin))?;
         Ok(counter.finish())
-    }
-}
-
-impl ChainState {
-    /// A handle that gives other threads snapshots of the chain. Makes the present state durable first, so that there is
-    /// one to give.
-    ///
-    /// # Errors
-    /// The chain is in memory, where nothing is ever committed; or a write failed, as for [`Self::flush`].
-    pub fn reader(&mut self) -> Result<Reader, StoreError> {
-        self.flush()?;
-        let reader = match self.reader.take() {
-            Some(reader) if !self.unpublished => reader,
-            Some(reader) => {
-                reader.publish(self.snapshot(Arc::clone(&reader.snapshot().0.params))?);
-                reader
-            }
-            None => Reader::new(self.snapshot(Arc::new(self.params.clone()))?),
-        };
-        self.unpublished = false;
-        self.reader = Some(reader.clone());
-        Ok(reader)
-    }
-
-    /// The present state, all of which must be durable.
-    fn snapshot(&self, params: Arc<ChainParams>) -> Result<Snapshot, StoreError> {
-        let store = self.store.snapshot().ok_or(StoreError::NoSnapshots)?;
-        Ok(Snapshot(Arc::new(Moment { params, tree: self.tree.clone(), tip: self.tip_id(), store })))
-    }
-
-    /// Shows the present state to whoever reads, if it is durable and newer than what they have.
-    pub(super) fn publish(&mut self) -> Result<(), StoreError> {
-        let Some(reader) = self.reader.as_ref().filter(|reader| reader.is_shared()) else { return Ok(()) };
-        if self.unpublished && self.is_durable() {
-            reader.publish(self.snapshot(Arc::clone(&reader.snapshot().0.params))?);
-            self.unpublished = false;
-        }
-        Ok(())
     }
 }

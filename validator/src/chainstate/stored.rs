@@ -1,15 +1,15 @@
-//! A block that was read back from the store, held against what the index says of it.
+//! Checks a block that was read back from the store.
 
 use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
 use crate::rules;
 use crate::store::StoredBlock;
 
-/// Decodes a block that was stored and compares it with its index record; the error says what is wrong with the bytes.
+/// Decodes a stored block and compares it with its index record. The error says what is wrong with the bytes.
 ///
-/// A block is its own checksum: the hash is that of its header, which commits to the transactions without their witnesses
-/// by the Merkle root, and to the witnesses by the coinbase's commitment. Without the check of the latter a damaged witness
-/// would look like a script that fails, and a valid block would be marked as invalid.
+/// A block is its own checksum: the hash covers the header, the Merkle root the transactions without witnesses, and the
+/// coinbase's commitment the witnesses. If the commitment were not checked, a damaged witness would look like a script
+/// that fails, and a valid block would be marked as invalid.
 pub(super) fn decode_stored(
     params: &ChainParams,
     stored: &StoredBlock,

@@ -1,31 +1,31 @@
-//! What can be asked of a chain, whoever answers: the writer or a snapshot.
+//! Queries on a chain, answered by the writer or by a snapshot.
 //!
 //! Indexes, proofs, block templates and peers take a view, so that none of them needs the writer.
 
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, OutPoint};
 
-use super::NextBlock;
+use super::next_block::NextBlock;
 use super::stored::decode_stored;
 use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
 use crate::coins::statistics::CoinStatistics;
 use crate::coins::{BlockUndo, Coin};
-use crate::headers::tree::{Entry, EntryId, HeaderTree};
+use crate::headers::{Entry, EntryId, HeaderTree};
 use crate::store::{BlockReader, StoreError, StoredBlock};
 
-/// A chain as of one moment: headers, the active chain, and the blocks and coins of it.
+/// A chain at one moment: its headers, its active chain, and their blocks and coins.
 pub trait ChainView {
     /// The chain's parameters.
     fn params(&self) -> &ChainParams;
 
-    /// Every header known, branches too, with what became of its block.
+    /// Every known header, on every branch, with its validity and the location of its block.
     fn headers(&self) -> &HeaderTree;
 
     /// The tip's entry in [`Self::headers`].
     fn tip_id(&self) -> EntryId;
 
-    /// Where blocks and undo records are read from.
+    /// The store of blocks and undo records.
     fn store(&self) -> &dyn BlockReader;
 
     /// The coin at `outpoint` that is unspent at the tip.
@@ -34,18 +34,18 @@ pub trait ChainView {
     /// The store cannot be read.
     fn coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError>;
 
-    /// Count, value and hash of all coins at the tip. Reads every one of them.
+    /// Number, total value and hash of all coins at the tip. Reads every coin.
     ///
     /// # Errors
     /// The store cannot be read.
     fn coin_statistics(&self) -> Result<CoinStatistics, StoreError>;
 
-    /// The last block of the active chain, which the coins belong to.
+    /// The last block of the active chain. The coins are those after it.
     fn tip(&self) -> &Entry {
         self.headers().entry(self.tip_id())
     }
 
-    /// The block of the active chain at `height`.
+    /// The block of the active chain at `height`; `None` above the tip.
     fn active_at(&self, height: u32) -> Option<&Entry> {
         let tree = self.headers();
         (height <= self.tip().height).then(|| tree.entry(tree.ancestor(self.tip_id(), height)))
@@ -57,13 +57,13 @@ pub trait ChainView {
         height <= self.tip().height && self.headers().ancestor(self.tip_id(), height) == id
     }
 
-    /// The facts for a block on top of the tip whose header has the time `time`, in seconds since 1970. On some chains the
-    /// target depends on it.
+    /// What a block on top of the tip must have, if its header's time is `time`, in seconds since 1970. On some chains
+    /// the target depends on the time.
     fn next_block(&self, time: u32) -> NextBlock {
         NextBlock::on(self.params(), self.headers(), self.tip_id(), time)
     }
 
-    /// A block that is here, active or not; `None`: it is not.
+    /// A stored block, active or not; `None`: it is not stored.
     ///
     /// # Errors
     /// It was pruned, cannot be read, or is damaged.
@@ -73,7 +73,7 @@ pub trait ChainView {
         decoded.map(Some).map_err(|what| self.store().damaged_block(&block, what))
     }
 
-    /// The bytes of a block in network encoding, as they are stored: their framing was checked, they were not decoded.
+    /// The stored bytes of a block, in network encoding. Their framing is checked; they are not decoded.
     ///
     /// # Errors
     /// As [`Self::block`].
@@ -81,7 +81,7 @@ pub trait ChainView {
         self.stored(hash)?.map(|block| self.store().read_block(&block)).transpose()
     }
 
-    /// What a block spent; `None`: it is not here, or was never connected. Genesis spends nothing.
+    /// The coins that a block spent; `None`: it is not stored, or was never connected. Genesis spends none.
     ///
     /// # Errors
     /// As [`Self::block`].
@@ -93,7 +93,7 @@ pub trait ChainView {
         }
     }
 
-    /// Where a block is kept; `None`: it is not here.
+    /// The location of a block in the store; `None`: it is not stored.
     ///
     /// # Errors
     /// It was pruned.
@@ -104,8 +104,8 @@ pub trait ChainView {
         }
     }
 
-    /// Hashes of the active chain from the tip down: ten in a row, then ever further apart, genesis last. A peer finds
-    /// in it the last block that both have.
+    /// Hashes of the active chain from the tip down: ten in a row, then at doubling distances, genesis last. A peer
+    /// finds the last common block with it.
     ///
     /// Source: Bitcoin Core, `chain.cpp`, `LocatorEntries`.
     fn locator(&self) -> Vec<BlockHash> {
@@ -124,8 +124,8 @@ pub trait ChainView {
         }
     }
 
-    /// The last block of the active chain that a peer with this locator has: the first of the locator that is in it or,
-    /// where the peer is ahead of us on our own chain, our tip. Genesis, if none is.
+    /// The last block of the active chain that a peer with this locator has: the locator's first hash in the active
+    /// chain or, if the peer is ahead on the same chain, the tip. Genesis, if there is none.
     ///
     /// Source: Bitcoin Core, `validation.cpp`, `Chainstate::FindForkInGlobalIndex`.
     fn find_fork(&self, locator: &[BlockHash]) -> EntryId {
@@ -142,8 +142,8 @@ pub trait ChainView {
         EntryId::GENESIS
     }
 
-    /// At most `limit` headers of the active chain that follow the fork with `locator`, up to the block `stop` or the
-    /// tip: what `getheaders` asks for.
+    /// The answer to `getheaders`: at most `limit` headers of the active chain after the fork with `locator`, up to the
+    /// block `stop` or the tip.
     fn headers_after(&self, locator: &[BlockHash], stop: &BlockHash, limit: usize) -> Vec<Header> {
         let tree = self.headers();
         let first = tree.entry(self.find_fork(locator)).height + 1;

@@ -1,5 +1,6 @@
-//! The coins: unspent transaction outputs, and the view through which a block spends and creates them.
+//! Coins: unspent transaction outputs, and the view through which a block spends and creates them.
 
+mod compressor;
 pub mod encoding;
 pub mod muhash;
 pub mod statistics;
@@ -11,30 +12,30 @@ use bitcoin::{OutPoint, Script, TxOut};
 
 pub use undo::BlockUndo;
 
-/// An unspent transaction output, with what the rules ask of the transaction that made it.
+/// An unspent transaction output, with the height and kind of the transaction that created it (Core's `Coin`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coin {
     /// Value in satoshi, and script.
     pub output: TxOut,
-    /// The height of the block that made it.
+    /// The height of the block that created it.
     pub height: u32,
-    /// Whether a coinbase made it, so that it matures first.
+    /// Whether a coinbase created it, so that it must mature.
     pub is_coinbase: bool,
 }
 
-/// A coin whose output stands somewhere else, such as in the block that makes it.
+/// A coin that borrows its output, such as from the block that creates it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CoinRef<'a> {
     /// Value in satoshi, and script.
     pub output: &'a TxOut,
-    /// The height of the block that made it.
+    /// The height of the block that created it.
     pub height: u32,
-    /// Whether a coinbase made it.
+    /// Whether a coinbase created it.
     pub is_coinbase: bool,
 }
 
 impl CoinRef<'_> {
-    /// The coin with an output of its own.
+    /// The coin with a copy of the output.
     #[must_use]
     pub fn to_coin(self) -> Coin {
         Coin { output: self.output.clone(), height: self.height, is_coinbase: self.is_coinbase }
@@ -52,7 +53,7 @@ impl<'a> From<&'a Coin> for CoinRef<'a> {
 /// Source: Bitcoin Core, `script/script.h`, `MAX_SCRIPT_SIZE`.
 pub const MAX_SCRIPT_SIZE: usize = 10_000;
 
-/// Whether no input can ever satisfy `script`, so that an output with it never becomes a coin.
+/// Whether no input can satisfy `script`, so that an output with it never becomes a coin.
 ///
 /// Source: Bitcoin Core, `script/script.h`, `IsUnspendable`.
 #[must_use]
@@ -60,21 +61,33 @@ pub fn is_unspendable(script: &Script) -> bool {
     script.is_op_return() || script.len() > MAX_SCRIPT_SIZE
 }
 
-/// The coins as one block sees them while it connects: the only thing that the connect rules know of storage.
+/// The coins that a connecting block reads, spends and creates. The connect rules reach storage only through it.
 pub trait CoinView {
-    /// What can go wrong below: a store's I/O, or nothing.
+    /// The error of the storage below; [`Infallible`] in memory.
     type Error;
 
-    /// The coin at `outpoint`, left where it is.
+    /// The coin at `outpoint`; `None`: there is none, or it is spent.
+    ///
+    /// # Errors
+    /// The storage cannot be read, as for all methods.
     fn coin(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, Self::Error>;
 
-    /// Takes the coin at `outpoint` away; `None`: there is none, or it is spent.
+    /// Removes and returns the coin at `outpoint`; `None`: there is none, or it is spent.
+    ///
+    /// # Errors
+    /// The storage cannot be read.
     fn spend(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, Self::Error>;
 
-    /// Puts a coin at `outpoint`, over whatever is there.
+    /// Puts a coin at `outpoint`, and overwrites one that is there.
+    ///
+    /// # Errors
+    /// The storage cannot be read.
     fn create(&mut self, outpoint: OutPoint, coin: CoinRef<'_>) -> Result<(), Self::Error>;
 
     /// The first of `outpoints` at which there is a coin.
+    ///
+    /// # Errors
+    /// The storage cannot be read.
     fn first_unspent(&mut self, outpoints: &[OutPoint]) -> Result<Option<OutPoint>, Self::Error> {
         for outpoint in outpoints {
             if self.coin(outpoint)?.is_some() {
@@ -85,7 +98,7 @@ pub trait CoinView {
     }
 }
 
-/// The whole set in memory: for checks without a store, and for tests.
+/// The whole coin set in memory, for checks without a store and for tests.
 impl<S: std::hash::BuildHasher> CoinView for std::collections::HashMap<OutPoint, Coin, S> {
     type Error = Infallible;
 

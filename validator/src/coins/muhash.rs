@@ -1,8 +1,8 @@
-//! MuHash3072: one hash of a set, whatever the order in which its members come and go.
+//! MuHash3072: a hash of a set that does not depend on the order in which members are added and removed.
 //!
-//! Each member becomes a number below a 3,072-bit prime; the set is their product, and a member is removed by division.
-//! So two coin sets are compared without sorting either, and the hash is the one that Core's `gettxoutsetinfo muhash`
-//! prints (`crypto/muhash.cpp`). The numbers are 48 limbs of 64 bits, least significant first.
+//! Each member becomes a number modulo a 3,072-bit prime; the set is their product, and a member is removed by
+//! division. So two coin sets are compared without sorting, and the hash is that of Core's `gettxoutsetinfo muhash`
+//! (`crypto/muhash.cpp`). The numbers have 48 limbs of 64 bits, least significant first.
 
 use bitcoin::hashes::{Hash, sha256};
 
@@ -11,7 +11,7 @@ const LIMBS: usize = 48;
 /// The prime is 2^3072 minus this.
 const PRIME_GAP: u64 = 1_103_717;
 
-/// A number below 2^3072, not always below the prime.
+/// A number below 2^3072, not always reduced below the prime.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Number([u64; LIMBS]);
 
@@ -22,7 +22,7 @@ impl Number {
         Self(limbs)
     };
 
-    /// The number that stands for a member: SHA-256 of it as the key of a ChaCha20 stream.
+    /// The number of a member: 384 bytes of the ChaCha20 key stream with SHA-256 of the member as key.
     fn of_member(member: &[u8]) -> Self {
         let key = sha256::Hash::hash(member).to_byte_array();
         let mut limbs = [0; LIMBS];
@@ -46,7 +46,7 @@ impl Number {
             }
             product[shift + LIMBS] = carry;
         }
-        // 2^3072 is PRIME_GAP modulo the prime, so the upper half comes down multiplied by it.
+        // 2^3072 is PRIME_GAP modulo the prime, so the upper half is multiplied by it and added to the lower.
         let (low, high) = product.split_at(LIMBS);
         let mut sum = [0; LIMBS];
         let mut carry = 0_u128;
@@ -55,7 +55,7 @@ impl Number {
             *sum = carry as u64;
             carry >>= 64;
         }
-        // What is carried out is 22 bits; what adding it back carries out is at most 1, and then nothing more.
+        // The carry has 22 bits; adding it back carries at most 1, and adding that carries nothing.
         let mut number = Self(sum);
         while carry != 0 {
             carry = u128::from(number.add_small(carry as u64 * PRIME_GAP));
@@ -63,7 +63,7 @@ impl Number {
         number
     }
 
-    /// Adds in place; true: the sum passed 2^3072 and lost that.
+    /// Adds in place. True: the sum overflowed 2^3072.
     fn add_small(&mut self, summand: u64) -> bool {
         let mut carry = summand;
         for limb in &mut self.0 {
@@ -77,7 +77,8 @@ impl Number {
         true
     }
 
-    /// By Fermat: the power of the prime less two. Slower than Euclid, and needed once for a hash, if at all.
+    /// The inverse by Fermat: the power of the prime minus two. Slower than Euclid's, and needed at most once for a
+    /// hash.
     fn inverse(&self) -> Self {
         let exponent = |limb: usize| if limb == 0 { u64::MAX - PRIME_GAP - 1 } else { u64::MAX };
         let mut power = Self::ONE;
@@ -92,7 +93,7 @@ impl Number {
         power
     }
 
-    /// The one form below the prime, little-endian.
+    /// The reduced number, little-endian.
     fn to_bytes(mut self) -> [u8; 8 * LIMBS] {
         let is_reduced = self.0[0] <= u64::MAX - PRIME_GAP || self.0[1..].iter().any(|limb| *limb != u64::MAX);
         if !is_reduced {
@@ -133,7 +134,7 @@ fn quarter_round(state: &mut [u32; 16], a: usize, b: usize, c: usize, d: usize) 
     }
 }
 
-/// The hash of a set of byte strings. A member that comes twice counts twice.
+/// The hash of a multiset of byte strings: a member added twice counts twice.
 #[derive(Clone)]
 pub struct MuHash {
     members: Number,
@@ -152,7 +153,7 @@ impl MuHash {
         self.members = self.members.times(&Number::of_member(member));
     }
 
-    /// Takes a member away, which may be before it is added.
+    /// Removes a member, which may be added later.
     pub fn remove(&mut self, member: &[u8]) {
         self.removed = self.removed.times(&Number::of_member(member));
     }

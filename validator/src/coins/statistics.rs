@@ -1,4 +1,4 @@
-//! What a coin set amounts to: count, value, and a hash by which two sets are compared.
+//! Statistics of a coin set: number, total value, and a hash by which two sets are compared.
 
 use bitcoin::consensus::Encodable;
 use bitcoin::{Amount, OutPoint};
@@ -6,14 +6,14 @@ use bitcoin::{Amount, OutPoint};
 use super::Coin;
 use super::muhash::MuHash;
 
-/// Sums over a coin set.
+/// Statistics of a coin set, as of Core's `gettxoutsetinfo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CoinStatistics {
-    /// How many coins there are.
+    /// The number of coins.
     pub count: u64,
-    /// Their value.
+    /// Their total value, in satoshi.
     pub total: Amount,
-    /// The MuHash of the set, the one that Core's `gettxoutsetinfo muhash` prints in reverse byte order.
+    /// The MuHash of the set, in the byte order of SHA-256. Core's `gettxoutsetinfo muhash` prints it reversed.
     pub muhash: [u8; 32],
 }
 

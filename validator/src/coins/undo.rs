@@ -1,25 +1,25 @@
-//! What a block spent, so that it can be disconnected, and the record that the undo files hold of it.
+//! The coins that a block spent, with which it is disconnected, and their record in the undo files.
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::{Hash, HashEngine, sha256d};
 
 use super::Coin;
-use super::encoding::{
-    DecodeError, Decoder, origin_code, put_compact_size, put_output, put_varint, take_origin, take_output,
-};
+use super::compressor::{put_output, take_output};
+use super::encoding::{origin_code, take_origin};
+use crate::serialize::{Decoder, EncodingError, put_compact_size, put_varint};
 
-/// The coins that a block spent: all that disconnecting it needs besides the block itself.
+/// The coins that a block spent. With them and the block it can be disconnected.
 ///
-/// Source: Bitcoin Core, `undo.h`, `CBlockUndo`. A coin that a coinbase overwrote (the two blocks of BIP30) is not in
-/// it, neither here nor in Core: after such a block is disconnected, the overwritten coin stays lost.
+/// Source: Bitcoin Core, `undo.h`, `CBlockUndo`. As in Core, a coin that a coinbase overwrote (the two blocks of BIP30)
+/// is not in it: after such a block is disconnected, the overwritten coin is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlockUndo {
-    /// One list a transaction, coinbase left out, in block order; in each, the coins in the order of its inputs.
+    /// One list for each transaction but the coinbase, in block order; each has the coins in the order of the inputs.
     pub spent: Vec<Vec<Coin>>,
 }
 
 impl BlockUndo {
-    /// The record, in the shape of Core's `CBlockUndo`; docs/store-format.md draws it.
+    /// The undo record, encoded as Core's `CBlockUndo`; docs/store-format.md gives the layout.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -37,13 +37,13 @@ impl BlockUndo {
         bytes
     }
 
-    /// The record of [`Self::encode`].
+    /// Decodes the record of [`Self::encode`].
     ///
     /// # Errors
-    /// The bytes are no such record, or more than one.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    /// The bytes are not one undo record.
+    pub fn decode(bytes: &[u8]) -> Result<Self, EncodingError> {
         let mut from = Decoder::new(bytes);
-        // An item is at least one byte, so a count above what is left is false and must not size an allocation.
+        // Each item has at least one byte, so a count above the bytes left is wrong and must not size an allocation.
         let count = |from: &mut Decoder<'_>| {
             let count = from.compact_size()?;
             usize::try_from(count)
@@ -55,7 +55,7 @@ impl BlockUndo {
         let mut spent = Vec::with_capacity(transactions);
         for _ in 0..transactions {
             let inputs = count(&mut from)?;
-            let coins: Result<Vec<Coin>, DecodeError> = (0..inputs).map(|_| take_spent(&mut from)).collect();
+            let coins: Result<Vec<Coin>, EncodingError> = (0..inputs).map(|_| take_spent(&mut from)).collect();
             spent.push(coins?);
         }
         from.finish()?;
@@ -63,16 +63,16 @@ impl BlockUndo {
     }
 }
 
-fn take_spent(from: &mut Decoder<'_>) -> Result<Coin, DecodeError> {
+fn take_spent(from: &mut Decoder<'_>) -> Result<Coin, EncodingError> {
     let (height, is_coinbase) = take_origin(from)?;
     if height > 0 {
-        // Once the transaction's version, which Core writes as 0 and reads without looking.
+        // Formerly the transaction's version. Core writes 0 and ignores what it reads.
         from.varint()?;
     }
     Ok(Coin { output: take_output(from)?, height, is_coinbase })
 }
 
-/// The checksum behind a record: it binds the record to the block whose parent is `previous`.
+/// The checksum that follows a record: SHA-256d of `previous`, the hash of the block's parent, and the record.
 #[must_use]
 pub fn checksum(previous: &BlockHash, record: &[u8]) -> [u8; 32] {
     let mut engine = sha256d::Hash::engine();

@@ -33,9 +33,9 @@ pub struct ConsensusParams {
     /// The script that every block must satisfy (BIP325). `None`: proof of work is enough.
     pub signet_challenge: Option<ScriptBuf>,
     /// The work that the best chain is known to have at least. A chain with less work is another one, or incomplete. No
-    /// rule asks about it; the chain state reports it where [`Options::for_chain`] passed it on.
+    /// rule asks about it; the chain state reports it where [`ChainStateOptions::for_chain`] passed it on.
     ///
-    /// [`Options::for_chain`]: crate::chainstate::Options::for_chain
+    /// [`ChainStateOptions::for_chain`]: crate::chainstate::ChainStateOptions::for_chain
     pub minimum_chain_work: Work,
     /// A block whose ancestors' scripts are known to be valid, so that a node may skip them. No rule asks about it, and
     /// the chain state skips scripts only if its options name a block. `None`: no such block is known.

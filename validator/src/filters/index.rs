@@ -1,123 +1,62 @@
 //! The filter index: the basic filter of every block of the active chain, in a database of its own.
 //!
-//! It follows the chain from outside, from the block where it stopped last ("position"), so that connecting a block does
-//! not wait for it, and an index that is switched on late catches up in the same way in which it keeps up. Each step
-//! writes filters and position in one atomic batch: after a crash it goes on from an earlier position.
+//! It follows the chain from the last indexed block ("position"), so that connecting a block does not wait for it, and
+//! an index that is enabled late catches up in the same way. Each step writes filters and position in one atomic batch:
+//! after a crash the index continues from an earlier position.
 //!
-//! Nothing is ever removed. A filter depends on its block and that block's ancestors alone, so the entries of a branch
-//! that was left stay true: they are found by block hash, and are not made again when the branch comes back.
+//! Nothing is ever removed. A filter depends only on its block and the block's ancestors, so the entries of a stale
+//! branch stay valid: they are found by block hash, and are not computed again if the branch becomes active again.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+use fjall::{Database, Keyspace, PersistMode};
 use rayon::prelude::*;
 
-use super::record::{Record, decode_key, key};
+use super::database::{FORMAT, FORMAT_KEY, create, open_keyspaces};
+use super::error::FilterError;
+use super::record::{FilterRecord, decode_key, key};
 use super::{BlockFilter, CHECKPOINT_INTERVAL, FilterHash, FilterHeader, basic_filter, header_before_genesis};
 use crate::block::DecodedBlock;
 use crate::chainstate::{ChainView, PruneLock};
 use crate::coins::BlockUndo;
-use crate::headers::tree::{Entry, EntryId, HeaderTree};
+use crate::headers::{Entry, EntryId, HeaderTree};
 use crate::store::StoreError;
-use crate::store::disk::sync_folder;
 
-/// The newest format that this version reads, and the one that it writes.
-const FORMAT: u32 = 1;
-
-const FORMAT_KEY: &[u8] = b"format";
 const POSITION_KEY: &[u8] = b"position";
 
-/// What fjall may keep of its tables in memory.
-const TABLE_CACHE_BYTES: u64 = 8 << 20;
-
-/// When fjall writes its tables so that old journals can go.
-const JOURNAL_BYTES: u64 = 64 << 20;
-
-/// A step ends with the block that brings it over this: some twice to ten times as much memory is its peak.
+/// The bytes of blocks after which a step ends. Its peak memory is two to ten times as much.
 const STEP_BYTES: usize = 8 << 20;
 
-/// A step ends after so many blocks, however small.
+/// The number of blocks after which a step ends.
 const STEP_BLOCKS: usize = 1_000;
 
-/// The most filters that one question may ask for (BIP157, `getcfilters`).
+/// The greatest number of filters in one query (BIP157, `getcfilters`).
 pub const MAX_FILTERS: u32 = 1_000;
 
-/// The most filter hashes that one question may ask for (BIP157, `getcfheaders`).
+/// The greatest number of filter hashes in one query (BIP157, `getcfheaders`).
 pub const MAX_HASHES: u32 = 2_000;
 
-/// Why the filter index cannot answer or go on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FilterError {
-    /// The index or the chain's store cannot be read or written, or is damaged. A damaged index can be deleted: the next
-    /// start makes it anew.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The index belongs to another chain.
-    #[error("the filter index {folder} starts with another block than {genesis}")]
-    OtherChain {
-        /// The index's folder.
-        folder: PathBuf,
-        /// The first block of the chain that was to be followed.
-        genesis: BlockHash,
-    },
-    /// A later version wrote the index.
-    #[error("the filter index {folder} has format {found}; this version reads formats up to {FORMAT}")]
-    NewerFormat {
-        /// The index's folder.
-        folder: PathBuf,
-        /// Its format.
-        found: u32,
-    },
-    /// The header tree has no such block.
-    #[error("no block {hash} is known")]
-    UnknownBlock {
-        /// The block asked for.
-        hash: BlockHash,
-    },
-    /// The block was never in the active chain while the index followed it, or has yet to be reached.
-    #[error("the filter index does not have block {hash} at height {height}")]
-    NotIndexed {
-        /// The block.
-        hash: BlockHash,
-        /// Its height.
-        height: u32,
-    },
-    /// A question asks for more than BIP157 allows, or for the wrong way round.
-    #[error("heights {start} to {stop}: a range has 1 to {limit} blocks")]
-    Range {
-        /// The first height.
-        start: u32,
-        /// The last.
-        stop: u32,
-        /// The most blocks of this kind of question.
-        limit: u32,
-    },
-}
-
-/// A block that the index has come to.
+/// The last indexed block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
+pub struct IndexPosition {
     /// Its height.
     pub height: u32,
     /// Its hash.
     pub hash: BlockHash,
 }
 
-/// What one step did.
+/// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Filters that were made.
+pub struct FilterProgress {
+    /// The number of filters computed.
     pub built: usize,
-    /// Blocks between the position and the chain's tip.
+    /// The number of blocks between the position and the chain's tip.
     pub behind: u32,
 }
 
-/// What a light client checks a peer's filters with (BIP157, `cfheaders`).
+/// Filter hashes of a range, with which a light client checks a peer's filters (BIP157, `cfheaders`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilterHashes {
     /// The filter header before the range.
@@ -126,25 +65,24 @@ pub struct FilterHashes {
     pub hashes: Vec<FilterHash>,
 }
 
-/// The index, open. Questions take the header tree, whose branches they may be about.
+/// An open filter index. Queries take the header tree, since they may be about any branch.
 pub struct FilterIndex {
     folder: PathBuf,
     records: Keyspace,
     filters: Keyspace,
     meta: Keyspace,
     database: Database,
-    position: Option<Position>,
-    /// Keeps the blocks that it still has to read.
+    position: Option<IndexPosition>,
+    /// Keeps the blocks that the index has not read.
     prune_lock: PruneLock,
     stopped: bool,
 }
 
 impl FilterIndex {
-    /// Opens the index in `folder`, or makes one if there is none. Who opens it holds the lock of the data folder that it
-    /// lies in: the index has none of its own.
+    /// Opens the index in `folder`, or creates one. The index has no lock: the caller holds that of the data folder.
     ///
     /// # Errors
-    /// It cannot be read, is damaged, of a newer format, or of a chain that does not begin with `genesis`.
+    /// It cannot be read, is damaged, has a newer format, or is of a chain that does not begin with `genesis`.
     pub fn open(folder: &Path, genesis: &BlockHash) -> Result<Self, FilterError> {
         if !folder.exists() {
             create(folder)?;
@@ -159,7 +97,7 @@ impl FilterIndex {
         }
         let position = meta.get(POSITION_KEY).map_err(database_error)?;
         let position = position.map(|bytes| match decode_key(&bytes) {
-            Ok((height, hash)) => Ok(Position { height, hash }),
+            Ok((height, hash)) => Ok(IndexPosition { height, hash }),
             Err(error) => Err(damaged("meta", POSITION_KEY, error.to_string())),
         });
         let position = position.transpose()?;
@@ -172,14 +110,14 @@ impl FilterIndex {
         Ok(index)
     }
 
-    /// The block of the active chain that the last step came to; `None`: there was no step.
+    /// The last indexed block; `None`: nothing was indexed.
     #[must_use]
-    pub const fn position(&self) -> Option<Position> {
+    pub const fn position(&self) -> Option<IndexPosition> {
         self.position
     }
 
-    /// From now on the index moves `lock` with its position, so that no block is pruned before the index has read it.
-    /// Until then the chain state has the lock at 0.
+    /// Sets the prune lock that the index moves with its position, so that no block is pruned before the index has read
+    /// it. The chain state was opened with this lock at height 0.
     pub fn set_prune_lock(&mut self, lock: PruneLock) {
         self.prune_lock = lock;
         self.move_prune_lock();
@@ -189,7 +127,7 @@ impl FilterIndex {
         self.prune_lock.keep_from(self.position.map_or(0, |position| position.height + 1));
     }
 
-    /// Follows `chain` to its tip.
+    /// Indexes `chain` to its tip.
     ///
     /// # Errors
     /// As [`Self::step`].
@@ -197,7 +135,7 @@ impl FilterIndex {
         self.catch_up_while(chain, || true)
     }
 
-    /// Follows `chain` to its tip, or until `goes_on`, which is asked between steps, says no.
+    /// Indexes `chain` to its tip, or until `goes_on` returns `false`, which is called between steps.
     ///
     /// # Errors
     /// As [`Self::step`].
@@ -206,28 +144,30 @@ impl FilterIndex {
         Ok(())
     }
 
-    /// Follows `chain` by one batch of blocks, from the last block of its active chain that the index has. With one step
-    /// after each block that the chain accepts the index keeps up.
+    /// Indexes one batch of blocks of `chain`, from the last block of its active chain that the index has. One step
+    /// after each accepted block keeps the index at the tip.
     ///
     /// # Errors
-    /// A block or its undo record is no longer kept or is damaged; or the index cannot be written, which stops it until
-    /// it is opened anew.
-    pub fn step(&mut self, chain: &dyn ChainView) -> Result<Progress, FilterError> {
+    /// A block or its undo record is no longer kept or is damaged; or a write to the index failed, after which it
+    /// refuses further steps until it is reopened.
+    pub fn step(&mut self, chain: &dyn ChainView) -> Result<FilterProgress, FilterError> {
         if self.stopped {
             return Err(StoreError::Stopped.into());
         }
         let (from, mut header) = self.last_indexed(chain)?;
         let blocks = read_blocks(chain, from.map_or(0, |from| from.height + 1))?;
-        let at = blocks.last().map(|last| Position { height: last.height, hash: last.block.hash() }).or(from);
-        let Some(at) = at.filter(|at| self.position != Some(*at)) else { return Ok(Progress { built: 0, behind: 0 }) };
+        let at = blocks.last().map(|last| IndexPosition { height: last.height, hash: last.block.hash() }).or(from);
+        let Some(at) = at.filter(|at| self.position != Some(*at)) else {
+            return Ok(FilterProgress { built: 0, behind: 0 });
+        };
         let filters: Vec<BlockFilter> = blocks.par_iter().map(|read| basic_filter(&read.block, &read.undo)).collect();
 
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
-        for (Read { height, block, .. }, filter) in blocks.iter().zip(filters) {
+        for (BlockWithUndo { height, block, .. }, filter) in blocks.iter().zip(filters) {
             let hash = FilterHash::hash(&filter.content);
             header = hash.filter_header(&header);
             let key = key(*height, &block.hash());
-            let record = Record { previous: block.header().prev_blockhash, hash, header };
+            let record = FilterRecord { previous: block.header().prev_blockhash, hash, header };
             batch.insert(&self.records, key, record.encode());
             batch.insert(&self.filters, key, filter.content);
         }
@@ -238,29 +178,29 @@ impl FilterIndex {
         }
         self.position = Some(at);
         self.move_prune_lock();
-        Ok(Progress { built: blocks.len(), behind: chain.tip().height - at.height })
+        Ok(FilterProgress { built: blocks.len(), behind: chain.tip().height - at.height })
     }
 
-    /// The last block of the active chain that the index has, with its filter header; before genesis there is none.
+    /// The last block of the active chain that the index has, with its filter header; `None` before genesis.
     ///
-    /// The way back from a branch that was left leads along the index's own records: a chain state that lost its last
-    /// blocks in a crash need not know where the index is. The index has every ancestor of what it has, so what it knows
-    /// of a branch that came back are the first blocks above the fork.
-    fn last_indexed(&self, chain: &dyn ChainView) -> Result<(Option<Position>, FilterHeader), FilterError> {
+    /// The fork with the active chain is found through the index's own records, since a chain state that lost its last
+    /// blocks in a crash may not know the position's header. The index has all ancestors of each indexed block, so the
+    /// blocks that it has of the active chain are consecutive.
+    fn last_indexed(&self, chain: &dyn ChainView) -> Result<(Option<IndexPosition>, FilterHeader), FilterError> {
         let (mut at, mut header) = (self.position, header_before_genesis());
-        while let Some(Position { height, hash }) = at {
+        while let Some(IndexPosition { height, hash }) = at {
             let record = self.record(height, &hash)?;
             let record = record.ok_or_else(|| damaged("records", &key(height, &hash), "it is missing".to_owned()))?;
             if chain.active_at(height).is_some_and(|entry| entry.hash == hash) {
                 header = record.header;
                 break;
             }
-            at = height.checked_sub(1).map(|height| Position { height, hash: record.previous });
+            at = height.checked_sub(1).map(|height| IndexPosition { height, hash: record.previous });
         }
         while let Some(next) = chain.active_at(at.map_or(0, |at| at.height + 1))
             && let Some(record) = self.record(next.height, &next.hash)?
         {
-            at = Some(Position { height: next.height, hash: next.hash });
+            at = Some(IndexPosition { height: next.height, hash: next.hash });
             header = record.header;
         }
         Ok((at, header))
@@ -342,15 +282,15 @@ impl FilterIndex {
         Ok(BlockFilter { content: content.to_vec() })
     }
 
-    fn record_of(&self, entry: &Entry) -> Result<Record, FilterError> {
+    fn record_of(&self, entry: &Entry) -> Result<FilterRecord, FilterError> {
         let (height, hash) = (entry.height, entry.hash);
         self.record(height, &hash)?.ok_or(FilterError::NotIndexed { hash, height })
     }
 
-    fn record(&self, height: u32, hash: &BlockHash) -> Result<Option<Record>, StoreError> {
+    fn record(&self, height: u32, hash: &BlockHash) -> Result<Option<FilterRecord>, StoreError> {
         let key = key(height, hash);
         let bytes = self.records.get(key).map_err(|error| self.database_error(error))?;
-        let record = bytes.map(|bytes| Record::decode(&bytes));
+        let record = bytes.map(|bytes| FilterRecord::decode(&bytes));
         record.transpose().map_err(|error| damaged("records", &key, error.to_string()))
     }
 
@@ -359,22 +299,22 @@ impl FilterIndex {
     }
 }
 
-/// A block and what it spent.
-struct Read {
+/// A block and its undo record.
+struct BlockWithUndo {
     height: u32,
     block: DecodedBlock,
     undo: BlockUndo,
 }
 
 /// Reads the blocks of one step from the active chain, from height `first`.
-fn read_blocks(chain: &dyn ChainView, first: u32) -> Result<Vec<Read>, StoreError> {
+fn read_blocks(chain: &dyn ChainView, first: u32) -> Result<Vec<BlockWithUndo>, StoreError> {
     let (mut blocks, mut bytes) = (Vec::new(), 0);
     for height in first..=chain.tip().height {
         let Some(Entry { hash, .. }) = chain.active_at(height) else { break };
         let block = chain.block(hash)?.ok_or(StoreError::NotKept { hash: *hash })?;
         let undo = chain.undo(hash)?.ok_or(StoreError::NotKept { hash: *hash })?;
         bytes += block.raw().len();
-        blocks.push(Read { height, block, undo });
+        blocks.push(BlockWithUndo { height, block, undo });
         if bytes >= STEP_BYTES || blocks.len() >= STEP_BLOCKS {
             break;
         }
@@ -399,45 +339,4 @@ fn range(tree: &HeaderTree, start: u32, stop: &BlockHash, limit: u32) -> Result<
 
 fn damaged(records: &'static str, key: &[u8], what: String) -> StoreError {
     StoreError::DamagedRecord { records, key: key.iter().map(|byte| format!("{byte:02x}")).collect(), what }
-}
-
-/// Makes an empty index aside and renames it: fjall's own creation cannot be taken up after a crash in its middle, and does
-/// not sync the folder that holds the keyspaces' names.
-fn create(folder: &Path) -> Result<(), StoreError> {
-    let mut name = folder.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    let io_error = |source: io::Error| StoreError::Io { path: new.clone(), source };
-    if new.exists() {
-        fs::remove_dir_all(&new).map_err(io_error)?;
-    }
-    let (database, [_, _, meta]) = open_keyspaces(&new)?;
-    let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
-    batch.insert(&meta, FORMAT_KEY, FORMAT.to_le_bytes());
-    batch.commit().map_err(|error| StoreError::of_database(&new, error))?;
-    drop((meta, database));
-    sync_folder(&new.join("keyspaces")).and_then(|()| sync_folder(&new)).map_err(io_error)?;
-    fs::rename(&new, folder).map_err(io_error)?;
-    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    sync_folder(above).map_err(io_error)
-}
-
-fn open_keyspaces(path: &Path) -> Result<(Database, [Keyspace; 3]), StoreError> {
-    let database_error = |error| StoreError::of_database(path, error);
-    let database = Database::builder(path)
-        // As for the store's database: two would keep each other busy.
-        .worker_threads(1)
-        .cache_size(TABLE_CACHE_BYTES)
-        .max_journaling_size(JOURNAL_BYTES)
-        .manual_journal_persist(true)
-        .open()
-        .map_err(database_error)?;
-    // Filters are tens of kilobytes and never change: apart from the keys they are not written again at each compaction.
-    let apart = || KeyspaceCreateOptions::default().with_kv_separation(Some(KvSeparationOptions::default()));
-    let keyspaces = [
-        database.keyspace("records", KeyspaceCreateOptions::default).map_err(database_error)?,
-        database.keyspace("filters", apart).map_err(database_error)?,
-        database.keyspace("meta", KeyspaceCreateOptions::default).map_err(database_error)?,
-    ];
-    Ok((database, keyspaces))
 }

@@ -1,9 +1,11 @@
-//! BIP158 basic filters, and their index: what a light client asks for to learn which blocks concern it.
+//! BIP158 basic filters and their index, with which a light client finds the blocks that concern it.
 //!
-//! A filter is a set of hashes of every script that a block pays to or spends from. `bitcoin` codes the set (Golomb-Rice);
-//! what goes into it, the headers that chain filters (BIP157) and where both are kept is here. A filter needs what the
-//! block spent, so it is made from the undo record, and can be made from nothing less.
+//! A filter is a Golomb-coded set of every script that a block pays to or spends from. The `bitcoin` crate encodes it;
+//! this room chooses the elements, computes the filter headers (BIP157) and stores both. The scripts that a block
+//! spends from are in its undo record, so a filter needs both block and undo record.
 
+mod database;
+mod error;
 mod index;
 mod record;
 
@@ -11,19 +13,19 @@ use bitcoin::bip158::BlockFilterWriter;
 pub use bitcoin::bip158::{BlockFilter, FilterHash, FilterHeader};
 use bitcoin::hashes::Hash;
 
-pub use index::{FilterError, FilterHashes, FilterIndex, MAX_FILTERS, MAX_HASHES, Position, Progress};
+pub use error::FilterError;
+pub use index::{FilterHashes, FilterIndex, FilterProgress, IndexPosition, MAX_FILTERS, MAX_HASHES};
 
 use crate::block::DecodedBlock;
 use crate::coins::BlockUndo;
 
-/// What the index's folder in a data folder is called.
+/// The name of the index's folder in a data folder.
 pub const FOLDER: &str = "filters";
 
-/// Every how many blocks a light client asks for a filter header first (BIP157).
+/// The distance in blocks between two checkpoints of `getcfcheckpt` (BIP157).
 pub const CHECKPOINT_INTERVAL: u32 = 1_000;
 
-/// The basic filter of `block`, which spent `undo`. Empty scripts are not in it, nor are outputs that begin with
-/// OP_RETURN.
+/// The basic filter of `block`, which spent `undo`. It leaves out empty scripts and outputs that begin with OP_RETURN.
 ///
 /// Source: BIP158, "Contents"; Bitcoin Core, `blockfilter.cpp`, `BasicFilterElements`.
 #[must_use]
@@ -38,7 +40,7 @@ pub fn basic_filter(block: &DecodedBlock, undo: &BlockUndo) -> BlockFilter {
     BlockFilter { content }
 }
 
-/// What stands for the filter header before genesis: zeros (BIP157).
+/// The filter header before genesis: zeros (BIP157).
 #[must_use]
 pub fn header_before_genesis() -> FilterHeader {
     FilterHeader::all_zeros()

@@ -1,15 +1,15 @@
-//! The records of the filter index as bytes; docs/store-format.md draws them.
+//! The encoding of the filter index's records; docs/store-format.md gives the layout.
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
 
 use super::{FilterHash, FilterHeader};
-use crate::coins::encoding::{DecodeError, Decoder};
+use crate::serialize::{Decoder, EncodingError};
 
-/// What the index knows of one block's filter besides the filter.
+/// The index record of one block's filter, without the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    /// The block's parent: with it the index finds its way back from a block that the header tree does not know.
+pub(super) struct FilterRecord {
+    /// The block's parent, through which the index finds the fork from a block that the header tree does not have.
     pub(super) previous: BlockHash,
     /// The hash of the filter.
     pub(super) hash: FilterHash,
@@ -17,7 +17,8 @@ pub(super) struct Record {
     pub(super) header: FilterHeader,
 }
 
-/// The key of the block at `height`. Heights come first, so that what is written together lies together.
+/// The key of the block at `height`: height, big-endian, then hash, so that blocks indexed together are stored
+/// together.
 pub(super) fn key(height: u32, hash: &BlockHash) -> [u8; 36] {
     let mut key = [0; 36];
     key[..4].copy_from_slice(&height.to_be_bytes());
@@ -26,7 +27,7 @@ pub(super) fn key(height: u32, hash: &BlockHash) -> [u8; 36] {
 }
 
 /// The height and the block hash in a key.
-pub(super) fn decode_key(bytes: &[u8]) -> Result<(u32, BlockHash), DecodeError> {
+pub(super) fn decode_key(bytes: &[u8]) -> Result<(u32, BlockHash), EncodingError> {
     let mut from = Decoder::new(bytes);
     let height = u32::from_be_bytes(from.take_array()?);
     let hash = BlockHash::from_byte_array(from.take_array()?);
@@ -34,7 +35,7 @@ pub(super) fn decode_key(bytes: &[u8]) -> Result<(u32, BlockHash), DecodeError> 
     Ok((height, hash))
 }
 
-impl Record {
+impl FilterRecord {
     pub(super) fn encode(&self) -> [u8; 96] {
         let mut bytes = [0; 96];
         bytes[..32].copy_from_slice(self.previous.as_byte_array());
@@ -43,7 +44,7 @@ impl Record {
         bytes
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, EncodingError> {
         let mut from = Decoder::new(bytes);
         let record = Self {
             previous: BlockHash::from_byte_array(from.take_array()?),
@@ -64,15 +65,15 @@ mod tests {
         let hash = BlockHash::from_byte_array([7; 32]);
         assert_eq!(decode_key(&key(0x0102_0304, &hash)), Ok((0x0102_0304, hash)));
         assert!(key(255, &hash) < key(256, &BlockHash::all_zeros()), "keys sort by height");
-        let record = Record {
+        let record = FilterRecord {
             previous: hash,
             hash: FilterHash::from_byte_array([8; 32]),
             header: FilterHeader::from_byte_array([9; 32]),
         };
         let bytes = record.encode();
-        assert_eq!(Record::decode(&bytes), Ok(record));
+        assert_eq!(FilterRecord::decode(&bytes), Ok(record));
         for length in 0..bytes.len() {
-            assert!(Record::decode(&bytes[..length]).is_err() && decode_key(&bytes[..length.min(35)]).is_err());
+            assert!(FilterRecord::decode(&bytes[..length]).is_err() && decode_key(&bytes[..length.min(35)]).is_err());
         }
     }
 }

@@ -1,11 +1,11 @@
-//! A set of entries of a header tree, a bit each.
+//! A set of entries of a header tree, as a bit set.
 //!
-//! What a commit has to write is such a set: headers come by the thousand, most of them in the order of their numbers, and a
-//! search tree would take longer to note one than the rules take to check it.
+//! The chain state keeps the changed entries in it until the next commit. Headers come by the thousand, mostly in the
+//! order of their numbers, and inserting one into a search tree would take longer than checking it.
 
 use fixedbitset::FixedBitSet;
 
-use super::tree::EntryId;
+use super::entry::EntryId;
 
 /// A set of entries.
 #[derive(Clone, Debug, Default)]

@@ -1,8 +1,8 @@
-//! A list and an index whose clones cost next to nothing: both sides share every part that neither has changed since.
+//! A list and a hash index that are cheap to clone: clones share every part that neither has changed since.
 //!
-//! They are what lets readers keep the header tree of one moment while the writer goes on with it. A write copies the one
-//! part that it falls into, and only if a clone still has it. Persistent trees (`rpds`, `im`) would copy less a write, at
-//! several times the cost of every lookup, and lookups are what a header tree is for.
+//! With them a snapshot keeps the header tree of one moment while the writer changes its own. A write copies the one
+//! part that it changes, and only if a clone still shares it. Persistent trees (`rpds`, `im`) would copy less for each
+//! write, but every lookup would cost several times as much, and lookups are the most frequent operation.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -12,21 +12,21 @@ use bitcoin::hashes::Hash;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-/// How many items a part of a list holds: a copy of 256 headers' entries, and each clone makes one of less, takes some
-/// microseconds.
+/// Items in one part of a list. Copying 256 entries takes some microseconds; each clone copies fewer, the tail.
 const PART: usize = 256;
 
-/// How many headers each table has room for from the start.
+/// The initial capacity of each shard, in headers.
 const SHARD_CAPACITY: usize = 56;
 
-/// How many tables stand for one. A clone counts up each, and a write may copy one.
+/// The number of shards of an index. A clone increments the count of each, and a write may copy one.
 const SHARDS: usize = 256;
 
 /// A list that grows at its end.
 #[derive(Clone, Debug)]
 pub(super) struct SharedList<T> {
     parts: Vec<Arc<Vec<T>>>,
-    /// What follows the parts, fewer than one has: shared with nobody, so that an item more costs no look at who else has it.
+    /// The items after the parts, fewer than one part has. They are never shared, so that an append needs no check for
+    /// clones.
     tail: Vec<T>,
 }
 
@@ -40,7 +40,7 @@ impl<T: Clone> SharedList<T> {
     }
 
     /// # Panics
-    /// If there are not that many.
+    /// If there is no item `at`.
     pub(super) fn get(&self, at: usize) -> &T {
         match self.parts.get(at / PART) {
             Some(part) => &part[at % PART],
@@ -49,7 +49,7 @@ impl<T: Clone> SharedList<T> {
     }
 
     /// # Panics
-    /// If there are not that many.
+    /// If there is no item `at`.
     pub(super) fn get_mut(&mut self, at: usize) -> &mut T {
         let before = self.parts.len() * PART;
         match self.parts.get_mut(at / PART) {
@@ -67,11 +67,11 @@ impl<T: Clone> SharedList<T> {
     }
 }
 
-/// Finds numbers by the hashes that they stand for. The hashes are not in it: whoever asks knows them by number.
+/// Maps block hashes to numbers. It stores the numbers alone: the caller knows the hash of each.
 #[derive(Clone, Debug)]
 pub(super) struct SharedIndex {
     shards: Vec<Arc<HashTable<u32>>>,
-    /// Keyed, though whoever would pick hashes that collide pays a proof of work for each.
+    /// Keyed with a random seed, although each colliding hash would cost a proof of work.
     hasher: RandomState,
 }
 
@@ -82,8 +82,8 @@ impl SharedIndex {
         Self { shards: std::iter::repeat_n(empty, SHARDS).collect(), hasher: RandomState::default() }
     }
 
-    /// By the first bytes in internal order: proof of work leaves its zeros at the other end. Whoever grinds hashes into
-    /// one shard makes copies longer, at the price of a proof of work each.
+    /// The shard of a hash, by its first bytes in internal order; the zeros of proof of work are at the other end.
+    /// Hashes ground into one shard only make its copies longer, at the price of a proof of work each.
     fn shard(hash: &BlockHash) -> usize {
         let [low, high, ..] = *hash.as_byte_array();
         usize::from(u16::from_le_bytes([low, high])) % SHARDS
@@ -94,13 +94,13 @@ impl SharedIndex {
         hasher.hash_one(u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]))
     }
 
-    /// The number of `hash`, where `hash_of` tells the hash of each that was put in.
+    /// The number of `hash`. `hash_of` gives the hash of each inserted number.
     pub(super) fn get<'a>(&self, hash: &BlockHash, hash_of: impl Fn(u32) -> &'a BlockHash) -> Option<u32> {
         let shard = &self.shards[Self::shard(hash)];
         shard.find(Self::digest(&self.hasher, hash), |number| hash_of(*number) == hash).copied()
     }
 
-    /// Puts in a number whose hash is not there yet.
+    /// Inserts a number whose hash is not in the index.
     pub(super) fn insert<'a>(&mut self, hash: &BlockHash, number: u32, hash_of: impl Fn(u32) -> &'a BlockHash) {
         let hasher = &self.hasher;
         let digest = |number: &u32| Self::digest(hasher, hash_of(*number));

@@ -1,113 +1,17 @@
-//! The header tree: every header that was ever accepted, the work behind it, and what became of its block.
+//! The header tree: every accepted header, its chain work, and the validity and location of its block.
 //!
-//! An arena indexed by number, parents before children: links are four bytes, walking an ancestor costs no hashing, and
-//! nothing is ever removed, so that a branch that failed is remembered. Each entry also points at one far ancestor
-//! (Core's `pskip`), which makes any ancestor a matter of some dozen steps. A clone shares what has not changed since, so
-//! that readers can keep the tree of one moment.
+//! An arena indexed by number, parents before children: links are four bytes, a step to a parent needs no hash lookup,
+//! and nothing is ever removed, so that failed branches stay known. Each entry also points at one far ancestor (Core's
+//! `pskip`), with which any ancestor is found in some dozen steps. Clones share unchanged parts, so that a snapshot can
+//! keep its tree.
 
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, CompactTarget, Work};
 
-use super::Ancestry;
+use super::entry::{Entry, EntryId, Validity};
+use super::recent_times::{MEDIAN_TIME_SPAN, RecentTimes};
 use super::shared::{SharedIndex, SharedList};
-use crate::store::{BlockLocation, BlockStatus, IndexRecord, StoredBlock};
-
-/// Names an entry of one [`HeaderTree`]. Numbers grow as headers come, so a parent's is below its children's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntryId(u32);
-
-impl EntryId {
-    /// The genesis block's entry.
-    pub const GENESIS: Self = Self(0);
-
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize
-    }
-
-    /// The entry of an index.
-    pub(crate) const fn at(index: usize) -> Self {
-        Self(index as u32)
-    }
-}
-
-/// Whether a block is known to break a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Validity {
-    /// No broken rule is known.
-    Unvalidated,
-    /// Every rule was checked and kept; of an assumed-valid block every rule but its scripts.
-    Connected,
-    /// The block itself breaks a rule.
-    Failed,
-    /// An ancestor breaks a rule.
-    AncestorFailed,
-}
-
-/// One header of the tree.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// The header.
-    pub header: Header,
-    /// Its hash.
-    pub hash: BlockHash,
-    /// Blocks below it.
-    pub height: u32,
-    /// The work of the whole chain that ends here.
-    pub chain_work: Work,
-    /// The median of the times of this header and its ten ancestors (BIP113), in seconds.
-    pub median_time_past: u32,
-    /// Its parent; `None` for genesis.
-    pub parent: Option<EntryId>,
-    /// Whether it or an ancestor is known to be invalid.
-    pub validity: Validity,
-    /// Where the block is; `None` while only the header is known.
-    pub location: Option<BlockLocation>,
-    skip: EntryId,
-    /// How many of its next ancestors have the numbers right before its own: on a chain that came in order, all of them. They
-    /// are found without walking.
-    run: u32,
-}
-
-impl Entry {
-    /// Whether this block or an ancestor breaks a rule.
-    #[must_use]
-    pub const fn is_failed(&self) -> bool {
-        matches!(self.validity, Validity::Failed | Validity::AncestorFailed)
-    }
-
-    /// Whether the block was here, kept every rule, and was deleted since to save space.
-    #[must_use]
-    pub const fn is_pruned(&self) -> bool {
-        matches!(self.validity, Validity::Connected) && self.location.is_none()
-    }
-
-    /// The block in the store; `None`: only its header is there.
-    #[must_use]
-    pub fn stored(&self) -> Option<StoredBlock> {
-        self.index_record().stored()
-    }
-
-    /// Takes over what the store's index holds of it, after its parent did so.
-    pub(crate) fn take_up(&mut self, record: &IndexRecord) {
-        self.location = record.location;
-        match record.status {
-            BlockStatus::Failed => self.validity = Validity::Failed,
-            BlockStatus::Connected if !self.is_failed() => self.validity = Validity::Connected,
-            _ => {}
-        }
-    }
-
-    /// What the store's index holds of it.
-    pub(crate) fn index_record(&self) -> IndexRecord {
-        let Self { header, hash, height, location, .. } = *self;
-        let status = match self.validity {
-            Validity::Unvalidated | Validity::AncestorFailed => BlockStatus::Unvalidated,
-            Validity::Connected => BlockStatus::Connected,
-            Validity::Failed => BlockStatus::Failed,
-        };
-        IndexRecord { header, hash, height, status, location }
-    }
-}
+use crate::rules::Ancestry;
 
 /// All headers, from one genesis block.
 #[derive(Clone, Debug)]
@@ -115,49 +19,11 @@ pub struct HeaderTree {
     entries: SharedList<Entry>,
     by_hash: SharedIndex,
     best: EntryId,
-    /// The work of one block at the bits that came last. Bits change seldom, and the division is the dearest part of an
-    /// insertion.
+    /// The bits of the last inserted header, and the work that they stand for. Bits seldom change, and computing the
+    /// work is the slowest part of an insertion.
     last_work: (CompactTarget, Work),
-    /// The times at the entry that came last, for the next one, which is most often built on it.
+    /// The times at the last inserted entry, which most often is the next one's parent.
     recent: RecentTimes,
-}
-
-/// How many times the median time past is taken of (BIP113).
-const MEDIAN_TIME_SPAN: usize = 11;
-
-/// The times of an entry and its ten ancestors.
-#[derive(Clone, Debug)]
-struct RecentTimes {
-    of: EntryId,
-    /// By height modulo their number, so that the newest takes the place of the oldest.
-    by_height: [u32; MEDIAN_TIME_SPAN],
-    /// The same in order, as many as there are blocks.
-    sorted: [u32; MEDIAN_TIME_SPAN],
-    count: usize,
-}
-
-impl RecentTimes {
-    /// Goes on to a child at `height`.
-    fn push(&mut self, child: EntryId, height: u32, time: u32) {
-        let oldest = std::mem::replace(&mut self.by_height[height as usize % MEDIAN_TIME_SPAN], time);
-        if self.count == MEDIAN_TIME_SPAN {
-            let at = self.sorted.iter().position(|time| *time == oldest).unwrap_or(0);
-            self.sorted.copy_within(at + 1.., at);
-            self.count -= 1;
-        }
-        let mut at = self.count;
-        while at > 0 && self.sorted[at - 1] > time {
-            self.sorted[at] = self.sorted[at - 1];
-            at -= 1;
-        }
-        self.sorted[at] = time;
-        self.count += 1;
-        self.of = child;
-    }
-
-    const fn median(&self) -> u32 {
-        self.sorted[self.count / 2]
-    }
 }
 
 impl HeaderTree {
@@ -181,14 +47,13 @@ impl HeaderTree {
         let entries = SharedList::of(entry);
         let mut by_hash = SharedIndex::new();
         by_hash.insert(&hash, EntryId::GENESIS.0, |_| &hash);
-        let mut times = [0; MEDIAN_TIME_SPAN];
-        times[0] = genesis.time;
-        let recent = RecentTimes { of: EntryId::GENESIS, by_height: times, sorted: times, count: 1 };
+        let mut recent = RecentTimes::empty(EntryId::GENESIS);
+        recent.push(EntryId::GENESIS, 0, genesis.time);
         Self { entries, by_hash, best: EntryId::GENESIS, last_work: (genesis.bits, work), recent }
     }
 
-    /// Puts a header under its parent and returns its entry, the one that is there if it was known. `None`: the parent
-    /// is unknown. Checks no rule: the caller has, and does not insert what broke one.
+    /// Inserts a header under its parent and returns its entry; a known header keeps its entry. `None`: the parent is
+    /// unknown. Checks no rule: the caller has checked them.
     ///
     /// # Panics
     /// At 2^32 headers.
@@ -196,7 +61,7 @@ impl HeaderTree {
         self.insert_hashed(header, header.block_hash())
     }
 
-    /// As [`Self::insert`], for a caller that has hashed the header already.
+    /// As [`Self::insert`], for a header whose hash is known.
     pub fn insert_hashed(&mut self, header: Header, hash: BlockHash) -> Option<EntryId> {
         if let Some(known) = self.lookup(&hash) {
             return Some(known);
@@ -205,7 +70,7 @@ impl HeaderTree {
         Some(self.insert_child(parent, header, hash))
     }
 
-    /// Puts in a header that is new, on the parent that it names.
+    /// Inserts a new header under its parent.
     pub(crate) fn insert_child(&mut self, parent_id: EntryId, header: Header, hash: BlockHash) -> EntryId {
         if self.last_work.0 != header.bits {
             self.last_work = (header.bits, header.work());
@@ -239,10 +104,9 @@ impl HeaderTree {
         id
     }
 
-    /// The times of an entry and its ancestors, by walking down.
+    /// The times of an entry and its ancestors, read from the tree.
     fn times_at(&self, id: EntryId) -> RecentTimes {
-        let mut times =
-            RecentTimes { of: id, by_height: [0; MEDIAN_TIME_SPAN], sorted: [0; MEDIAN_TIME_SPAN], count: 0 };
+        let mut times = RecentTimes::empty(id);
         let lowest = self.entry(id).height.saturating_sub(MEDIAN_TIME_SPAN as u32 - 1);
         for ancestor in std::iter::once(self.ancestor(id, lowest)).chain(self.path(self.ancestor(id, lowest), id)) {
             let entry = self.entry(ancestor);
@@ -257,7 +121,7 @@ impl HeaderTree {
         self.by_hash.get(hash, |number| &self.entries.get(number as usize).hash).map(EntryId)
     }
 
-    /// What is known of a header.
+    /// The entry with a number.
     ///
     /// # Panics
     /// If `id` came from a larger tree.
@@ -270,13 +134,13 @@ impl HeaderTree {
         self.entries.get_mut(id.index())
     }
 
-    /// How many headers there are, genesis included.
+    /// The number of headers, genesis included.
     #[must_use]
     pub fn count(&self) -> usize {
         self.entries.len()
     }
 
-    /// The entry that came last. Nothing is built on it yet.
+    /// The last inserted entry, which has no children.
     pub(crate) fn newest(&self) -> EntryId {
         EntryId(self.entries.len() as u32 - 1)
     }
@@ -286,7 +150,7 @@ impl HeaderTree {
         (0..self.entries.len() as u32).map(EntryId)
     }
 
-    /// The header with the most work behind it that is not known to be invalid; of several, the one that came first.
+    /// The header with the most chain work that is not known to be invalid; of several, the first inserted.
     #[must_use]
     pub const fn best_header(&self) -> EntryId {
         self.best
@@ -307,8 +171,8 @@ impl HeaderTree {
                 return EntryId(at.0 - (at_height - height));
             }
             let far = skip_height(at_height);
-            // The parent's own skip may lead further without passing the goal; then one step to the parent is the
-            // shorter way.
+            // If the parent's skip goes further without passing the height, a step to the parent is shorter (Core's
+            // `CBlockIndex::GetAncestor`).
             let parents_far = skip_height(at_height - 1);
             let skips = far == height || (far > height && !(parents_far + 2 < far && parents_far >= height));
             (at, at_height) = match entry.parent {
@@ -328,7 +192,7 @@ impl HeaderTree {
         while one != other {
             let (a, b) = (self.entry(one), self.entry(other));
             (one, other) = match (a.parent, b.parent) {
-                // Equal heights have skips of equal heights, so both can leap while they stay apart.
+                // Entries of equal height have skips to equal heights, so both can skip while they differ.
                 _ if a.skip != b.skip => (a.skip, b.skip),
                 (Some(a), Some(b)) => (a, b),
                 _ => return EntryId::GENESIS,
@@ -351,13 +215,13 @@ impl HeaderTree {
         path
     }
 
-    /// The chain that ends in `id`, as the rules in context ask about it.
+    /// The chain that ends in `id`, for the rules in context.
     #[must_use]
-    pub const fn chain(&self, id: EntryId) -> Chain<'_> {
-        Chain { tree: self, tip: id }
+    pub const fn chain(&self, id: EntryId) -> HeaderChain<'_> {
+        HeaderChain { tree: self, tip: id }
     }
 
-    /// Remembers that a block breaks a rule, and so all that is built on it.
+    /// Marks a block as one that breaks a rule, and its descendants with it.
     pub fn mark_failed(&mut self, id: EntryId) {
         self.entry_mut(id).validity = Validity::Failed;
         self.inherit_failures(id);
@@ -366,8 +230,8 @@ impl HeaderTree {
         }
     }
 
-    /// Forgets that `id`, an ancestor or a descendant of it breaks a rule, and returns those that were held to do so
-    /// themselves. They count as unchecked from now on.
+    /// Clears the failed marks of `id`, its ancestors and its descendants, and returns the entries that had a mark of
+    /// their own. They are unvalidated from now on.
     pub fn clear_failed(&mut self, id: EntryId) -> Vec<EntryId> {
         let height = self.entry(id).height;
         let related = |other: EntryId| match self.entry(other).height {
@@ -384,8 +248,8 @@ impl HeaderTree {
         cleared
     }
 
-    /// Gives every entry above `from` the mark that follows from its parent's, where it has none of its own. Children
-    /// have larger numbers than their parents, so that one pass upwards reaches every descendant.
+    /// Derives the mark of every entry above `from` from its parent's, where it has none of its own. Children have
+    /// larger numbers than their parents, so that one pass reaches every descendant.
     fn inherit_failures(&mut self, from: EntryId) {
         for id in self.ids().skip(from.index() + 1) {
             let entry = self.entry(id);
@@ -399,13 +263,13 @@ impl HeaderTree {
         }
     }
 
-    /// Finds [`Self::best_header`] anew, after marks have changed.
+    /// Recomputes [`Self::best_header`] after marks have changed.
     pub(crate) fn find_best_header(&mut self) {
         let open = self.ids().filter(|id| !self.entry(*id).is_failed());
         self.best = open.rev().max_by_key(|id| self.entry(*id).chain_work).unwrap_or(EntryId::GENESIS);
     }
 
-    /// The first bad block under `id`, itself included, if there is one: the lowest of them.
+    /// The lowest block that breaks a rule among `id` and its ancestors.
     #[must_use]
     pub fn first_failed(&self, id: EntryId) -> Option<EntryId> {
         let (mut first, mut at) = (None, Some(id));
@@ -435,12 +299,12 @@ const fn skip_height(height: u32) -> u32 {
 
 /// The chain that ends in one entry of a tree.
 #[derive(Clone, Copy, Debug)]
-pub struct Chain<'a> {
+pub struct HeaderChain<'a> {
     tree: &'a HeaderTree,
     tip: EntryId,
 }
 
-impl Ancestry for Chain<'_> {
+impl Ancestry for HeaderChain<'_> {
     fn tip_height(&self) -> u32 {
         self.tree.entry(self.tip).height
     }

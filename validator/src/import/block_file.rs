@@ -1,24 +1,23 @@
 //! A `blk` file as Bitcoin Core writes it, read one block at a time.
 //!
-//! Records of magic, little-endian length and block, followed by zeros, because Core allocates a file ahead. Core skips
-//! whatever it does not understand in such a file. Here it is an error that names the byte, because a file that is handed in
-//! to be checked either is good or is not.
+//! Records of magic, little-endian length and block, followed by zeros, because Core preallocates a file. Core skips
+//! bytes that are no record. Here they are an error that names the byte, because the purpose is to check the file.
 
 use std::io::Read;
 
-use super::FileError;
+use super::file_error::FileError;
 use super::record_reader::RecordReader;
 
-/// A block in a file, not decoded.
+/// A block in a file, undecoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawBlock {
-    /// Where its first byte stands in the file.
+    /// The offset of its first byte in the file.
     pub offset: u64,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
-/// The blocks of a `blk` file, in its order. Holds one block at a time; ends after the first error.
+/// The blocks of a `blk` file, in file order. Holds one block in memory; ends after the first error.
 #[derive(Debug)]
 pub struct BlockFile<R> {
     records: RecordReader<R>,
@@ -26,7 +25,7 @@ pub struct BlockFile<R> {
 }
 
 impl<R: Read> BlockFile<R> {
-    /// Reads from the start of `file`, which need not be buffered.
+    /// A reader at the start of `file`, which need not be buffered. `magic` is the chain's.
     pub fn new(file: R, magic: [u8; 4]) -> Self {
         Self { records: RecordReader::new(file, magic), ended: false }
     }

@@ -1,4 +1,4 @@
-//! The block and undo files of a data folder, read by their framing alone.
+//! Scans the block and undo files of a data folder by their framing.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -7,33 +7,33 @@ use std::path::{Path, PathBuf};
 use bitcoin::block::Header;
 use bitcoin::consensus::deserialize;
 
-use super::FileError;
-use super::record_reader::{Framed, RecordReader};
+use super::file_error::FileError;
+use super::record_reader::{FramedRecord, RecordReader};
 use crate::store::files::FileInfo;
 use crate::store::location::{block_file, file_number, undo_file};
 use crate::store::rebuild::ExistingFiles;
 use crate::store::{FilePosition, Span, StoreError};
 
-/// Bytes of the checksum behind each undo record.
+/// Bytes of the checksum after each undo record.
 const CHECKSUM_BYTES: usize = 32;
 
-/// A block's record in a block file, of which only the header was looked at.
+/// The position and header of a block in a block file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BlockRecord {
-    /// Where the block lies.
+    /// The block's position.
     pub(crate) position: FilePosition,
-    /// What its first 80 bytes say.
+    /// The header: the block's first 80 bytes.
     pub(crate) header: Header,
 }
 
-/// Bytes of a block or undo file that are no whole record.
+/// Bytes of a block or undo file that are not a whole record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SkippedBytes {
     /// The file.
     pub(crate) path: PathBuf,
-    /// Where they begin.
+    /// Their offset in bytes.
     pub(crate) offset: u64,
-    /// How many they are.
+    /// Their number.
     pub(crate) length: u64,
 }
 
@@ -43,12 +43,12 @@ impl std::fmt::Display for SkippedBytes {
     }
 }
 
-/// What a folder's block files hold, besides what the store takes up.
+/// The result of a scan, besides what the store needs.
 #[derive(Debug, Default)]
 pub(crate) struct BlockFolder {
-    /// The records of all block files, in their order.
+    /// The blocks of all block files, in file order.
     pub(crate) blocks: Vec<BlockRecord>,
-    /// What is no record.
+    /// The bytes that are not records.
     pub(crate) skipped: Vec<SkippedBytes>,
 }
 
@@ -94,13 +94,13 @@ impl BlockFolder {
     }
 }
 
-/// Calls `keep` with every record that `next` reads, and returns where the last one ends. What lies between two records is
-/// left where it is and noted in `skipped`.
+/// Calls `keep` with every record that `next` reads, and returns the end of the last one. Bytes between records are
+/// added to `skipped`.
 fn scan_file(
     path: PathBuf,
     magic: [u8; 4],
     skipped: &mut Vec<SkippedBytes>,
-    next: impl Fn(&mut RecordReader<File>, u64) -> Result<Option<(Framed, Vec<u8>)>, FileError>,
+    next: impl Fn(&mut RecordReader<File>, u64) -> Result<Option<(FramedRecord, Vec<u8>)>, FileError>,
     mut keep: impl FnMut(Span, Vec<u8>),
 ) -> Result<u32, StoreError> {
     let io_error = |source| StoreError::Io { path: path.clone(), source };
@@ -109,7 +109,7 @@ fn scan_file(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(source) => return Err(io_error(source)),
     };
-    // Offsets within a file are of 32 bits.
+    // Offsets in a file have 32 bits.
     let length = file.metadata().map_err(io_error)?.len().min(u32::MAX.into());
     let mut records = RecordReader::new(file, magic);
     let mut end = 0;
@@ -128,7 +128,7 @@ fn scan_file(
             }
             Ok(None) => break,
             Err(FileError::Io { source, .. }) => return Err(io_error(source)),
-            // The zeros were consumed, and a record may follow them.
+            // The zeros were consumed; a record may follow.
             Err(FileError::Padding { .. }) => {}
             Err(_) => records.resync().map_err(|error| match error {
                 FileError::Io { source, .. } => io_error(source),
@@ -142,7 +142,7 @@ fn scan_file(
     Ok(end as u32)
 }
 
-/// The bytes of a record that was found in `folder`.
+/// The bytes of a block in `folder`.
 pub(crate) fn read_record(folder: &Path, position: FilePosition) -> Result<Vec<u8>, StoreError> {
     let path = folder.join(block_file(position.file));
     let mut bytes = vec![0; position.span.length as usize];

@@ -1,6 +1,6 @@
-//! Blocks whose parent is unknown, kept until it comes or until there are too many.
+//! A bounded pool of blocks whose parents are unknown.
 //!
-//! The chain state keeps none of them: an unknown parent is its answer. Whoever feeds it decides what to keep.
+//! The chain state answers that a parent is unknown and does not keep the block. Its caller decides what to keep.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,11 +9,11 @@ use bitcoin::BlockHash;
 use crate::block::DecodedBlock;
 use crate::chainstate::IncomingBlock;
 
-/// A pool bounded in bytes. When it is full the oldest go, since a parent that is long in coming may never come. Each block
-/// carries a `T` that says where it came from.
+/// A pool bounded in bytes. When it is full the oldest blocks are dropped, since their parents are the least likely to
+/// arrive. Each block has a `T` that says where it came from.
 #[derive(Debug)]
 pub struct BlockPool<T> {
-    by_arrival: BTreeMap<u64, Waiting<T>>,
+    by_arrival: BTreeMap<u64, PooledBlock<T>>,
     arrivals: HashMap<BlockHash, u64>,
     by_parent: HashMap<BlockHash, Vec<u64>>,
     next: u64,
@@ -22,7 +22,7 @@ pub struct BlockPool<T> {
 }
 
 #[derive(Debug)]
-struct Waiting<T> {
+struct PooledBlock<T> {
     block: IncomingBlock,
     source: T,
 }
@@ -41,25 +41,25 @@ impl<T> BlockPool<T> {
         }
     }
 
-    /// How many blocks wait.
+    /// The number of blocks in the pool.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_arrival.len()
     }
 
-    /// Whether none waits.
+    /// Whether the pool is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_arrival.is_empty()
     }
 
-    /// What waits, oldest first.
+    /// The blocks in the pool, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (&DecodedBlock, &T)> {
         self.by_arrival.values().map(|waiting| (&**waiting.block.block(), &waiting.source))
     }
 
-    /// Keeps a block, unless it is there already, and drops the oldest while the pool is over its limit, which may be this
-    /// one.
+    /// Adds a block, unless it is in the pool, and drops the oldest while the pool is over its limit. The block added
+    /// may be dropped too.
     pub fn insert(&mut self, block: IncomingBlock, source: T) {
         let (hash, parent) = (block.block().hash(), block.block().header().prev_blockhash);
         if self.arrivals.contains_key(&hash) {
@@ -68,7 +68,7 @@ impl<T> BlockPool<T> {
         self.bytes += memory(block.block());
         self.arrivals.insert(hash, self.next);
         self.by_parent.entry(parent).or_default().push(self.next);
-        self.by_arrival.insert(self.next, Waiting { block, source });
+        self.by_arrival.insert(self.next, PooledBlock { block, source });
         self.next += 1;
         while self.bytes > self.limit {
             let Some((arrival, oldest)) = self.by_arrival.pop_first() else { break };
@@ -83,10 +83,11 @@ impl<T> BlockPool<T> {
         }
     }
 
-    /// Takes out the blocks whose parent is `parent`, in the order in which they came.
+    /// Removes and returns the blocks whose parent is `parent`, oldest first.
     pub fn take_children(&mut self, parent: &BlockHash) -> Vec<(IncomingBlock, T)> {
         let arrivals = self.by_parent.remove(parent).unwrap_or_default();
-        let children: Vec<Waiting<T>> = arrivals.iter().filter_map(|arrival| self.by_arrival.remove(arrival)).collect();
+        let children: Vec<PooledBlock<T>> =
+            arrivals.iter().filter_map(|arrival| self.by_arrival.remove(arrival)).collect();
         for child in &children {
             self.forget(child.block.block());
         }
@@ -99,11 +100,11 @@ impl<T> BlockPool<T> {
     }
 }
 
-/// What a block in the pool occupies, in bytes.
+/// The memory of a block in the pool, in bytes.
 fn memory(block: &DecodedBlock) -> usize {
-    /// Entries of the three tables.
-    const PLACES: usize = 400;
-    PLACES + block.memory()
+    /// The entries in the three tables.
+    const ENTRIES: usize = 400;
+    ENTRIES + block.memory()
 }
 
 #[cfg(test)]

@@ -1,30 +1,32 @@
-//! Why a file of blocks or headers cannot be read on.
+//! Errors in a file of blocks or headers.
 
 use std::io;
 
-use super::record_reader::MIN_BLOCK_SERIALIZED_SIZE;
 use crate::block::MAX_BLOCK_SERIALIZED_SIZE;
 
-/// Why a file cannot be read on. Offsets count bytes from the start of the file.
+/// The length of the shortest block in bytes: a header and a count.
+pub(super) const MIN_BLOCK_SERIALIZED_SIZE: usize = 81;
+
+/// A file of blocks or headers cannot be read further. Offsets are in bytes from the start of the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
     /// A record does not begin with the chain's magic.
     #[error("byte {offset}: found {}, wanted the chain's magic {}", hex(seen), hex(wanted))]
     Foreign {
-        /// Where the record begins.
+        /// The offset of the record.
         offset: u64,
-        /// How it begins.
+        /// Its first four bytes.
         seen: [u8; 4],
         /// The chain's magic.
         wanted: [u8; 4],
     },
-    /// A record claims a length that no block has.
+    /// A record has a length that no block can have.
     #[error(
         "byte {offset}: a block of {length} bytes; wanted {MIN_BLOCK_SERIALIZED_SIZE} to {MAX_BLOCK_SERIALIZED_SIZE}"
     )]
     Length {
-        /// Where the length stands.
+        /// The offset of the length.
         offset: u64,
         /// The length.
         length: u32,
@@ -32,29 +34,29 @@ pub enum FileError {
     /// The file ends inside a record.
     #[error("byte {offset}: the file ends {missing} bytes before the end of the {record} that begins at byte {start}")]
     Truncated {
-        /// Where it ends.
+        /// The length of the file.
         offset: u64,
-        /// How many bytes are missing, as far as is known.
+        /// The number of missing bytes, as far as it is known.
         missing: u64,
         /// What kind of record it is.
         record: &'static str,
-        /// Where the record begins.
+        /// The offset of the record.
         start: u64,
     },
-    /// Something follows the zeros at the end.
+    /// The zeros at the end are followed by another byte.
     #[error("byte {offset}: found {byte:#04x} after the zeros that end the file")]
     Padding {
-        /// Where it stands.
+        /// The offset of the byte.
         offset: u64,
-        /// What stands there.
+        /// The byte.
         byte: u8,
     },
     /// The file cannot be read.
     #[error("byte {offset}: {source}")]
     Io {
-        /// Where.
+        /// The offset.
         offset: u64,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }

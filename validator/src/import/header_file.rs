@@ -1,14 +1,14 @@
-//! A file that holds nothing but 80-byte headers, read one header at a time.
+//! A file of 80-byte headers, read one header at a time.
 
 use std::io::Read;
 
 use bitcoin::block::Header;
 use bitcoin::consensus::deserialize;
 
-use super::FileError;
+use super::file_error::FileError;
 use super::record_reader::RecordReader;
 
-/// The headers of a file, in its order. Ends after the first error.
+/// The headers of a file, in file order. Ends after the first error.
 #[derive(Debug)]
 pub struct HeaderFile<R> {
     records: RecordReader<R>,
@@ -16,7 +16,7 @@ pub struct HeaderFile<R> {
 }
 
 impl<R: Read> HeaderFile<R> {
-    /// Reads from the start of `file`, which need not be buffered.
+    /// A reader at the start of `file`, which need not be buffered.
     pub fn new(file: R) -> Self {
         Self { records: RecordReader::new(file, [0; 4]), ended: false }
     }

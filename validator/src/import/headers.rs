@@ -1,4 +1,4 @@
-//! Headers in any order, so that what lies on top of a block is known before it is connected.
+//! Accepts headers in any order, so that the work on top of a block is known before it is connected.
 
 use std::collections::HashMap;
 
@@ -7,8 +7,8 @@ use bitcoin::block::Header;
 
 use crate::chainstate::{ChainState, HeaderOutcome};
 
-/// Takes headers that may come before their parents. One that breaks a rule, or whose parent never comes, is left out: its
-/// block will say so. `now` is the network's time in seconds since 1970.
+/// Accepts headers that may come before their parents. Headers that break a rule, or whose parent is missing, are
+/// ignored: their blocks are reported when they are accepted. `now` is the network's time in seconds since 1970.
 pub fn accept_headers_in_any_order(chain: &mut ChainState, headers: impl IntoIterator<Item = Header>, now: u64) {
     let mut waiting: HashMap<BlockHash, Vec<Header>> = HashMap::new();
     for header in headers {

@@ -1,39 +1,40 @@
-//! Blocks in any order, into a chain state: prefetched, and held back until their parents are there.
+//! Imports blocks in any order into a chain state: prefetches them, and holds them back until their parents are known.
 
 use std::sync::Arc;
 
-use super::{BlockPool, Prefetch, PrefetchedBlock};
+use super::block_pool::BlockPool;
+use super::prefetch::{Prefetch, PrefetchedBlock};
 use crate::block::{DecodeError, DecodedBlock};
 use crate::chain::ChainParams;
 use crate::chainstate::{BlockOutcome, ChainState, ChainView, IncomingBlock};
 use crate::store::{FilePosition, StoreError};
 
-/// Feeds blocks into a chain state. Each carries a `T` that says where it came from.
+/// Imports blocks into a chain state. Each has a `T` that says where it came from.
 ///
-/// Bytes go in with [`Self::push`], and what became of them comes out of [`Self::next`], which is called until it has
-/// nothing to say. After the last block [`Self::end`] makes it go on to the end.
+/// After each [`Self::push`] the caller calls [`Self::next`] until it returns `None`. After the last block the caller
+/// calls [`Self::end`], and then [`Self::next`] until it returns `None`.
 pub struct Importer<T> {
     prefetch: Prefetch<T>,
-    /// Blocks whose parents are not there.
+    /// Blocks whose parents are unknown.
     waiting: BlockPool<T>,
-    /// Blocks whose parents have come, the next one last.
+    /// Blocks whose parents have become known, the next one last.
     ready: Vec<(IncomingBlock, T)>,
     ended: bool,
 }
 
-/// What became of a block.
+/// The result of importing one block.
 #[derive(Debug)]
 pub struct Imported<T> {
-    /// What was given with its bytes.
+    /// The value that was pushed with its bytes.
     pub source: T,
-    /// The block and its outcome, or why the bytes are no block. A block whose parent is unknown is told of once now and
-    /// once when the parent has come.
+    /// The block and its outcome, or why the bytes are not a block. A block whose parent is unknown is returned now and
+    /// again when the parent is known.
     pub result: Result<(Arc<DecodedBlock>, BlockOutcome), DecodeError>,
 }
 
 impl<T: Clone> Importer<T> {
-    /// For blocks of the chain with these parameters, of which at most `waiting_bytes` may wait for their parents: beyond
-    /// that the oldest are forgotten.
+    /// An importer for the chain with these parameters. At most `waiting_bytes` bytes of blocks wait for their parents;
+    /// beyond that the oldest are dropped.
     #[must_use]
     pub fn new(params: &ChainParams, waiting_bytes: usize) -> Self {
         Self {
@@ -44,23 +45,23 @@ impl<T: Clone> Importer<T> {
         }
     }
 
-    /// Takes the bytes of a block.
+    /// Adds the bytes of a block.
     pub fn push(&mut self, source: T, bytes: Vec<u8>) {
         self.prefetch.push(source, bytes);
     }
 
-    /// As [`Self::push`], for a block that lies in the store's own files.
+    /// As [`Self::push`], for a block at `position` in the store's own files.
     pub(super) fn push_stored(&mut self, source: T, bytes: Vec<u8>, position: FilePosition) {
         self.prefetch.push_stored(source, bytes, Some(position));
     }
 
-    /// No more blocks will be pushed.
+    /// Declares that no more blocks will be pushed.
     pub const fn end(&mut self) {
         self.ended = true;
     }
 
-    /// Has `chain` accept the next block. `None`: there is none, or the next one waits for more blocks to be prefetched.
-    /// `now` is the network's time in seconds since 1970.
+    /// Accepts the next block into `chain`. `None`: there is none, or more blocks should be pushed first, so that they
+    /// are prefetched meanwhile. `now` is the network's time in seconds since 1970.
     ///
     /// # Errors
     /// The store failed.
@@ -82,14 +83,14 @@ impl<T: Clone> Importer<T> {
         let outcome = chain.accept_block(block.clone(), now)?;
         match outcome {
             BlockOutcome::UnknownParent => self.waiting.insert(block, source.clone()),
-            // A block that is invalid by its own bytes leaves no header: another one may come with the same header.
+            // A block that fails in isolation leaves no header: a valid one may come with the same header.
             _ if chain.headers().lookup(&decoded.hash()).is_none() => {}
             _ => self.ready.extend(self.waiting.take_children(&decoded.hash()).into_iter().rev()),
         }
         Ok(Some(Imported { source, result: Ok((decoded, outcome)) }))
     }
 
-    /// Blocks whose parents have not come, oldest first.
+    /// Blocks whose parents are still unknown, oldest first.
     pub fn unconnected(&self) -> impl Iterator<Item = (&DecodedBlock, &T)> {
         self.waiting.iter()
     }

@@ -1,8 +1,8 @@
-//! Bringing many blocks in at once: from files of other programs or from a store's own, in any order, several at a time.
+//! Imports of many blocks, from files of other programs or from a store's own, in any order.
 //!
-//! A file is read record by record ([`BlockFile`], [`HeaderFile`]); [`Prefetch`] decodes blocks and reads their coins while
-//! those before them connect; [`Importer`] holds back what comes before its parent. [`reindex`] feeds a store's own files to
-//! a new database.
+//! [`BlockFile`] and [`HeaderFile`] read a file record by record; [`Prefetch`] decodes blocks and reads their coins
+//! while earlier blocks connect; [`Importer`] holds back blocks that come before their parents. [`reindex`] rebuilds a
+//! store's database from its own files.
 
 mod block_file;
 mod block_folder;
@@ -22,4 +22,4 @@ pub use header_file::HeaderFile;
 pub use headers::accept_headers_in_any_order;
 pub use importer::{Imported, Importer};
 pub use prefetch::{Prefetch, PrefetchedBlock};
-pub use reindex::{Reindexed, reindex};
+pub use reindex::{ReindexReport, reindex};

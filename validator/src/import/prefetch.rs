@@ -1,8 +1,8 @@
-//! Blocks that come next: decoded, checked in isolation, and their coins read, while the ones before connect.
+//! Prefetching: the next blocks are decoded, checked in isolation, and their coins read, while the current block
+//! connects.
 //!
-//! One block alone leaves threads idle: the walk through its coins and the files are one thread's work, and its scripts are
-//! everybody's. With the next blocks there is always something to do. Nothing is decided ahead: outcomes are those of
-//! blocks that are accepted one by one.
+//! One block alone leaves threads idle: its coins and the files are one thread's work, only its scripts run on all. The
+//! next blocks use the idle threads. Outcomes are those of blocks that are accepted one by one.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,61 +13,60 @@ use crate::chain::ChainParams;
 use crate::chainstate::{ChainState, FetchedCoins, IncomingBlock};
 use crate::store::{FilePosition, StoreError};
 
-/// How many blocks it takes to keep the threads busy: one is connected, the coins of one are read, and one is decoded.
+/// The number of blocks that keeps the threads busy: one connects, the coins of one are read, and one is decoded.
 const DEPTH: usize = 3;
 
-/// Blocks on their way into a chain state, in the order in which they will be taken. Each carries a `T` that says where it
-/// came from.
+/// Blocks that are prepared for a chain state, in order. Each has a `T` that says where it came from.
 pub struct Prefetch<T> {
     params: Arc<ChainParams>,
-    waiting: VecDeque<Waiting<T>>,
+    waiting: VecDeque<PendingBlock<T>>,
 }
 
-struct Waiting<T> {
+struct PendingBlock<T> {
     source: T,
-    block: Promised<Result<IncomingBlock, DecodeError>>,
+    block: Pending<Result<IncomingBlock, DecodeError>>,
     coins: Option<Receiver<Result<FetchedCoins, StoreError>>>,
 }
 
-/// A block that is decoded and was checked in isolation, or why its bytes are no block.
+/// A block that was decoded and checked in isolation, or why its bytes are not a block.
 #[derive(Debug)]
 pub struct PrefetchedBlock<T> {
-    /// What was given with its bytes.
+    /// The value that was pushed with its bytes.
     pub source: T,
     /// The block, ready for [`ChainState::accept_block`].
     pub block: Result<IncomingBlock, DecodeError>,
 }
 
-/// What another thread is making.
-enum Promised<T> {
-    Coming(Receiver<T>),
-    Here(T),
+/// A result that another thread computes.
+enum Pending<T> {
+    Running(Receiver<T>),
+    Ready(T),
 }
 
-impl<T> Promised<T> {
-    /// It, if it is there.
-    fn look(&mut self) -> Option<&T> {
-        if let Self::Coming(receiver) = self
+impl<T> Pending<T> {
+    /// The result, if it is ready.
+    fn poll(&mut self) -> Option<&T> {
+        if let Self::Running(receiver) = self
             && let Ok(made) = receiver.try_recv()
         {
-            *self = Self::Here(made);
+            *self = Self::Ready(made);
         }
         match self {
-            Self::Coming(_) => None,
-            Self::Here(made) => Some(made),
+            Self::Running(_) => None,
+            Self::Ready(made) => Some(made),
         }
     }
 
     fn wait(self) -> T {
         match self {
-            Self::Coming(receiver) => wait_for(&receiver),
-            Self::Here(made) => made,
+            Self::Running(receiver) => wait_for(&receiver),
+            Self::Ready(made) => made,
         }
     }
 }
 
-/// What a thread of the pool is making. Where this is a thread of the pool itself it works on meanwhile: it may be the only
-/// one.
+/// Waits for a result of a thread of the pool. A thread of the pool runs other tasks meanwhile, since it may be the
+/// only one.
 fn wait_for<T>(receiver: &Receiver<T>) -> T {
     while rayon::current_thread_index().is_some() {
         match receiver.try_recv() {
@@ -79,70 +78,70 @@ fn wait_for<T>(receiver: &Receiver<T>) -> T {
             std::thread::yield_now();
         }
     }
-    receiver.recv().expect("a thread that makes something does not panic")
+    receiver.recv().expect("a prefetching thread does not panic")
 }
 
-/// Runs `work` on the pool.
-fn promise<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
+/// Runs `work` on the thread pool.
+fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
     let (sender, receiver) = channel();
     rayon::spawn(move || {
-        // Whoever asked may be gone.
+        // The receiver may have been dropped.
         let _ = sender.send(work());
     });
     receiver
 }
 
 impl<T> Prefetch<T> {
-    /// For blocks of the chain with these parameters.
+    /// A prefetch queue for the chain with these parameters.
     #[must_use]
     pub fn new(params: &ChainParams) -> Self {
         Self { params: Arc::new(params.clone()), waiting: VecDeque::new() }
     }
 
-    /// Takes the bytes of a block, which another thread decodes.
+    /// Adds the bytes of a block, which another thread decodes and checks.
     pub fn push(&mut self, source: T, bytes: Vec<u8>) {
         self.push_stored(source, bytes, None);
     }
 
-    /// As [`Self::push`], for a block that lies in the store's files at `position`.
+    /// As [`Self::push`], for a block at `position` in the store's files.
     pub(super) fn push_stored(&mut self, source: T, bytes: Vec<u8>, position: Option<FilePosition>) {
         let params = Arc::clone(&self.params);
-        let block = promise(move || {
+        let block = spawn(move || {
             let block = DecodedBlock::decode(bytes)?;
             Ok(IncomingBlock::checked(&params, Arc::new(block)).at(position))
         });
-        self.waiting.push_back(Waiting { source, block: Promised::Coming(block), coins: None });
+        self.waiting.push_back(PendingBlock { source, block: Pending::Running(block), coins: None });
     }
 
-    /// Whether so many blocks wait that the first should be taken.
+    /// Whether the queue has enough blocks, so that the first should be taken.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.waiting.len() >= DEPTH
     }
 
-    /// The first block that waits. What it spends goes into the coin cache of `chain` as far as it was found by now, and what
-    /// the block after it spends is looked for from now on.
+    /// Takes the first block. The coins that were read for it go into the coin cache of `chain`, and reading the coins
+    /// of the block after it starts.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn next(&mut self, chain: &mut ChainState) -> Result<Option<PrefetchedBlock<T>>, StoreError> {
-        let Some(Waiting { source, block, coins }) = self.waiting.pop_front() else { return Ok(None) };
+        let Some(PendingBlock { source, block, coins }) = self.waiting.pop_front() else { return Ok(None) };
         let block = block.wait();
         if let Some(coins) = coins {
             chain.add_fetched(&wait_for(&coins)?);
         }
         if let Some(next) = self.waiting.front_mut()
-            && let Some(Ok(block)) = next.block.look()
+            && let Some(Ok(block)) = next.block.poll()
             && block.is_good()
         {
-            next.coins = chain.coin_fetch(block.block()).map(|fetch| promise(move || fetch.run()));
+            next.coins = chain.coin_fetch(block.block()).map(|fetch| spawn(move || fetch.run()));
         }
         Ok(Some(PrefetchedBlock { source, block }))
     }
 }
 
 impl<T> Drop for Prefetch<T> {
-    /// Waits for threads that read coins, since they hold the database open.
+    /// Waits for the threads that read coins, since they hold the database open.
     fn drop(&mut self) {
         for coins in self.waiting.iter().filter_map(|waiting| waiting.coins.as_ref()) {
             let _ = wait_for(coins);

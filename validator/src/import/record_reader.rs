@@ -1,37 +1,34 @@
-//! Reads the records of a block or undo file one after the other, by their framing.
+//! Reads the records of a block or undo file by their framing.
 //!
-//! A record that cannot be read leaves the reader where it begins. The caller then ends, or goes on at the next place
-//! where the magic stands ([`RecordReader::resync`]).
+//! After a record that cannot be read the reader is still at its start. The caller then stops, or continues at the next
+//! magic ([`RecordReader::resync`]).
 
 use std::io::{self, Read};
 
-use super::FileError;
+use super::file_error::{FileError, MIN_BLOCK_SERIALIZED_SIZE};
 use crate::block::MAX_BLOCK_SERIALIZED_SIZE;
 use crate::store::framing::{FRAMING_BYTES, framed_length};
 
-/// The length of the shortest block in bytes: a header and a count.
-pub(super) const MIN_BLOCK_SERIALIZED_SIZE: usize = 81;
-
-/// How many bytes are read from the input at once.
+/// The number of bytes that are read from the input at once.
 const READ_BYTES: usize = 1 << 16;
 
-/// What follows the framing of a record.
+/// The position of a record's content.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Framed {
-    /// Where the content begins in the input, in bytes.
+pub(crate) struct FramedRecord {
+    /// The offset of the content in the input, in bytes.
     pub(crate) offset: u64,
     /// Its length in bytes.
     pub(crate) length: u32,
 }
 
-/// An input that knows how far it has been read, and that can be looked at ahead of that.
+/// A buffered input with an offset and a look-ahead.
 #[derive(Debug)]
 pub(crate) struct RecordReader<R> {
     input: R,
-    /// What was read and not consumed, from `start` on.
+    /// The bytes that were read; those from `start` on are not consumed.
     buffer: Vec<u8>,
     start: usize,
-    /// Bytes that were consumed.
+    /// The number of bytes that were consumed.
     offset: u64,
     magic: [u8; 4],
 }
@@ -41,19 +38,19 @@ impl<R: Read> RecordReader<R> {
         Self { input, buffer: Vec::with_capacity(READ_BYTES), start: 0, offset: 0, magic }
     }
 
-    /// Bytes that were consumed.
+    /// The number of bytes that were consumed.
     pub(crate) const fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The next bytes, `wanted` of them or what is left of the input.
+    /// The next `wanted` bytes, or fewer at the end of the input. They are not consumed.
     fn peek(&mut self, wanted: usize) -> Result<&[u8], FileError> {
         while self.buffer.len() - self.start < wanted {
             if self.start > 0 {
                 self.buffer.drain(..self.start);
                 self.start = 0;
             }
-            // A piece at a time, so that what a length claims is not allocated before it is there.
+            // Piece by piece, so that a claimed length is not allocated before its bytes were read.
             let filled = self.buffer.len();
             let room = self.buffer.capacity() - filled;
             self.buffer.resize(filled + if room > 0 { room } else { READ_BYTES }, 0);
@@ -70,7 +67,7 @@ impl<R: Read> RecordReader<R> {
         Ok(&self.buffer[self.start..end])
     }
 
-    /// Consumes what was peeked at.
+    /// Consumes bytes that were peeked at.
     fn consume(&mut self, bytes: usize) {
         self.start += bytes;
         self.offset += bytes as u64;
@@ -113,7 +110,8 @@ impl<R: Read> RecordReader<R> {
         }
     }
 
-    /// Looks at the framing of the next record. `None`: nothing but zeros is left, which Core allocates ahead.
+    /// The length in the framing of the next record, which is not consumed. `None`: only zeros are left, which Core
+    /// preallocates.
     fn peek_framing(&mut self) -> Result<Option<u32>, FileError> {
         let (magic, start) = (self.magic, self.offset);
         let bytes = self.peek(FRAMING_BYTES as usize)?;
@@ -137,8 +135,8 @@ impl<R: Read> RecordReader<R> {
         Ok(framed_length(framing, magic))
     }
 
-    /// The next block record, whole. `None`: the input ends, or holds nothing but zeros from here on.
-    pub(super) fn read_block(&mut self) -> Result<Option<(Framed, Vec<u8>)>, FileError> {
+    /// The next block record. `None`: the input ends, or only zeros are left.
+    pub(super) fn read_block(&mut self) -> Result<Option<(FramedRecord, Vec<u8>)>, FileError> {
         let start = self.offset;
         let Some(length) = self.peek_framing()? else { return Ok(None) };
         let size = length as usize;
@@ -153,16 +151,16 @@ impl<R: Read> RecordReader<R> {
         }
         let bytes = record[FRAMING_BYTES as usize..].to_vec();
         self.consume(whole);
-        Ok(Some((Framed { offset: start + u64::from(FRAMING_BYTES), length }, bytes)))
+        Ok(Some((FramedRecord { offset: start + u64::from(FRAMING_BYTES), length }, bytes)))
     }
 
-    /// The next undo record, of which only the `trailer` bytes behind it are kept. `input_bytes` is the length of the input:
-    /// a record that would end behind it is not consumed, however long it claims to be.
+    /// Skips the next undo record and returns its position and the `trailer` bytes after it. `input_bytes` is the
+    /// length of the input: a record that would end after it is not consumed.
     pub(super) fn skip_undo(
         &mut self,
         trailer: usize,
         input_bytes: u64,
-    ) -> Result<Option<(Framed, Vec<u8>)>, FileError> {
+    ) -> Result<Option<(FramedRecord, Vec<u8>)>, FileError> {
         let start = self.offset;
         let Some(length) = self.peek_framing()? else { return Ok(None) };
         let (framing, content) = (u64::from(FRAMING_BYTES), u64::from(length));
@@ -172,10 +170,10 @@ impl<R: Read> RecordReader<R> {
         }
         self.skip(framing + content, start)?;
         let behind = self.take(trailer, "undo record", start)?.unwrap_or_default();
-        Ok(Some((Framed { offset: start + framing, length }, behind)))
+        Ok(Some((FramedRecord { offset: start + framing, length }, behind)))
     }
 
-    /// Goes on to the next place behind this one where the magic stands, or to the end of the input.
+    /// Skips at least one byte, up to the next magic or the end of the input.
     pub(super) fn resync(&mut self) -> Result<(), FileError> {
         let (magic, overlap) = (self.magic, self.magic.len() - 1);
         if !self.peek(1)?.is_empty() {
@@ -199,7 +197,7 @@ impl<R: Read> RecordReader<R> {
         }
     }
 
-    /// Consumes zeros to the end of the input; anything else is an error, before which they were consumed.
+    /// Consumes zeros to the end of the input. Another byte is an error; the zeros before it are consumed.
     fn only_zeros(&mut self) -> Result<(), FileError> {
         loop {
             let offset = self.offset;

@@ -1,51 +1,53 @@
-//! A database made anew from a store's block files, beside the old one, which it replaces when it is whole.
+//! Rebuilds a store's database from its block files.
 
 use std::path::{Path, PathBuf};
 
 use bitcoin::BlockHash;
 
 use super::block_folder::{BlockFolder, BlockRecord, SkippedBytes, read_record};
-use super::{Imported, Importer, accept_headers_in_any_order};
+use super::headers::accept_headers_in_any_order;
+use super::importer::{Imported, Importer};
 use crate::chain::ChainParams;
-use crate::chainstate::{BlockOutcome, ChainState, ChainView, CommitPolicy, Options};
+use crate::chainstate::{BlockOutcome, ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use crate::progress::{STRIDE, Stop, Watcher};
+use crate::store::commit_note::{self, CommitNote};
 use crate::store::folder::FolderStore;
 use crate::store::location::{BLOCKS, block_file};
-use crate::store::note::{self, Note};
 use crate::store::{Identity, LoadedStore, StoreError};
 
-/// Blocks that were ahead of the clock when they came were judged then.
+/// The time that stands for "no clock": blocks ahead of the clock were refused when they arrived, and are not checked
+/// again.
 const NO_CLOCK: u64 = u32::MAX as u64;
 
-/// What became of a rebuild.
+/// The result of a rebuild.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Reindexed {
-    /// Height and hash of the tip.
+pub struct ReindexReport {
+    /// Height and hash of the new tip; `None`: the rebuild was interrupted.
     pub tip: Option<(u32, BlockHash)>,
-    /// Blocks that the index has now, side branches included.
+    /// The number of blocks in the new index, side branches included.
     pub blocks: u64,
-    /// What could not be taken up, with its file and byte and the reason. It stays in its file.
+    /// The bytes and blocks that were left out, with file, offset and reason. They stay in their files.
     pub left: Vec<String>,
-    /// The tip of the last commit before, by its note, if its block is gone or cannot be connected any more.
+    /// The tip of the old database's last commit, by its note, if its block is missing or could not be connected.
     pub lost_tip: Option<BlockHash>,
-    /// Whether the watcher ended it. Then the old database is still in its place.
+    /// Whether the watcher ended it. The old database is then unchanged.
     pub interrupted: bool,
 }
 
-/// Makes the database of the store in `folder` anew from its block files, every rule checked on the way. Blocks are read
-/// and stay where they are; the old database, if there is one, is in its place until the new one is durable. What only a
-/// database holds is lost: headers without blocks, and marks that a user set.
+/// Rebuilds the database of the store in `folder` from its block files, and checks every rule. Block files are not
+/// changed; the old database, if there is one, is replaced when the new one is durable. Headers without blocks, and
+/// marks that an operator set, are lost, since only the database has them.
 ///
 /// # Errors
-/// The folder is in use, of another chain, of a newer format, no store, or cannot be read or written; or its block files
-/// do not begin with the chain's, so that coins could not be made from them.
+/// The folder is in use, holds another chain or a newer format, is not a store, or cannot be read or written; or its
+/// block files lack the genesis block.
 pub fn reindex(
     folder: &Path,
     params: &ChainParams,
-    options: Options,
+    options: ChainStateOptions,
     watcher: &mut dyn Watcher,
-) -> Result<Reindexed, StoreError> {
+) -> Result<ReindexReport, StoreError> {
     let identity = Identity::of(params);
     let (store, BlockFolder { blocks, skipped }) =
         FolderStore::rebuild(folder, &identity, options.table_cache_bytes(), |blocks| {
@@ -55,12 +57,12 @@ pub fn reindex(
     if genesis.is_none() && !blocks.is_empty() {
         return Err(StoreError::NotKept { hash: identity.genesis });
     }
-    let last_tip = match note::read(folder)? {
-        Note::Commit(commit) => Some(commit.tip),
-        Note::Missing | Note::Damaged => None,
+    let last_tip = match commit_note::read(folder)? {
+        CommitNote::Commit(commit) => Some(commit.tip),
+        CommitNote::Missing | CommitNote::Damaged => None,
     };
     let loaded = LoadedStore { genesis: genesis.map(|record| record.position), ..LoadedStore::default() };
-    let mut feed = Feed {
+    let mut reindexer = Reindexer {
         chain: ChainState::with_store(
             Box::new(store),
             loaded,
@@ -69,14 +71,17 @@ pub fn reindex(
         )?,
         folder: folder.join(BLOCKS),
         watcher,
-        outcome: Reindexed { left: skipped.iter().map(SkippedBytes::to_string).collect(), ..Reindexed::default() },
+        outcome: ReindexReport {
+            left: skipped.iter().map(SkippedBytes::to_string).collect(),
+            ..ReindexReport::default()
+        },
     };
-    match feed.run(&blocks) {
+    match reindexer.run(&blocks) {
         Ok(()) => {}
-        Err(Stop::Interrupted) => return Ok(Reindexed { interrupted: true, ..feed.outcome }),
+        Err(Stop::Interrupted) => return Ok(ReindexReport { interrupted: true, ..reindexer.outcome }),
         Err(Stop::Store(error)) => return Err(error),
     }
-    let Feed { chain, mut outcome, .. } = feed;
+    let Reindexer { chain, mut outcome, .. } = reindexer;
     outcome.tip = Some((chain.tip().height, chain.tip().hash));
     outcome.lost_tip = last_tip.filter(|last| match chain.headers().lookup(last) {
         Some(id) => chain.headers().entry(id).chain_work > chain.tip().chain_work,
@@ -84,24 +89,24 @@ pub fn reindex(
     });
     let entries = chain.headers().ids().map(|id| chain.headers().entry(id));
     outcome.blocks = entries.filter(|entry| entry.location.is_some()).count() as u64;
-    // This puts the new database in place of the old one.
+    // This replaces the old database by the new one.
     chain.close()?;
     Ok(outcome)
 }
 
-struct Feed<'a> {
+struct Reindexer<'a> {
     chain: ChainState,
     folder: PathBuf,
     watcher: &'a mut dyn Watcher,
-    outcome: Reindexed,
+    outcome: ReindexReport,
 }
 
-impl Feed<'_> {
-    /// All headers first, then the blocks in the order in which they were appended. So branches of the same work come
-    /// in the order in which they came the first time, and the same one is active afterwards.
+impl Reindexer<'_> {
+    /// Accepts all headers, then the blocks in the order in which they were appended. So of branches with the same work
+    /// the one that arrived first is active again.
     fn run(&mut self, records: &[BlockRecord]) -> Result<(), Stop> {
         accept_headers_in_any_order(&mut self.chain, records.iter().map(|record| record.header), NO_CLOCK);
-        // All headers are known by now, so nothing waits for a parent that may yet come.
+        // All headers are known, so a missing parent will not come.
         let mut importer = Importer::new(self.chain.params(), 0);
         for (record, done) in records.iter().zip(0..) {
             if done % STRIDE == 0 {
@@ -111,26 +116,26 @@ impl Feed<'_> {
                 }
             }
             importer.push_stored(record, read_record(&self.folder, record.position)?, record.position);
-            self.take(&mut importer)?;
+            self.accept(&mut importer)?;
         }
         importer.end();
-        self.take(&mut importer)
+        self.accept(&mut importer)
     }
 
-    /// Accepts what was prefetched, and notes what is left out.
-    fn take(&mut self, importer: &mut Importer<&BlockRecord>) -> Result<(), Stop> {
+    /// Accepts the prefetched blocks, and records those that are left out.
+    fn accept(&mut self, importer: &mut Importer<&BlockRecord>) -> Result<(), Stop> {
         while let Some(Imported { source: record, result }) = importer.next(&mut self.chain, NO_CLOCK)? {
             let hash = record.header.block_hash();
             match result {
-                Err(error) => self.leave(record, format!("block {hash}: {error}")),
+                Err(error) => self.leave_out(record, format!("block {hash}: {error}")),
                 Ok((_, BlockOutcome::Invalid(invalid))) => {
-                    self.leave(record, format!("block {}: {}", invalid.hash, invalid.error));
+                    self.leave_out(record, format!("block {}: {}", invalid.hash, invalid.error));
                 }
                 Ok((_, BlockOutcome::KnownInvalid { first })) => {
-                    self.leave(record, format!("block {hash}: its ancestor {first} breaks a rule"));
+                    self.leave_out(record, format!("block {hash}: its ancestor {first} breaks a rule"));
                 }
                 Ok((_, BlockOutcome::UnknownParent)) => {
-                    self.leave(record, format!("block {hash}: its parent is in no block file"));
+                    self.leave_out(record, format!("block {hash}: its parent is in no block file"));
                 }
                 Ok(_) => {}
             }
@@ -138,7 +143,7 @@ impl Feed<'_> {
         Ok(())
     }
 
-    fn leave(&mut self, record: &BlockRecord, why: String) {
+    fn leave_out(&mut self, record: &BlockRecord, why: String) {
         let path = self.folder.join(block_file(record.position.file));
         self.outcome.left.push(format!("{}: byte {}: {why}", path.display(), record.position.span.offset));
     }

@@ -1,15 +1,17 @@
-//! Block and undo files: that records lie end to end as the index has them, and that each is a block by the rules.
+//! Checks the block and undo files: that records follow each other as the index says, and that each block obeys the
+//! rules.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bitcoin::BlockHash;
 
-use super::index::Loaded;
-use super::{Checker, Finding};
+use super::checker::Checker;
+use super::index::StoreContents;
+use super::report::Finding;
 use crate::block::DecodedBlock;
 use crate::coins::BlockUndo;
-use crate::headers::tree::{Entry, EntryId};
+use crate::headers::{Entry, EntryId};
 use crate::progress::{STRIDE, Stop};
 use crate::rules::{self, BlockContext, RuleError};
 use crate::store::files::FileInfo;
@@ -17,41 +19,41 @@ use crate::store::framing::FRAMING_BYTES;
 use crate::store::location::{BLOCKS, block_file, file_number, undo_file};
 use crate::store::{Span, StoreError};
 
-/// Behind each undo record.
+/// The length of the checksum after each undo record.
 const CHECKSUM_BYTES: u32 = 32;
 
-/// The records of one file, in the order of their places, with their blocks.
+/// The records of one file, with height and hash of their blocks.
 type Spans = Vec<(Span, u32, BlockHash)>;
 
 impl Checker<'_> {
     fn block_path(&self, name: &str) -> PathBuf {
-        self.held.folder.join(BLOCKS).join(name)
+        self.store.folder.join(BLOCKS).join(name)
     }
 
-    /// Holds the places of all records against each other and against the lengths that were committed.
-    pub(super) fn check_spans(&mut self, loaded: &Loaded) -> Result<(), Stop> {
+    /// Checks that records do not overlap and that they end at the committed lengths.
+    pub(super) fn check_spans(&mut self, contents: &StoreContents) -> Result<(), Stop> {
         let mut files: BTreeMap<u32, (Spans, Spans)> =
-            loaded.infos.keys().map(|number| (*number, Default::default())).collect();
-        for entry in loaded.tree.ids().map(|id| loaded.tree.entry(id)) {
+            contents.infos.keys().map(|number| (*number, Default::default())).collect();
+        for entry in contents.tree.ids().map(|id| contents.tree.entry(id)) {
             let Some(location) = entry.location else { continue };
             let (blocks, undo) = files.entry(location.file).or_default();
             blocks.push((location.block, entry.height, entry.hash));
             undo.extend(location.undo.map(|span| (span, entry.height, entry.hash)));
         }
         for (number, (mut blocks, mut undo)) in files {
-            let info = loaded.infos.get(&number).copied().unwrap_or(FileInfo::EMPTY);
+            let info = contents.infos.get(&number).copied().unwrap_or(FileInfo::EMPTY);
             let heights = || blocks.iter().map(|(_, height, _)| *height);
             let count = blocks.len() as u32;
             let seen = (count, heights().min().unwrap_or(u32::MAX), heights().max().unwrap_or(0));
             if seen != (info.blocks, info.lowest, info.highest) {
                 let wanted = format!("{} blocks, heights {} to {}", info.blocks, info.lowest, info.highest);
                 let what = format!("file {number}: {wanted}; the index has {} from {} to {}", seen.0, seen.1, seen.2);
-                self.found(Finding::file(loaded.database.clone(), "files", what));
+                self.found(Finding::file(contents.database.clone(), "files", what));
             }
             self.check_file(&block_file(number), &mut blocks, 0, info.block_bytes)?;
             self.check_file(&undo_file(number), &mut undo, CHECKSUM_BYTES, info.undo_bytes)?;
         }
-        self.check_stray_files(loaded)
+        self.check_stray_files(contents)
     }
 
     fn check_file(&mut self, name: &str, spans: &mut Spans, trailer: u32, committed: u32) -> Result<(), Stop> {
@@ -96,14 +98,14 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn check_stray_files(&mut self, loaded: &Loaded) -> Result<(), Stop> {
-        let blocks = self.held.folder.join(BLOCKS);
+    fn check_stray_files(&mut self, contents: &StoreContents) -> Result<(), Stop> {
+        let blocks = self.store.folder.join(BLOCKS);
         let io_error = |source| StoreError::Io { path: blocks.clone(), source };
         for found in std::fs::read_dir(&blocks).map_err(io_error)? {
             let path = found.map_err(io_error)?.path();
             let number = path.file_name().and_then(|name| file_number(name.to_str()?));
             match number {
-                Some(number) if loaded.infos.contains_key(&number) => {}
+                Some(number) if contents.infos.contains_key(&number) => {}
                 Some(_) => self.note(format!("{}: no commit refers to it; the next start removes it", path.display())),
                 None => self.note(format!("{}: not of this store", path.display())),
             }
@@ -111,20 +113,20 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Reads the block of `id` and checks all that takes no coins. `None`: it is damaged, and was named.
-    pub(super) fn check_block(&mut self, loaded: &Loaded, id: EntryId) -> Result<Option<DecodedBlock>, Stop> {
-        let entry = loaded.tree.entry(id);
+    /// Reads the block of `id` and checks all rules that need no coins. `None`: it is damaged, and was reported.
+    pub(super) fn check_block(&mut self, contents: &StoreContents, id: EntryId) -> Result<Option<DecodedBlock>, Stop> {
+        let entry = contents.tree.entry(id);
         let block = Some((entry.height, entry.hash));
         let Some(location) = entry.location else { return Ok(None) };
         let path = self.block_path(&block_file(location.file));
         let offset = u64::from(location.block.offset);
-        let bytes = match loaded.files.read_block(&location) {
+        let bytes = match contents.files.read_block(&location) {
             Ok(bytes) => bytes,
             Err(error) => return self.found_in(error, "framing", block).map(|()| None),
         };
-        self.verdict.blocks += 1;
-        if self.verdict.blocks.is_multiple_of(STRIDE) {
-            self.watcher.progress("checking blocks", self.verdict.blocks, loaded.blocks);
+        self.report.blocks += 1;
+        if self.report.blocks.is_multiple_of(STRIDE) {
+            self.watcher.progress("checking blocks", self.report.blocks, contents.blocks);
             self.go_on()?;
         }
         let finding = |rule: &str, what: String| Finding::file(path.clone(), rule, what).at(offset);
@@ -138,7 +140,7 @@ impl Checker<'_> {
         let count = decoded.transactions().len();
         let fault = if decoded.hash() != entry.hash {
             Some(finding("block-hash", format!("a block {}, wanted {}", decoded.hash(), entry.hash)))
-        } else if let Err(error) = self.rules_without_coins(loaded, entry, &decoded) {
+        } else if let Err(error) = self.rules_without_coins(contents, entry, &decoded) {
             Some(Finding::broken(path, &error).at(offset))
         } else if count != location.transactions as usize {
             Some(finding("index", format!("{count} transactions, the index has {}", location.transactions)))
@@ -154,37 +156,41 @@ impl Checker<'_> {
         }
     }
 
-    fn rules_without_coins(&self, loaded: &Loaded, entry: &Entry, block: &DecodedBlock) -> Result<(), RuleError> {
+    fn rules_without_coins(
+        &self,
+        contents: &StoreContents,
+        entry: &Entry,
+        block: &DecodedBlock,
+    ) -> Result<(), RuleError> {
         rules::validate_block_in_isolation(&self.params.consensus, block)?;
         match entry.parent {
             Some(parent) => rules::validate_block_in_context(
                 &self.params.consensus,
-                BlockContext::after(&loaded.tree.chain(parent)),
+                BlockContext::after(&contents.tree.chain(parent)),
                 block,
             ),
             None => Ok(()),
         }
     }
 
-    /// Reads the undo record of `id`. `None`: there is none, or it is damaged and was named.
-    pub(super) fn check_undo(&mut self, loaded: &Loaded, id: EntryId) -> Result<Option<BlockUndo>, Stop> {
-        let entry = loaded.tree.entry(id);
+    /// Reads the undo record of `id`. `None`: there is none, or it is damaged and was reported.
+    pub(super) fn check_undo(&mut self, contents: &StoreContents, id: EntryId) -> Result<Option<BlockUndo>, Stop> {
+        let entry = contents.tree.entry(id);
         let Some((file, span)) = entry.location.and_then(|location| Some((location.file, location.undo?))) else {
             return Ok(None);
         };
-        self.verdict.undo_records += 1;
-        match loaded.files.read_undo(file, span, &entry.header.prev_blockhash) {
+        self.report.undo_records += 1;
+        match contents.files.read_undo(file, span, &entry.header.prev_blockhash) {
             Ok(undo) => Ok(Some(undo)),
             Err(error) => self.found_in(error, "undo", Some((entry.height, entry.hash))).map(|()| None),
         }
     }
 
-    /// The blocks that are not of the active chain. A block that is marked as bad may break any rule but those of its own
-    /// bytes.
-    pub(super) fn check_other_blocks(&mut self, loaded: &Loaded) -> Result<(), Stop> {
-        for id in loaded.tree.ids().filter(|id| !loaded.is_active(*id)) {
-            self.check_block(loaded, id)?;
-            self.check_undo(loaded, id)?;
+    /// Checks the blocks that are not in the active chain.
+    pub(super) fn check_other_blocks(&mut self, contents: &StoreContents) -> Result<(), Stop> {
+        for id in contents.tree.ids().filter(|id| !contents.is_active(*id)) {
+            self.check_block(contents, id)?;
+            self.check_undo(contents, id)?;
         }
         Ok(())
     }

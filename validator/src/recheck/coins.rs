@@ -1,32 +1,33 @@
-//! The coins of the database against those of the replay, one by one.
+//! Compares the coins of the database with those of the replay.
 
 use std::collections::HashMap;
 
 use bitcoin::OutPoint;
 
-use super::index::Loaded;
-use super::{Checker, Finding};
+use super::checker::Checker;
+use super::index::StoreContents;
+use super::report::Finding;
 use crate::block::DecodedBlock;
 use crate::coins::statistics::{CoinCounter, CoinStatistics};
 use crate::coins::{Coin, is_unspendable};
 use crate::progress::Stop;
-use crate::store::inspect::Snapshot;
+use crate::store::inspect::InspectedDatabase;
 use crate::store::{CoinCache, CoinSource};
 
-/// How many coins lie between two reports of progress.
+/// The number of coins between two reports of progress.
 const STRIDE: u64 = 1 << 14;
 
 impl Checker<'_> {
-    /// First each coin of the database, then each of the replay that the database lacks.
+    /// Compares each coin of the database, then looks for coins of the replay that the database lacks.
     pub(super) fn compare_coins(
         &mut self,
-        snapshot: &Snapshot,
-        loaded: &Loaded,
+        snapshot: &InspectedDatabase,
+        contents: &StoreContents,
         replayed: &CoinCache,
     ) -> Result<(), Stop> {
         let statistics = self.sum_up(replayed)?;
         let total = statistics.count;
-        self.verdict.coin_statistics = Some(statistics);
+        self.report.coin_statistics = Some(statistics);
         let mut matched = 0;
         for coin in snapshot.database.coins_strictly() {
             let (outpoint, coin) = match coin {
@@ -40,11 +41,11 @@ impl Checker<'_> {
                 Some(wanted) if wanted == coin => matched += 1,
                 Some(wanted) => {
                     let what = format!("{outpoint}: {}, wanted {}", describe(&coin), describe(&wanted));
-                    self.found_coin(loaded, &coin, what);
+                    self.found_coin(contents, &coin, what);
                 }
                 None => {
                     let what = format!("{outpoint}: {}, wanted none: it is spent or was never made", describe(&coin));
-                    self.found_coin(loaded, &coin, what);
+                    self.found_coin(contents, &coin, what);
                 }
             }
             self.count_coin(total)?;
@@ -55,20 +56,25 @@ impl Checker<'_> {
         for (outpoint, wanted) in replayed.coins() {
             if self.is_missing(snapshot, &outpoint)? {
                 let what = format!("{outpoint}: none, wanted {}", describe(&wanted));
-                self.found_coin(loaded, &wanted, what);
+                self.found_coin(contents, &wanted, what);
             }
         }
         Ok(())
     }
 
-    /// What the blocks above `height` have made and spent, where those below are not kept: what they left is among the
-    /// coins, and what they spent is not.
-    pub(super) fn compare_kept_coins(&mut self, snapshot: &Snapshot, loaded: &Loaded, height: u32) -> Result<(), Stop> {
+    /// Checks the coins that the blocks above `height` created and spent, if the blocks below are pruned: what they
+    /// left unspent must be in the database, and what they spent must not.
+    pub(super) fn compare_kept_coins(
+        &mut self,
+        snapshot: &InspectedDatabase,
+        contents: &StoreContents,
+        height: u32,
+    ) -> Result<(), Stop> {
         let mut left: HashMap<OutPoint, Option<Coin>> = HashMap::new();
-        for id in &loaded.active[height as usize + 1..] {
-            let entry = loaded.tree.entry(*id);
+        for id in &contents.active[height as usize + 1..] {
+            let entry = contents.tree.entry(*id);
             let Some(location) = entry.location else { continue };
-            let Ok(block) = DecodedBlock::decode(loaded.files.read_block(&location)?) else { continue };
+            let Ok(block) = DecodedBlock::decode(contents.files.read_block(&location)?) else { continue };
             for (transaction, txid) in block.transactions().iter().zip(block.txids()) {
                 let is_coinbase = transaction.is_coinbase();
                 left.extend(
@@ -88,8 +94,8 @@ impl Checker<'_> {
                 let describe = |coin: &Option<Coin>| coin.as_ref().map_or_else(|| "none".to_owned(), describe);
                 let what = format!("{outpoint}: {}, wanted {}", describe(&found), describe(&wanted));
                 match wanted.or(found) {
-                    Some(coin) => self.found_coin(loaded, &coin, what),
-                    None => self.found(Finding::file(loaded.database.clone(), "coins", what)),
+                    Some(coin) => self.found_coin(contents, &coin, what),
+                    None => self.found(Finding::file(contents.database.clone(), "coins", what)),
                 }
             }
             self.count_coin(0)?;
@@ -108,27 +114,27 @@ impl Checker<'_> {
         Ok(counter.finish())
     }
 
-    fn is_missing(&mut self, snapshot: &Snapshot, outpoint: &OutPoint) -> Result<bool, Stop> {
+    fn is_missing(&mut self, snapshot: &InspectedDatabase, outpoint: &OutPoint) -> Result<bool, Stop> {
         match snapshot.database.load_coin(outpoint) {
             Ok(coin) => Ok(coin.is_none()),
-            // It was named when all coins were read.
+            // It was reported when all coins were read.
             Err(_) => Ok(false),
         }
     }
 
     fn count_coin(&mut self, total: u64) -> Result<(), Stop> {
-        self.verdict.coins += 1;
-        if self.verdict.coins.is_multiple_of(STRIDE) {
-            self.watcher.progress("comparing coins", self.verdict.coins, total);
+        self.report.coins += 1;
+        if self.report.coins.is_multiple_of(STRIDE) {
+            self.watcher.progress("comparing coins", self.report.coins, total);
             self.go_on()?;
         }
         Ok(())
     }
 
-    /// A coin is named with the height at which it was made, which may be what is wrong with it.
-    fn found_coin(&mut self, loaded: &Loaded, coin: &Coin, what: String) {
-        let finding = Finding::file(loaded.database.clone(), "coins", what);
-        let block = loaded.active.get(coin.height as usize).map(|id| loaded.tree.entry(*id).hash);
+    /// Reports a coin with the height at which it was created, which may be the wrong part.
+    fn found_coin(&mut self, contents: &StoreContents, coin: &Coin, what: String) {
+        let finding = Finding::file(contents.database.clone(), "coins", what);
+        let block = contents.active.get(coin.height as usize).map(|id| contents.tree.entry(*id).hash);
         self.found(Finding { height: Some(coin.height), hash: block, ..finding });
     }
 }

@@ -1,9 +1,8 @@
-//! The database's files, byte by byte: tables and manifests against the checksums that fjall keeps of them, journals
-//! against their groups'.
+//! Checks the database's files: tables and manifests against fjall's checksums.
 //!
-//! fjall 3 leaves some of its checksums unread: a manifest's own, which stands in `current`, and a whole table's, which
-//! stands in the manifest. All of them are read here, so that a flipped byte is named by its file before the database
-//! is opened, and whether or not fjall would have come across it.
+//! fjall 3 does not check the checksum of a manifest, which is in `current`, nor that of a whole table, which is in the
+//! manifest. Both are checked here, so that a flipped byte is reported with its file before the database is opened,
+//! even where fjall would not read it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -12,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Checker, Finding};
+use super::checker::Checker;
+use super::report::Finding;
 use crate::progress::Stop;
 use crate::store::StoreError;
 use crate::store::manifest::{KEYSPACES, read_tree};
@@ -67,17 +67,13 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// A file that is missing is damage; one that cannot be read ends the check.
+    /// Reports a missing file as damage. Another error ends the check.
     pub(super) fn unreadable(&mut self, path: PathBuf, source: io::Error) -> Result<(), Stop> {
         if source.kind() == io::ErrorKind::NotFound {
             self.found(Finding::file(path, "database", "the file is missing".to_owned()));
             return Ok(());
         }
         Err(StoreError::Io { path, source }.into())
-    }
-
-    pub(super) fn go_on(&mut self) -> Result<(), Stop> {
-        if self.watcher.goes_on() { Ok(()) } else { Err(Stop::Interrupted) }
     }
 }
 

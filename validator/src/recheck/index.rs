@@ -1,46 +1,52 @@
-//! The header index: every header under its parent and by every rule that a header alone can break.
+//! Checks the header index: every header's parent and every rule in isolation and in context.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Checker, Finding};
-use crate::headers::tree::{EntryId, HeaderTree, Validity};
+use super::checker::Checker;
+use super::report::Finding;
+use crate::headers::{EntryId, HeaderTree, Validity};
 use crate::progress::{STRIDE, Stop};
 use crate::rules::{self, BlockContext};
 use crate::store::IndexRecord;
 use crate::store::files::{BlockFiles, FileInfo};
-use crate::store::inspect::Snapshot;
-use crate::store::mend::{Cut, compare_with_note};
+use crate::store::inspect::InspectedDatabase;
+use crate::store::journal_repair::{TornTail, compare_with_note};
 
-/// Headers that are ahead of every clock were judged by a clock when they came, and are not judged by it again.
+/// The time that stands for "no clock": headers ahead of the clock were refused when they arrived, and are not checked
+/// again.
 const NO_CLOCK: u64 = u32::MAX as u64;
 
-/// What a store says of its chain.
-pub(super) struct Loaded {
+/// The contents of a store, as its database has them.
+pub(super) struct StoreContents {
     pub(super) tree: HeaderTree,
-    /// The chain that the coins belong to, by height.
+    /// The active chain, by height.
     pub(super) active: Vec<EntryId>,
     pub(super) infos: BTreeMap<u32, FileInfo>,
     pub(super) files: BlockFiles,
-    /// The database, for findings.
+    /// The database's folder, for findings.
     pub(super) database: PathBuf,
-    /// How many blocks are in the store.
+    /// The number of blocks in the store.
     pub(super) blocks: u64,
 }
 
-impl Loaded {
+impl StoreContents {
     pub(super) fn is_active(&self, id: EntryId) -> bool {
         self.active.get(self.tree.entry(id).height as usize) == Some(&id)
     }
 }
 
 impl Checker<'_> {
-    /// `None`: the index is so wrong that nothing can be found by it.
-    pub(super) fn check_index(&mut self, snapshot: &Snapshot, cut: Option<Cut>) -> Result<Option<Loaded>, Stop> {
-        let database = self.held.database();
+    /// Checks the index and returns the store's contents. `None`: it cannot be used, and the reason was reported.
+    pub(super) fn check_index(
+        &mut self,
+        snapshot: &InspectedDatabase,
+        cut: Option<TornTail>,
+    ) -> Result<Option<StoreContents>, Stop> {
+        let database = self.store.database();
         let tip = match (snapshot.database.tip(), snapshot.database.commits()) {
             (Ok(tip), Ok(commits)) => {
-                let note = self.held.note()?;
+                let note = self.store.note()?;
                 if let Err(error) = compare_with_note(&database, &note, commits, tip.as_ref(), cut) {
                     self.found_in(error, "commit", None)?;
                 }
@@ -79,17 +85,18 @@ impl Checker<'_> {
             self.found(Finding::file(database, "index", format!("the tip {tip} is not in the index")));
             return Ok(None);
         };
-        self.verdict.tip = Some((tree.entry(id).height, tip));
+        self.report.tip = Some((tree.entry(id).height, tip));
         let mut active = vec![EntryId::GENESIS];
         active.extend(tree.path(EntryId::GENESIS, id));
         self.check_active(&tree, &active);
-        let files = self.held.files(&self.identity, infos.clone());
-        Ok(Some(Loaded { tree, active, infos, files, database, blocks }))
+        let files = self.store.files(&self.identity, infos.clone());
+        Ok(Some(StoreContents { tree, active, infos, files, database, blocks }))
     }
 
     fn check_header(&mut self, tree: &mut HeaderTree, record: &IndexRecord) -> Result<(), Stop> {
         let IndexRecord { header, hash, height, .. } = record;
-        let index = |what: &str| Finding::file(self.held.database(), "index", what.to_owned()).of_block(*height, *hash);
+        let index =
+            |what: &str| Finding::file(self.store.database(), "index", what.to_owned()).of_block(*height, *hash);
         let checked = match tree.lookup(&header.prev_blockhash) {
             _ if *hash == self.params.consensus.genesis_hash && *height == 0 => Ok(Ok(())),
             None => Err(index("its parent is not in the index")),
@@ -110,7 +117,7 @@ impl Checker<'_> {
         match checked {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                self.found(Finding::broken(self.held.database(), &error).of_block(*height, *hash));
+                self.found(Finding::broken(self.store.database(), &error).of_block(*height, *hash));
             }
             Err(finding) => {
                 self.found(finding);
@@ -118,17 +125,17 @@ impl Checker<'_> {
             }
         }
         if let Some(id) = tree.insert_hashed(*header, *hash) {
-            tree.entry_mut(id).take_up(record);
+            tree.entry_mut(id).load(record);
         }
-        self.verdict.headers += 1;
-        if self.verdict.headers.is_multiple_of(STRIDE * 16) {
-            self.watcher.progress("checking headers", self.verdict.headers, self.verdict.headers);
+        self.report.headers += 1;
+        if self.report.headers.is_multiple_of(STRIDE * 16) {
+            self.watcher.progress("checking headers", self.report.headers, self.report.headers);
             self.go_on()?;
         }
         Ok(())
     }
 
-    /// Every block of the active chain was connected, and all but genesis left an undo record.
+    /// Checks that every block of the active chain is marked as connected, and that all but genesis have undo records.
     fn check_active(&mut self, tree: &HeaderTree, active: &[EntryId]) {
         for id in active {
             let entry = tree.entry(*id);
@@ -139,7 +146,7 @@ impl Checker<'_> {
                 _ => "not marked as connected",
             };
             let what = format!("a block of the active chain, {what}");
-            self.found(Finding::file(self.held.database(), "index", what).of_block(entry.height, entry.hash));
+            self.found(Finding::file(self.store.database(), "index", what).of_block(entry.height, entry.hash));
         }
     }
 }

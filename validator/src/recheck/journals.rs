@@ -1,22 +1,22 @@
-//! The database's journals, and the note of the last commit beside it.
+//! Checks the database's journals and the commit note.
 
 use std::path::Path;
 
-use super::{Checker, Finding};
+use super::checker::Checker;
+use super::report::Finding;
 use crate::progress::Stop;
 use crate::store::StoreError;
+use crate::store::commit_note::{CommitNote, note_path};
 use crate::store::journal::{journal_files, read_journal};
-use crate::store::mend::{Cut, examine_journals};
-use crate::store::note::{Note, note_path};
+use crate::store::journal_repair::{TornTail, examine_journals};
 
 impl Checker<'_> {
-    /// Reads all journals. The torn end of a commit that was never reported is none of the store, and is handed back to
-    /// be left out.
-    pub(super) fn check_journals(&mut self, database: &Path) -> Result<Option<Cut>, Stop> {
-        let note = self.held.note()?;
-        if note == Note::Damaged {
+    /// Checks all journals. The torn end of a commit that was never reported is not an error, and is returned.
+    pub(super) fn check_journals(&mut self, database: &Path) -> Result<Option<TornTail>, Stop> {
+        let note = self.store.note()?;
+        if note == CommitNote::Damaged {
             let what = "it is not what a commit writes".to_owned();
-            self.found(Finding::file(note_path(&self.held.folder), "commit", what).at(0));
+            self.found(Finding::file(note_path(&self.store.folder), "commit", what).at(0));
         }
         let journals = journal_files(database)?;
         if journals.is_empty() {
@@ -31,7 +31,7 @@ impl Checker<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        if let Some(Cut { journal, torn, .. }) = &cut {
+        if let Some(TornTail { journal, torn, .. }) = &cut {
             self.note(format!(
                 "{}: a commit that was never finished, torn at byte {} ({}); the next start cuts it",
                 journal.display(),

@@ -1,51 +1,52 @@
-//! The active chain once more, from genesis to the tip, with coins that come from nothing but its blocks.
+//! Replays the active chain from genesis to the tip, with coins from its blocks alone.
 
-use super::index::Loaded;
-use super::{Checker, Finding};
+use super::checker::Checker;
+use super::index::StoreContents;
+use super::report::Finding;
 use crate::block::DecodedBlock;
-use crate::headers::tree::EntryId;
+use crate::headers::EntryId;
 use crate::progress::Stop;
 use crate::rules::{self, BlockContext, ConnectError, ConnectOptions};
 use crate::store::location::{BLOCKS, block_file, undo_file};
 use crate::store::{CoinCache, NoCoins};
 
-/// How far a replay came.
+/// The extent of a replay.
 pub(super) enum Replayed {
     /// To the tip, with these coins.
     All(Box<CoinCache>),
-    /// The blocks up to this height are not kept; those above it are good as far as they could be checked.
+    /// The blocks up to this height are pruned. Those above it passed every check that needs no coins.
     Above(u32),
     /// A block is damaged.
-    Cut,
+    Damaged,
 }
 
 impl Checker<'_> {
-    /// Checks and connects every block of the active chain. Above a block that is damaged or no longer kept the coins are
-    /// unknown; the blocks there are still checked as far as they can be.
-    pub(super) fn replay(&mut self, loaded: &Loaded) -> Result<Replayed, Stop> {
+    /// Checks and connects every block of the active chain. Above a block that is damaged or pruned the coins are
+    /// unknown; those blocks are checked without coins.
+    pub(super) fn replay(&mut self, contents: &StoreContents) -> Result<Replayed, Stop> {
         let mut coins = Some(CoinCache::default());
-        let (mut missing, found) = (0_u32, self.verdict.found);
-        for id in &loaded.active {
-            let entry = loaded.tree.entry(*id);
+        let (mut missing, found) = (0_u32, self.report.found);
+        for id in &contents.active {
+            let entry = contents.tree.entry(*id);
             if entry.location.is_none() {
                 missing = entry.height;
                 coins = None;
                 continue;
             }
-            let block = self.check_block(loaded, *id)?;
+            let block = self.check_block(contents, *id)?;
             match (block, entry.parent) {
                 (Some(_), None) => {}
                 (Some(block), Some(parent)) => {
                     let connected = match &mut coins {
-                        Some(coins) => self.connect(loaded, *id, parent, &block, coins)?,
-                        None => self.check_undo(loaded, *id).map(|_| false)?,
+                        Some(coins) => self.connect(contents, *id, parent, &block, coins)?,
+                        None => self.check_undo(contents, *id).map(|_| false)?,
                     };
                     if !connected {
                         coins = None;
                     }
                 }
                 (None, _) => {
-                    self.check_undo(loaded, *id)?;
+                    self.check_undo(contents, *id)?;
                     coins = None;
                 }
             }
@@ -55,23 +56,23 @@ impl Checker<'_> {
         }
         Ok(match coins {
             Some(coins) => Replayed::All(Box::new(coins)),
-            None if self.verdict.found == found => Replayed::Above(missing),
-            None => Replayed::Cut,
+            None if self.report.found == found => Replayed::Above(missing),
+            None => Replayed::Damaged,
         })
     }
 
     /// Connects a block and compares its undo record with what it spent.
     fn connect(
         &mut self,
-        loaded: &Loaded,
+        contents: &StoreContents,
         id: EntryId,
         parent: EntryId,
         block: &DecodedBlock,
         coins: &mut CoinCache,
     ) -> Result<bool, Stop> {
-        let (entry, ancestry) = (loaded.tree.entry(id), loaded.tree.chain(parent));
+        let (entry, ancestry) = (contents.tree.entry(id), contents.tree.chain(parent));
         let context = BlockContext::after(&ancestry);
-        let blocks = self.held.folder.join(BLOCKS);
+        let blocks = self.store.folder.join(BLOCKS);
         let number = entry.location.map_or(0, |location| location.file);
         coins.begin_block();
         let mut view = coins.view(&NoCoins);
@@ -84,14 +85,14 @@ impl Checker<'_> {
                 let offset = entry.location.map_or(0, |location| location.block.offset);
                 let finding = Finding::broken(blocks.join(block_file(number)), &error).at(offset.into());
                 self.found(finding.of_block(entry.height, entry.hash));
-                self.check_undo(loaded, id)?;
+                self.check_undo(contents, id)?;
                 return Ok(false);
             }
             Err(ConnectError::View(error)) => return Err(error.into()),
         };
-        self.verdict.connected += 1;
-        self.verdict.inputs += connected.inputs as u64;
-        if self.check_undo(loaded, id)?.is_some_and(|undo| undo != connected.undo) {
+        self.report.connected += 1;
+        self.report.inputs += connected.inputs as u64;
+        if self.check_undo(contents, id)?.is_some_and(|undo| undo != connected.undo) {
             let offset = entry.location.and_then(|location| location.undo).map_or(0, |span| span.offset);
             let what = "the record is whole, and is not what the block spends".to_owned();
             let finding = Finding::file(blocks.join(undo_file(number)), "undo", what).at(offset.into());

@@ -3,7 +3,7 @@
 //! A block that comes with a list of what it spends and no chain is checked by the same drivers as every other block.
 //! They leave out what only ancestors decide.
 
-use crate::headers::Ancestry;
+use super::ancestry::Ancestry;
 
 /// The height of a block and the chain before it.
 #[derive(Clone, Copy)]

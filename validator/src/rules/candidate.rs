@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use bitcoin::OutPoint;
 use foldhash::fast::RandomState;
 
+use super::ancestry::Ancestry;
 use super::block::{validate_transactions_in_isolation, validate_unsolved_bytes_in_isolation};
 use super::block_context::BlockContext;
 use super::connect::{ConnectError, ConnectOptions, Connected, connect_block};
@@ -16,7 +17,6 @@ use super::header::{check_previous_found, validate_header_in_context};
 use crate::block::DecodedBlock;
 use crate::coins::{Coin, CoinRef, CoinView};
 use crate::consensus::ConsensusParams;
-use crate::headers::Ancestry;
 
 /// Checks a block on top of `ancestry` in every rule but the proof of work and, on a signet, the block's signature.
 ///

@@ -2,10 +2,10 @@
 
 use bitcoin::CompactTarget;
 
+use super::ancestry::Ancestry;
 use super::asert::Schedule;
 use crate::consensus::uint256::Uint256;
 use crate::consensus::{ConsensusParams, Difficulty};
-use crate::headers::Ancestry;
 
 /// The compact target of the block after `ancestry`'s last, if its time is `time`.
 ///

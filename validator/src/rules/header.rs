@@ -3,12 +3,12 @@
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
 
+use super::ancestry::Ancestry;
 use super::block_context::BlockContext;
 use super::difficulty::{next_work_required, retarget_interval};
 use super::error::RuleError;
 use super::pow::{check_proof_of_work, check_target};
 use crate::consensus::{ConsensusParams, Difficulty};
-use crate::headers::Ancestry;
 
 /// How far a block's time may be ahead of the network's, in seconds.
 pub const MAX_FUTURE_BLOCK_TIME: u64 = 2 * 60 * 60;

@@ -8,10 +8,10 @@
 //! Nothing here stores or logs: ancestors come through [`Ancestry`], coins through [`CoinView`], the time as a number.
 //! A clock is read only to report how long connecting took.
 //!
-//! [`Ancestry`]: crate::headers::Ancestry
 //! [`CoinView`]: crate::coins::CoinView
 
 pub(crate) mod alone;
+mod ancestry;
 mod asert;
 mod block;
 mod block_context;
@@ -46,6 +46,7 @@ mod transaction;
 mod transaction_error;
 mod witness;
 
+pub use ancestry::Ancestry;
 pub use block::validate_block_in_isolation;
 pub use block_context::BlockContext;
 pub use candidate::check_candidate;

@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
     use crate::chain::ChainParams;
-    use crate::headers::Ancestry;
+    use crate::rules::Ancestry;
     use crate::rules::testing::{Alike, Chain, coin, outpoint, spend};
 
     const TIME: u32 = 1_600_000_000;

@@ -10,10 +10,10 @@ use bitcoin::{
     TxOut, Txid, Witness, absolute, consensus, transaction,
 };
 
+use super::ancestry::Ancestry;
 use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
 use crate::coins::Coin;
-use crate::headers::Ancestry;
 
 /// Headers from genesis on, without valid proof of work.
 pub(crate) struct Chain(Vec<Header>);

@@ -1,13 +1,16 @@
-//! The coin cache: coins read from the store and changes not yet written to it, in memory up to a stated limit.
+//! The coin cache: coins read from the store, and changes that are not yet written to it, in memory up to a limit.
 //!
-//! Most coins are spent soon after they are made. One that is made and spent between two commits never reaches the
-//! store (the `fresh` mark, as in Core's `CCoinsViewCache`). Unlike Core's stack of views there is one table: a block
-//! changes it in place and keeps a journal of what it replaced, so that a block that turns out invalid is taken back,
-//! and one that is valid costs one table access a change instead of two.
+//! Most coins are spent soon after they are created. A coin that is created and spent between two commits never reaches
+//! the store (the `fresh` mark, as in Core's `CCoinsViewCache`). Core stacks one view on another; here there is one
+//! table. A block changes it in place and keeps a journal of the replaced records, so that an invalid block is rolled
+//! back, and a valid one takes one table access for each change instead of two.
 //!
-//! A coin is kept as the bytes that the store has of it, key and value, and not as a structure: some 60 to 100 bytes with
-//! its place in the table, where Core's nodes take 120 to 150. So the same memory holds more coins, and a commit writes
-//! what it finds. The price is to decode a coin when it is spent, which is little beside finding it.
+//! A coin is held encoded, as key and value of the database: 60 to 100 bytes with its table slot, where Core's nodes
+//! take 120 to 150. So the same memory holds more coins, and a commit writes them without encoding them. The price is
+//! to decode a coin when it is spent, which takes little time compared with finding it.
+
+mod record;
+mod view;
 
 use std::hash::BuildHasher;
 
@@ -16,96 +19,24 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use rayon::prelude::*;
 
-use super::StoreError;
 use super::cells::{CHUNK_BYTES, Cells, Handle};
-use crate::coins::encoding::{decode_coin, decode_outpoint, encode_coin, encode_outpoint, split_key};
-use crate::coins::{Coin, CoinRef, CoinView};
+use crate::coins::encoding::{decode_outpoint, encode_coin, encode_outpoint};
+use crate::coins::{Coin, CoinRef};
+use record::{CachedRecord, DIRTY, FRESH, LINKED, SPENT};
 
-/// Where coins are found that the cache does not hold.
-pub trait CoinSource {
-    /// The coin at `outpoint` as of the last commit.
-    ///
-    /// # Errors
-    /// The store cannot be read, or what it holds is no coin.
-    fn load_coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError>;
+pub use view::CachedCoins;
 
-    /// The coin at each of `outpoints`. A store that can reads them side by side.
-    ///
-    /// # Errors
-    /// As for [`Self::load_coin`].
-    fn load_coins(&self, outpoints: &[OutPoint]) -> Result<Vec<Option<Coin>>, StoreError> {
-        outpoints.iter().map(|outpoint| self.load_coin(outpoint)).collect()
-    }
-
-    /// Calls `with` for every coin as of the last commit, in the order of outpoints as bytes.
-    ///
-    /// # Errors
-    /// As for [`Self::load_coin`].
-    fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError>;
-}
-
-/// A source without coins, below a cache that holds the whole set.
-#[derive(Clone, Copy, Debug)]
-pub struct NoCoins;
-
-impl CoinSource for NoCoins {
-    fn load_coin(&self, _: &OutPoint) -> Result<Option<Coin>, StoreError> {
-        Ok(None)
-    }
-
-    fn for_each_coin(&self, _: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-/// What the cache knows of an outpoint: marks, the key and the value of the store. In [`Cells`] the three stand one after
-/// the other.
-struct Record<'a> {
-    marks: u8,
-    key: &'a [u8],
-    value: &'a [u8],
-}
-
-/// It differs from the store.
-const DIRTY: u8 = 1;
-
-/// The store has nothing here. Only with [`DIRTY`].
-const FRESH: u8 = 2;
-
-/// The coin is spent, and the store has it still. Only with [`DIRTY`]. Its value stays, in case the block is taken back.
-const SPENT: u8 = 4;
-
-/// It is in a table. What is not waits to be freed, or to be taken back.
-const LINKED: u8 = 8;
-
-impl<'a> Record<'a> {
-    /// `None`: the cell was freed.
-    fn read(bytes: &'a [u8]) -> Option<Self> {
-        let (marks, rest) = bytes.split_first()?;
-        let (key, value) = split_key(rest);
-        Some(Self { marks: *marks, key, value })
-    }
-
-    const fn is(&self, mark: u8) -> bool {
-        self.marks & mark != 0
-    }
-
-    fn coin(&self) -> Option<Coin> {
-        (!self.is(SPENT)).then(|| decode_coin(self.value).expect("the cache holds what it has encoded"))
-    }
-}
-
-/// How many pieces the table has. In one piece, growing would hold the old table and one of twice the size side by side,
-/// at the worst moment, when the cache is nearly full.
+/// The number of pieces of the table. A single table would need its old and its doubled size at once when it grows,
+/// which happens when the cache is nearly full.
 const PIECES: usize = 64;
 
-/// The records of the keys that begin with certain bits, so that the pieces one after the other are in the order of keys.
-/// Whoever grinds transaction ids into one piece makes one table of it again.
+/// The records of the keys with the same first bits, so that the pieces in order hold the keys in order. Transaction
+/// ids ground into one piece make it no worse than a single table.
 #[derive(Debug, Default)]
 struct Piece {
     table: HashTable<Handle>,
-    /// Every record that became dirty since the last commit, some more than once, some not dirty or not here any more. A
-    /// commit goes through these and not through the whole table.
+    /// Every record that became dirty since the last commit. Some are listed twice, some are no longer dirty or in the
+    /// table. A commit reads this list instead of the whole table.
     touched: Vec<Handle>,
 }
 
@@ -113,37 +44,37 @@ fn piece_of(key: &[u8]) -> usize {
     usize::from(key[0]) * PIECES / 256
 }
 
-/// How many look-ups are worth another thread.
+/// The least number of look-ups for each thread.
 const LOOK_UPS_A_THREAD: usize = 256;
 
-/// How many chunks are looked through for coins to drop.
+/// The number of chunks that are searched for coins to drop.
 const ATTEMPTS: usize = 8;
 
-/// What a block did, so that it can be taken back.
+/// A change by a block, which can be rolled back.
 #[derive(Clone, Copy, Debug)]
 enum Change {
-    /// The record was put in, in the place of another.
+    /// The first record was inserted and replaced the second.
     Put(Handle, Option<Handle>),
-    /// The record was taken out.
+    /// The record was removed from the table.
     Removed(Handle),
-    /// The record was marked as spent, and had these marks before.
+    /// The record was marked as spent. These were its marks before.
     Spent(Handle, u8),
 }
 
-/// Coins and changes over a [`CoinSource`].
+/// Coins read from a [`CoinSource`](super::CoinSource), and changes that it does not have yet.
 #[derive(Debug)]
 pub struct CoinCache {
     cells: Cells,
     pieces: [Piece; PIECES],
-    /// Keyed with a seed that differs from process to process, which is what a stranger who picks transactions to collide
-    /// would need. The standard hasher resists more than that, and takes longer than the rest of a look-up.
+    /// Keyed with a random seed for each process, so that nobody can choose transactions that collide. The standard
+    /// hasher is stronger, and takes longer than the rest of a look-up.
     hasher: RandomState,
     dirty: usize,
-    /// What changed since [`Self::begin_block`], in order.
+    /// The changes since [`Self::begin_block`], in order.
     journal: Option<Vec<Change>>,
-    /// The most that it should occupy, in bytes.
+    /// The limit of [`Self::memory`], in bytes.
     limit: usize,
-    /// The chunk of cells at which dropping goes on.
+    /// The chunk of cells at which the next search for coins to drop starts (the hand of a clock algorithm).
     hand: usize,
 }
 
@@ -155,8 +86,7 @@ impl Default for CoinCache {
 }
 
 impl CoinCache {
-    /// A cache that drops coins which the store has before it would occupy more than `limit` bytes, and that is full when
-    /// there are no more of them.
+    /// A cache of at most `limit` bytes: it drops clean coins to stay below, and is full when only changes are left.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
         Self {
@@ -170,15 +100,15 @@ impl CoinCache {
         }
     }
 
-    /// Bytes that the cache occupies: its records and tables, used or not.
+    /// The memory of the cache in bytes: records and tables, used or not.
     #[must_use]
     pub fn memory(&self) -> usize {
         let piece = |piece: &Piece| piece.table.allocation_size() + piece.touched.capacity() * size_of::<Handle>();
         self.cells.memory() + self.pieces.iter().map(piece).sum::<usize>()
     }
 
-    /// Whether a commit should come: there is more than the limit, or most of what fills it is changes, which leave little
-    /// room for coins that are read.
+    /// Whether a commit is due: the cache is over its limit, or it is nearly full and mostly changes, which leave
+    /// little room for coins that are read.
     #[must_use]
     pub fn is_full(&self) -> bool {
         let memory = self.memory();
@@ -186,13 +116,13 @@ impl CoinCache {
         memory > self.limit || memory > self.limit / 8 * 7 && self.dirty > records() / 2
     }
 
-    /// How many coins and removals are not written yet.
+    /// The number of changes that the store does not have: new coins and removals.
     #[must_use]
     pub const fn dirty(&self) -> usize {
         self.dirty
     }
 
-    /// Starts a block: from here on changes can be taken back.
+    /// Starts a block: changes from here on can be rolled back.
     pub fn begin_block(&mut self) {
         debug_assert!(self.journal.is_none(), "a block begins while another is open");
         self.journal = Some(Vec::new());
@@ -203,8 +133,8 @@ impl CoinCache {
         for change in self.journal.take().unwrap_or_default() {
             self.forget(change);
         }
-        // Coins made and spent since the last commit are no changes any more. Twice the changes is enough to wait for:
-        // then going through all costs no more than making them did.
+        // Coins created and spent since the last commit are no longer changes. The list is cleaned when it is twice as
+        // long as the changes, so that cleaning takes no more time in total than the changes did.
         let touched: usize = self.pieces.iter().map(|piece| piece.touched.len()).sum();
         if touched > 2 * self.dirty + 1_024 {
             for number in 0..PIECES {
@@ -213,7 +143,7 @@ impl CoinCache {
         }
     }
 
-    /// Takes back every change since [`Self::begin_block`].
+    /// Rolls back every change since [`Self::begin_block`].
     pub fn roll_back_block(&mut self) {
         for change in self.journal.take().unwrap_or_default().into_iter().rev() {
             match change {
@@ -230,13 +160,7 @@ impl CoinCache {
         }
     }
 
-    /// The cache as a block sees it, over `source`.
-    pub fn view<'a>(&'a mut self, source: &'a dyn CoinSource) -> CachedCoins<'a> {
-        CachedCoins { cache: self, source }
-    }
-
-    /// Everything that the store does not have, each key once and in order: the key and the value, or `None` for one to
-    /// remove. Both are as the store has them.
+    /// All changes, each key once and in order: the encoded key and value, or `None` for a key to remove.
     pub fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         (0..PIECES).flat_map(|number| self.changes_of(number)).map(|handle| {
             let record = self.record(handle);
@@ -251,7 +175,8 @@ impl CoinCache {
             Some((record.key.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)), *handle))
         };
         let mut changes: Vec<(u64, Handle)> = self.pieces[number].touched.iter().filter_map(dirty).collect();
-        // By the first eight bytes, which tell all apart but the outputs of one transaction, without looking them up.
+        // Mostly by the first eight bytes of the key, which need no access to the record; only outputs of one
+        // transaction have them in common.
         changes.sort_unstable_by(|one, other| {
             let keys = || self.record(one.1).key.cmp(self.record(other.1).key);
             one.0.cmp(&other.0).then_with(keys)
@@ -260,7 +185,7 @@ impl CoinCache {
         changes.into_iter().map(|(_, handle)| handle)
     }
 
-    /// Every coin that the cache holds, written or not.
+    /// Every unspent coin in the cache, changed or not.
     pub fn coins(&self) -> impl Iterator<Item = (OutPoint, Coin)> {
         self.pieces.iter().flat_map(|piece| &piece.table).filter_map(|handle| {
             let record = self.record(*handle);
@@ -269,29 +194,30 @@ impl CoinCache {
         })
     }
 
-    /// What the cache knows of `outpoint`, `Some(None)` if that it is spent; `None`: ask the store.
+    /// The coin at `outpoint`; `Some(None)`: it is spent; `None`: the cache has no record, ask the store.
     #[must_use]
     pub fn get(&self, outpoint: &OutPoint) -> Option<Option<Coin>> {
         self.find(&encode_outpoint(outpoint)).map(|handle| self.record(handle).coin())
     }
 
-    /// Whether the cache knows of `outpoint` that there is a coin or that there is none; `None`: ask the store.
+    /// Whether there is a coin at `outpoint`; `None`: the cache has no record, ask the store.
     fn knows(&self, outpoint: &OutPoint) -> Option<bool> {
         self.find(&encode_outpoint(outpoint)).map(|handle| !self.record(handle).is(SPENT))
     }
 
-    /// Those of `outpoints` that the cache knows nothing of, in the order of keys, in which one look-up finds in memory what
-    /// the one before has read.
+    /// Those of `outpoints` that the cache has no record of, in the order of keys, in which look-ups in the database
+    /// share what they read.
     pub(crate) fn unknown(&self, outpoints: impl Iterator<Item = OutPoint>) -> Vec<OutPoint> {
         let outpoints: Vec<OutPoint> = outpoints.collect();
-        // Each look-up waits for memory two or three times, which several threads do at once.
+        // Each look-up waits for memory two or three times, so several threads are faster.
         let outpoints = outpoints.into_par_iter().with_min_len(LOOK_UPS_A_THREAD);
         let mut unknown: Vec<OutPoint> = outpoints.filter(|outpoint| self.knows(outpoint).is_none()).collect();
         unknown.sort_unstable();
         unknown
     }
 
-    /// Takes up the coins that the store has at `outpoints`, as of the last commit. What the cache knows by now is newer.
+    /// Adds the coins that the store has at `outpoints` as of the last commit. Records that the cache has are newer and
+    /// stay.
     pub(crate) fn add_loaded(&mut self, outpoints: &[OutPoint], found: &[Option<Coin>]) {
         for (outpoint, coin) in outpoints.iter().zip(found) {
             if let Some(coin) = coin.as_ref().filter(|_| self.knows(outpoint).is_none()) {
@@ -300,15 +226,15 @@ impl CoinCache {
         }
     }
 
-    /// Not a change: the set is the same, so the journal does not hold it.
+    /// Inserts a coin of the store. The coin set does not change, so the journal does not record it.
     fn insert_loaded(&mut self, outpoint: &OutPoint, coin: &Coin) -> Handle {
         let record = self.insert_record(0, &encode_outpoint(outpoint), &encode_coin(coin));
         self.link(record);
         record
     }
 
-    /// After a commit of [`Self::changes`]: the store has everything. What is unspent stays for later reads, as much of it
-    /// as seven eighths of the limit hold: what is dropped now can become cells of another size.
+    /// Marks all records as clean, after a commit of [`Self::changes`]. Unspent coins stay for later reads, up to seven
+    /// eighths of the limit; the memory of those dropped can be used for cells of another size.
     pub fn mark_clean(&mut self) {
         debug_assert!(self.journal.is_none(), "a commit in the middle of a block");
         for number in 0..PIECES {
@@ -327,13 +253,13 @@ impl CoinCache {
         self.drop_down_to(self.limit / 8 * 7);
     }
 
-    /// Drops records, none of which may be dirty, chunk by chunk, roughly the oldest first.
+    /// Drops records chunk by chunk, roughly the oldest first. None may be dirty.
     fn drop_down_to(&mut self, limit: usize) {
         let mut left = self.cells.chunk_count();
         while self.memory() > limit {
             let surplus = (self.memory() - limit).div_ceil(CHUNK_BYTES).min(left);
             if surplus == 0 {
-                // The tables alone are above it.
+                // The tables alone are over the limit.
                 *self = Self::with_limit(self.limit);
                 return;
             }
@@ -341,12 +267,12 @@ impl CoinCache {
                 self.hand = (self.hand + 1) % self.cells.chunk_count();
                 self.drop_clean(self.hand);
             }
-            self.cells.give_back_empty();
+            self.cells.free_empty_chunks();
             left -= surplus;
         }
     }
 
-    /// Drops what of a chunk the store has, and says whether there was any.
+    /// Drops the clean records of a chunk; `false`: there was none.
     fn drop_clean(&mut self, chunk: usize) -> bool {
         let is_clean = |handle: &Handle| {
             let record = self.record(*handle);
@@ -360,14 +286,14 @@ impl CoinCache {
         !clean.is_empty()
     }
 
-    /// Keeps a record, in the place of clean ones if the cache is at its limit.
+    /// Stores a record. Clean records are dropped for it if the cache is at its limit.
     fn insert_record(&mut self, marks: u8, key: &[u8], value: &[u8]) -> Handle {
         let length = 1 + key.len() + value.len();
         if let Some(chunks) = self.cells.lacking_room(length)
             && !chunks.is_empty()
             && self.memory() + CHUNK_BYTES > self.limit
         {
-            // A few attempts in turn: if all there is in them is changes, more memory is taken, and a commit comes.
+            // A few chunks are tried. If they hold only changes, the cache takes more memory, and a commit follows.
             let (count, first) = (chunks.len(), self.hand % chunks.len());
             let chunks: Vec<u32> = (0..count.min(ATTEMPTS)).map(|next| chunks[(first + next) % count]).collect();
             for chunk in chunks {
@@ -377,17 +303,17 @@ impl CoinCache {
                 }
             }
         }
-        self.cells.keep(&[&[marks], key, value])
+        self.cells.store(&[&[marks], key, value])
     }
 
-    fn record(&self, handle: Handle) -> Record<'_> {
-        Record::read(self.cells.get(handle)).expect("what the table names is in use")
+    fn record(&self, handle: Handle) -> CachedRecord<'_> {
+        CachedRecord::read(self.cells.get(handle)).expect("a record in the table is in use")
     }
 
-    /// The record that a list of touched ones names, if it is still in the table of this piece: its cell may have been freed,
-    /// and may hold another by now.
-    fn in_piece(&self, handle: Handle, number: usize) -> Option<Record<'_>> {
-        let record = Record::read(self.cells.get(handle))?;
+    /// A record of a `touched` list, if it is still in the table of this piece. Its cell may have been freed and
+    /// reused.
+    fn in_piece(&self, handle: Handle, number: usize) -> Option<CachedRecord<'_>> {
+        let record = CachedRecord::read(self.cells.get(handle))?;
         (record.is(LINKED) && piece_of(record.key) == number).then_some(record)
     }
 
@@ -396,11 +322,12 @@ impl CoinCache {
         self.pieces[piece_of(key)].table.find(self.hasher.hash_one(key), is_it).copied()
     }
 
-    /// Puts a record into the table, which must not have its key.
+    /// Inserts a record into the table, which must not have its key.
     fn link(&mut self, handle: Handle) {
         let (cells, hasher) = (&self.cells, &self.hasher);
-        let hash = |handle: &Handle| Record::read(cells.get(*handle)).map_or(0, |record| hasher.hash_one(record.key));
-        let record = Record::read(cells.get(handle)).expect("what is linked is in use");
+        let hash =
+            |handle: &Handle| CachedRecord::read(cells.get(*handle)).map_or(0, |record| hasher.hash_one(record.key));
+        let record = CachedRecord::read(cells.get(handle)).expect("a record to link is in use");
         self.dirty += usize::from(record.is(DIRTY));
         let piece = &mut self.pieces[piece_of(record.key)];
         if record.is(DIRTY) {
@@ -410,18 +337,18 @@ impl CoinCache {
         self.cells.get_mut(handle)[0] |= LINKED;
     }
 
-    /// Takes a record out of the table; its cell stays.
+    /// Removes a record from the table; its cell stays in use.
     fn unlink(&mut self, handle: Handle) {
-        let record = Record::read(self.cells.get(handle)).expect("what is unlinked is in use");
+        let record = CachedRecord::read(self.cells.get(handle)).expect("a record to unlink is in use");
         self.dirty -= usize::from(record.is(DIRTY));
         let table = &mut self.pieces[piece_of(record.key)].table;
         let found = table.find_entry(self.hasher.hash_one(record.key), |other| *other == handle);
-        found.expect("what is unlinked is in the table").remove();
+        found.expect("a record to unlink is in the table").remove();
         self.cells.get_mut(handle)[0] &= !LINKED;
     }
 
     fn mark(&mut self, handle: Handle, marks: u8) {
-        let record = Record::read(self.cells.get(handle)).expect("what is marked is in use");
+        let record = CachedRecord::read(self.cells.get(handle)).expect("a record to mark is in use");
         let (was_dirty, number) = (record.is(DIRTY), piece_of(record.key));
         let is_dirty = marks & DIRTY != 0;
         self.dirty = self.dirty + usize::from(is_dirty) - usize::from(was_dirty);
@@ -431,12 +358,12 @@ impl CoinCache {
         self.cells.get_mut(handle)[0] = marks;
     }
 
-    /// Puts a coin in the place of whatever is there.
-    fn put(&mut self, outpoint: &OutPoint, coin: CoinRef<'_>, marks: impl FnOnce(Option<&Record<'_>>) -> u8) {
+    /// Puts a coin at `outpoint`, and replaces the record there.
+    fn put(&mut self, outpoint: &OutPoint, coin: CoinRef<'_>, marks: impl FnOnce(Option<&CachedRecord<'_>>) -> u8) {
         let key = encode_outpoint(outpoint);
         let before = self.find(&key);
         let marks = marks(before.map(|handle| self.record(handle)).as_ref());
-        // First, since what is in a table and clean may be dropped for the new record.
+        // Before the insertion, which may drop clean records that are in a table.
         if let Some(before) = before {
             self.unlink(before);
         }
@@ -463,90 +390,11 @@ impl CoinCache {
         }
     }
 
-    /// Frees what a change that stays has replaced.
+    /// Frees the record that a permanent change has replaced.
     fn forget(&mut self, change: Change) {
         if let Change::Put(_, Some(gone)) | Change::Removed(gone) = change {
             self.cells.free(gone);
         }
-    }
-}
-
-/// A [`CoinCache`] with the store below it: what blocks connect through.
-pub struct CachedCoins<'a> {
-    cache: &'a mut CoinCache,
-    source: &'a dyn CoinSource,
-}
-
-impl CachedCoins<'_> {
-    /// Brings coins into the cache that are not there, which is quicker for many at once than one by one.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn prepare(&mut self, outpoints: impl Iterator<Item = OutPoint>) -> Result<(), StoreError> {
-        let unknown = self.cache.unknown(outpoints);
-        if !unknown.is_empty() {
-            let found = self.source.load_coins(&unknown)?;
-            self.cache.add_loaded(&unknown, &found);
-        }
-        Ok(())
-    }
-
-    /// Brings the coin into the cache if it is not there.
-    fn fetch(&mut self, outpoint: &OutPoint) -> Result<Option<Handle>, StoreError> {
-        let known = self.cache.find(&encode_outpoint(outpoint));
-        if known.is_some() {
-            return Ok(known);
-        }
-        Ok(self.source.load_coin(outpoint)?.map(|coin| self.cache.insert_loaded(outpoint, &coin)))
-    }
-
-    /// Puts back a coin that a disconnected block had spent.
-    pub fn restore(&mut self, outpoint: OutPoint, coin: &Coin) {
-        // Not fresh even if the cache knows nothing of it: it may be that the store was never told of the spend.
-        self.put(&outpoint, coin.into(), false);
-    }
-
-    fn put(&mut self, outpoint: &OutPoint, coin: CoinRef<'_>, absent_from_store: bool) {
-        self.cache.put(outpoint, coin, |before| {
-            let fresh = before.map_or(absent_from_store, |before| before.is(FRESH));
-            DIRTY | if fresh { FRESH } else { 0 }
-        });
-    }
-}
-
-impl CoinView for CachedCoins<'_> {
-    type Error = StoreError;
-
-    fn coin(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
-        Ok(self.fetch(outpoint)?.and_then(|handle| self.cache.record(handle).coin()))
-    }
-
-    fn spend(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
-        let Some(handle) = self.fetch(outpoint)? else { return Ok(None) };
-        let coin = self.cache.record(handle).coin();
-        if coin.is_some() {
-            self.cache.spend(handle);
-        }
-        Ok(coin)
-    }
-
-    fn create(&mut self, outpoint: OutPoint, coin: CoinRef<'_>) -> Result<(), StoreError> {
-        // Only a coinbase can repeat an earlier transaction that still has coins (BIP30's two exceptions), so only
-        // there may the store hold a coin that the cache does not know.
-        let absent_from_store = !coin.is_coinbase;
-        self.put(&outpoint, coin, absent_from_store);
-        Ok(())
-    }
-
-    fn first_unspent(&mut self, outpoints: &[OutPoint]) -> Result<Option<OutPoint>, StoreError> {
-        let unknown: Vec<OutPoint> =
-            outpoints.iter().filter(|outpoint| self.cache.knows(outpoint).is_none()).copied().collect();
-        let loaded = self.source.load_coins(&unknown)?;
-        let mut loaded = loaded.iter().map(Option::is_some);
-        Ok(outpoints
-            .iter()
-            .find(|outpoint| self.cache.knows(outpoint).or_else(|| loaded.next()).unwrap_or(false))
-            .copied())
     }
 }
 

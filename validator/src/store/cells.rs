@@ -1,11 +1,9 @@
-//! Byte strings of mixed length in memory that is taken and given back in large pieces: where the coin cache keeps its
-//! records.
+//! A slab allocator for byte strings of mixed length: the memory of the coin cache's records.
 //!
-//! An allocation of its own for each coin would cost some sixteen bytes of bookkeeping and rounding, and a pointer of
-//! eight. Here memory comes in chunks of 16 KiB, each cut into cells of one size, and a cell is named by a number of four
-//! bytes. What is freed is used again by the next string of about that length; a chunk of which nothing is used can serve
-//! any length, or goes back. As in the slab allocators of operating systems; Bitcoin Core's `PoolAllocator`, which serves
-//! its cache of coins, gives nothing back before the whole cache is dropped.
+//! An allocation for each coin would cost some sixteen bytes of bookkeeping and rounding, and a pointer of eight. Here
+//! memory is allocated in chunks of 16 KiB, each divided into cells of one size, and a handle of four bytes names a
+//! cell. A freed cell is used by the next string of about its length; an empty chunk can be used for any length, or is
+//! freed. Bitcoin Core's `PoolAllocator`, which serves its coin cache, frees nothing before the whole cache is dropped.
 
 /// Cells begin at multiples of this many bytes.
 const UNIT: usize = 8;
@@ -23,18 +21,18 @@ const SIZES: [u16; 30] = [
     896, 1_280,
 ];
 
-/// In front of each string: its length, 0 in a cell that is free.
+/// Before each string: its length, 0 in a free cell.
 const LENGTH_BYTES: usize = 2;
 
 /// The longest string that fits, in bytes.
 pub(super) const MAX_LENGTH: usize = SIZES[SIZES.len() - 1] as usize * UNIT - LENGTH_BYTES;
 
-/// Behind the length in a free cell: the next free cell of its chunk.
+/// After the length in a free cell: the next free cell of its chunk.
 const NEXT_FREE: std::ops::Range<usize> = LENGTH_BYTES..LENGTH_BYTES + 2;
 
 const NO_CELL: u16 = u16::MAX;
 
-/// Names a string: the number of its chunk and its place there, in units. That reaches over 32 GiB.
+/// Names a string: the number of its chunk and its offset there in units. It addresses 32 GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Handle(u32);
 
@@ -52,15 +50,15 @@ impl Handle {
     }
 }
 
-/// Memory for cells of one size, or without a purpose if it has no bytes.
+/// Memory for cells of one size; vacant if it has no bytes.
 #[derive(Debug)]
 struct Chunk {
     bytes: Box<[u8]>,
-    /// The place of its cells' size in [`SIZES`].
+    /// The index of its cells' size in [`SIZES`].
     class: usize,
     /// Cells in use.
     used: u16,
-    /// Cells before this one were used once.
+    /// Cells below this number have been used.
     begun: u16,
     /// The first of the free cells among those.
     free: u16,
@@ -81,7 +79,7 @@ impl Chunk {
         &mut self.bytes[start..start + length]
     }
 
-    /// A cell that was free, by its number.
+    /// Takes a free cell and returns its number.
     fn take(&mut self) -> u16 {
         self.used += 1;
         if self.free == NO_CELL {
@@ -104,7 +102,7 @@ impl Chunk {
     }
 }
 
-/// The smallest cells in which a string of `length` bytes fits, by their place in [`SIZES`].
+/// The index in [`SIZES`] of the smallest cells that fit a string of `length` bytes.
 fn class_of(length: usize) -> usize {
     let units = (LENGTH_BYTES + length).div_ceil(UNIT);
     SIZES.partition_point(|size| usize::from(*size) < units)
@@ -118,7 +116,7 @@ pub(super) struct Cells {
     all: [Vec<u32>; SIZES.len()],
     /// By class: the chunks that are not full.
     open: [Vec<u32>; SIZES.len()],
-    /// Chunks that were given back, whose numbers can be used again.
+    /// Numbers of freed chunks, which can be used again.
     vacant: Vec<u32>,
 }
 
@@ -128,22 +126,22 @@ impl Cells {
         (self.chunks.len() - self.vacant.len()) * CHUNK_BYTES + self.chunks.capacity() * size_of::<Chunk>()
     }
 
-    /// How many chunks there are or were: the bound of what [`Self::in_chunk`] takes.
+    /// The number of chunks, freed ones included: the bound of [`Self::in_chunk`]'s argument.
     pub(super) fn chunk_count(&self) -> usize {
         self.chunks.len()
     }
 
-    /// The chunks that a string of `length` bytes would go into if there is no room for it; `None`: there is.
+    /// If no cell for a string of `length` bytes is free: the chunks of its size. `None`: a cell is free.
     pub(super) fn lacking_room(&self, length: usize) -> Option<&[u32]> {
         let class = class_of(length);
         self.open[class].is_empty().then_some(&self.all[class])
     }
 
-    /// Keeps `parts` as one string.
+    /// Stores the concatenation of `parts`.
     ///
     /// # Panics
-    /// If they are empty together, or longer than [`MAX_LENGTH`].
-    pub(super) fn keep(&mut self, parts: &[&[u8]]) -> Handle {
+    /// If it is empty, or longer than [`MAX_LENGTH`].
+    pub(super) fn store(&mut self, parts: &[&[u8]]) -> Handle {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         assert!((1..=MAX_LENGTH).contains(&length), "a string of {length} bytes");
         let class = class_of(length);
@@ -186,7 +184,7 @@ impl Cells {
     /// The string; empty: it was freed.
     ///
     /// # Panics
-    /// If its chunk was given back.
+    /// If its chunk was freed.
     pub(super) fn get(&self, handle: Handle) -> &[u8] {
         let bytes = &self.chunks[handle.chunk()].bytes[handle.byte()..];
         let length = u16::from_le_bytes([bytes[0], bytes[1]]);
@@ -200,7 +198,7 @@ impl Cells {
         &mut bytes[LENGTH_BYTES..LENGTH_BYTES + usize::from(length)]
     }
 
-    /// Gives a string's cell back.
+    /// Frees a string's cell.
     pub(super) fn free(&mut self, handle: Handle) {
         let number = handle.chunk();
         let chunk = &mut self.chunks[number];
@@ -221,9 +219,9 @@ impl Cells {
             .filter(|handle| !self.get(*handle).is_empty())
     }
 
-    /// Gives the memory of chunks back in which nothing is used. Handles of freed strings must not be used any more: what lies
-    /// at their place may be anything.
-    pub(super) fn give_back_empty(&mut self) {
+    /// Frees the chunks without a used cell. Handles of freed strings are invalid afterwards: other strings may be at
+    /// their offsets.
+    pub(super) fn free_empty_chunks(&mut self) {
         let is_empty = |chunk: &Chunk| chunk.used == 0 && !chunk.bytes.is_empty();
         for list in self.all.iter_mut().chain(&mut self.open) {
             list.retain(|number| !is_empty(&self.chunks[*number as usize]));
@@ -249,14 +247,14 @@ mod tests {
     #[test]
     fn chunks_that_are_empty_serve_any_length_again() {
         let mut cells = Cells::default();
-        let many: Vec<Handle> = (0..5_000).map(|_| cells.keep(&[&[7; 40]])).collect();
+        let many: Vec<Handle> = (0..5_000).map(|_| cells.store(&[&[7; 40]])).collect();
         let full = cells.memory();
         many.iter().for_each(|handle| cells.free(*handle));
-        assert_eq!(cells.memory(), full, "kept for what comes next");
-        cells.give_back_empty();
+        assert_eq!(cells.memory(), full, "chunks stay allocated");
+        cells.free_empty_chunks();
         assert!(cells.memory() < full / 10);
         assert!((0..cells.chunk_count()).all(|chunk| cells.in_chunk(chunk).next().is_none()));
-        let long = cells.keep(&[&[1; 9_000], &[2; 1_000]]);
+        let long = cells.store(&[&[1; 9_000], &[2; 1_000]]);
         assert_eq!((cells.get(long).len(), cells.get(long)[8_999], cells.get(long)[9_000]), (10_000, 1, 2));
         assert_eq!(cells.in_chunk(long.chunk()).collect::<Vec<_>>(), [long]);
     }
@@ -277,10 +275,10 @@ mod tests {
                 } else {
                     let string = vec![byte; length];
                     let (first, second) = string.split_at(length / 2);
-                    kept.push((cells.keep(&[first, second]), string));
+                    kept.push((cells.store(&[first, second]), string));
                 }
                 if byte == 0 {
-                    cells.give_back_empty();
+                    cells.free_empty_chunks();
                 }
             }
             kept.sort();

@@ -1,10 +1,11 @@
-//! The database of a store: coins, header index, file lengths and the tip that they belong to, in one keyspace of fjall.
+//! The database of a store: coins, header index, file lengths and the tip that they belong to, in one keyspace of
+//! fjall.
 //!
-//! One keyspace, because a commit has to be all or nothing, and fjall promises that across keyspaces only for what goes
-//! through its journal. A small commit does: one record group, synced. A large one, which an import writes when its cache
-//! is full, would be in memory three times on that way: as the cache's records, as a batch and as fjall's table in memory;
-//! and it would be written twice. It goes into tables of its own instead, sorted as it is read from the cache, and becomes
-//! visible with the manifest that names them, which fjall syncs and renames. Both ways end in the same records.
+//! There is one keyspace, because a commit must be atomic, and fjall guarantees that across keyspaces only for writes
+//! through its journal. A small commit is one record group in the journal, synced. A large one, which an import writes
+//! when its cache is full, would then be in memory three times, as cache records, as a batch and as fjall's memtable,
+//! and on disk twice. So it is written as tables, sorted as it is read from the cache, and becomes visible with the
+//! manifest that names them, which fjall syncs and renames. Both ways leave the same records.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,64 +19,67 @@ use fjall::config::{CompressionPolicy, PartitioningPolicy};
 use fjall::{Database, DatabaseBuilder, Iter, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice, Snapshot};
 use rayon::prelude::*;
 
+use super::backend::Commit;
+use super::coin_source::CoinSource;
 use super::disk::sync_folder;
+use super::error::{StoreError, io_error};
 use super::files::{BlockFiles, FileInfo};
-use super::marker::io_error;
 use super::record::{IndexRecord, decode_file_info, decode_index, file_info_value, index_key, index_value};
-use super::{CoinSource, Commit, StoreError};
 use crate::coins::Coin;
-use crate::coins::encoding::{DecodeError, OutpointKey, decode_coin, decode_outpoint, encode_coin, encode_outpoint};
+use crate::coins::encoding::{OutpointKey, decode_coin, decode_outpoint, encode_coin, encode_outpoint};
+use crate::serialize::EncodingError;
 
 /// The only keyspace.
 const RECORDS: &str = "records";
 
-/// The first byte of each key: what the record is. In this order they are written.
+/// The first byte of each key: the kind of record. Commits write them in this order.
 const INDEX: u8 = b'B';
 const COIN: u8 = b'C';
 const FILE: u8 = b'F';
 const TIP: &[u8] = b"Mtip";
 
-/// The key under which each commit leaves its number. No other key has its length.
+/// The key of the number of the last commit. No other key has its length.
 pub(super) const COMMIT_KEY: &[u8] = b"Mcommit";
 
-/// What fjall may keep of its tables in memory where nobody says.
+/// The default size of fjall's cache of table blocks, in bytes.
 pub(crate) const TABLE_CACHE_BYTES: u64 = 16 << 20;
 
-/// When fjall writes its tables so that old journals can go: what a start replays stays near this.
+/// The size of all journals in bytes at which fjall writes memtables, so that old journals can be removed. It bounds
+/// what a start replays.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
-/// When fjall writes its table in memory to disk. A start builds it again from the journal, at some 40 MB a second; what
-/// is on disk already is only skipped.
+/// The size in bytes at which fjall writes its memtable to disk. A start rebuilds the memtable from the journal, at
+/// some 40 MB a second, and skips what is on disk already.
 const MEMORY_TABLE_BYTES: u64 = 16 << 20;
 
-/// How many tables that are not merged yet fjall lets stand, each of at most 64 MiB.
+/// The number of unmerged tables at which fjall starts a merge, each of at most 64 MiB.
 const TABLES_BEFORE_MERGE: u8 = 12;
 
-/// With so many tables that are not merged yet a large commit waits.
+/// The number of unmerged tables at which a large commit waits.
 const MOST_TABLES: usize = 60;
 
-/// Coins that a thread looks up before it is worth another.
+/// The least number of coins that each thread looks up.
 const COINS_A_THREAD: usize = 32;
 
 /// The database, open.
 #[derive(Clone)]
 pub(crate) struct StateDatabase {
-    /// Where it is, for messages.
+    /// The folder, for messages.
     path: PathBuf,
-    // Dropped before the database, which they hold.
+    // Dropped before the database.
     records: Keyspace,
     database: Database,
 }
 
 impl StateDatabase {
-    /// Opens the database at `path`, or makes an empty one, durable by its own name in the folder above, which is the
-    /// caller's to sync. `cache_bytes` of its tables may stay in memory.
+    /// Opens the database at `path`, or creates an empty one. The caller syncs the folder above. `cache_bytes` of the
+    /// tables may stay in memory.
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         let is_new = !path.exists();
         let this = Self::build(path, builder(path, cache_bytes))?;
         if is_new {
-            // fjall 3.1 syncs each keyspace's folder and not the folder that holds their names: after a power loss all
-            // could be gone with what was ever synced in them, and fjall would make them anew, empty.
+            // fjall 3.1 syncs each keyspace's folder and not the folder above, which holds their names. After a power
+            // loss all keyspaces could be missing, and fjall would create them again, empty.
             for folder in [path.join("keyspaces"), path.to_owned()] {
                 sync_folder(&folder).map_err(io_error(&folder))?;
             }
@@ -83,9 +87,9 @@ impl StateDatabase {
         Ok(this)
     }
 
-    /// Opens the database at `at`, of which nothing but its journal is changed; messages call it `path`.
+    /// Opens the database at `at` and changes nothing but its journal. Messages name `path`.
     pub(crate) fn open_idle(at: &Path, path: &Path) -> Result<Self, StoreError> {
-        // Without workers nothing is compacted, which would write all coins anew.
+        // Without workers nothing is compacted; a compaction would write all coins again.
         Self::build(path, builder(at, TABLE_CACHE_BYTES).worker_threads_unchecked(0))
     }
 
@@ -100,28 +104,28 @@ impl StateDatabase {
         StoreError::of_database(&self.path, source)
     }
 
-    /// Returns when the journal is on stable storage.
+    /// Syncs the journal.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         self.database.persist(PersistMode::SyncAll).map_err(|source| self.error(source))
     }
 
-    /// The database as the last commit left it.
-    pub(super) fn moment(&self) -> Moment {
-        Moment { snapshot: self.database.snapshot(), database: self.clone() }
+    /// The database as of the last commit.
+    pub(super) fn snapshot(&self) -> DatabaseSnapshot {
+        DatabaseSnapshot { snapshot: self.database.snapshot(), database: self.clone() }
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Slice>, StoreError> {
         self.records.get(key).map_err(|source| self.error(source))
     }
 
-    /// The tip that the coins belong to; `None`: the store is new.
+    /// The tip after which the coins are; `None`: the store is new.
     pub(crate) fn tip(&self) -> Result<Option<BlockHash>, StoreError> {
         let tip = self.get(TIP)?;
         tip.map(|hash| BlockHash::from_slice(&hash).map_err(|error| damaged_record("meta", TIP, error.to_string())))
             .transpose()
     }
 
-    /// How many commits the database has seen.
+    /// The number of commits so far.
     pub(crate) fn commits(&self) -> Result<u64, StoreError> {
         let Some(commits) = self.get(COMMIT_KEY)? else { return Ok(0) };
         let bytes = <[u8; 8]>::try_from(&*commits);
@@ -134,7 +138,7 @@ impl StateDatabase {
         &self,
         kind: u8,
         name: &'static str,
-        decode: impl Fn(&[u8], &[u8]) -> Result<T, DecodeError>,
+        decode: impl Fn(&[u8], &[u8]) -> Result<T, EncodingError>,
     ) -> impl Iterator<Item = Result<T, StoreError>> {
         self.decoded(self.records.prefix([kind]), name, decode)
     }
@@ -143,7 +147,7 @@ impl StateDatabase {
         &self,
         records: Iter,
         name: &'static str,
-        decode: impl Fn(&[u8], &[u8]) -> Result<T, DecodeError>,
+        decode: impl Fn(&[u8], &[u8]) -> Result<T, EncodingError>,
     ) -> impl Iterator<Item = Result<T, StoreError>> {
         records.map(move |record| {
             let (key, value) = record.into_inner().map_err(|source| self.error(source))?;
@@ -162,7 +166,7 @@ impl StateDatabase {
         self.scan(FILE, "files", decode_file_info).collect()
     }
 
-    /// Every coin in the order of its key. A value that could be shorter is an error, too.
+    /// Every coin in the order of keys. A key or value that is not in the shortest encoding is an error too.
     pub(crate) fn coins_strictly(&self) -> impl Iterator<Item = Result<(OutPoint, Coin), StoreError>> {
         let coins = self.scan(COIN, "coins", |key, value| {
             let (outpoint, coin) = (decode_outpoint(key)?, decode_coin(value)?);
@@ -176,7 +180,7 @@ impl StateDatabase {
         })
     }
 
-    fn hand_over(&self, records: Iter, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
+    fn for_each(&self, records: Iter, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
         for coin in self.decoded(records, "coins", |key, value| Ok((decode_outpoint(key)?, decode_coin(value)?))) {
             let (outpoint, coin) = coin?;
             with(outpoint, coin);
@@ -184,8 +188,8 @@ impl StateDatabase {
         Ok(())
     }
 
-    /// Holds a large commit back while there are very many tables that are not merged yet: fjall slows down only what goes
-    /// through its journal, and tells only that of a merge that failed.
+    /// Waits while there are too many unmerged tables. fjall throttles only writes through its journal, and reports a
+    /// failed merge only to them.
     fn wait_for_merges(&self) -> Result<(), StoreError> {
         loop {
             self.database.persist(PersistMode::Buffer).map_err(|source| self.error(source))?;
@@ -196,8 +200,8 @@ impl StateDatabase {
         }
     }
 
-    /// Writes a commit, the `number`th, with the changed lengths of `files`, into tables or through the journal: durable
-    /// when this returns, all of it or nothing.
+    /// Writes commit `number` with the changed lengths of `files`, atomically, into tables or through the journal. It
+    /// is durable when this returns.
     pub(super) fn commit(
         &self,
         number: u64,
@@ -240,17 +244,17 @@ impl CoinSource for StateDatabase {
     }
 
     fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
-        self.hand_over(self.records.prefix([COIN]), with)
+        self.for_each(self.records.prefix([COIN]), with)
     }
 }
 
-/// The database as one commit left it, whatever is committed later.
-pub(super) struct Moment {
+/// The database as of one commit. Later commits do not change it.
+pub(super) struct DatabaseSnapshot {
     snapshot: Snapshot,
     database: StateDatabase,
 }
 
-impl Moment {
+impl DatabaseSnapshot {
     /// The coin at `outpoint`.
     pub(super) fn coin(&self, outpoint: &OutPoint) -> Result<Option<Coin>, StoreError> {
         let key = coin_key(&encode_outpoint(outpoint));
@@ -258,14 +262,14 @@ impl Moment {
         value.map(|value| coin_of(&key, &value)).transpose()
     }
 
-    /// Calls `with` for every coin in the order of its key.
+    /// Calls `with` for every coin in the order of keys.
     pub(super) fn for_each_coin(&self, with: &mut dyn FnMut(OutPoint, Coin)) -> Result<(), StoreError> {
-        self.database.hand_over(self.snapshot.prefix(&self.database.records, [COIN]), with)
+        self.database.for_each(self.snapshot.prefix(&self.database.records, [COIN]), with)
     }
 }
 
-/// How every database here is opened. With one worker: of two, fjall 3.1 keeps the first free for flushes by having it pass
-/// the order to compact on to itself, in a circle, for as long as the other compacts, which takes a whole core.
+/// The options of every database. There is one worker: with two, fjall 3.1 keeps the first free for flushes by making
+/// it send itself the order to compact again and again while the other compacts, which takes a whole core.
 fn builder(path: &Path, cache_bytes: u64) -> DatabaseBuilder<Database> {
     Database::builder(path)
         .worker_threads(1)
@@ -274,10 +278,10 @@ fn builder(path: &Path, cache_bytes: u64) -> DatabaseBuilder<Database> {
         .manual_journal_persist(true)
 }
 
-/// How the keyspace is made. Hashes do not compress, and most of a coin is hashes. Filters and indexes come in blocks, so
-/// that those of a large table need not be in memory as a whole. The coins of a commit lie all over the keys, so that merging it
-/// writes everything anew: it waits until there is as much to merge as some commits of a large cache. Until then filters
-/// keep a look-up to the one of those commits that has the coin.
+/// The options of the keyspace. There is no compression: most of a coin is hashes. Filters and indexes are partitioned,
+/// so that those of a large table need not be in memory as a whole. The coins of a commit are spread over all keys, so
+/// a merge writes everything again: it waits for as much as some commits of a large cache. Until then Bloom filters
+/// restrict a look-up to the commit that has the coin.
 fn keyspace_options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .max_memtable_size(MEMORY_TABLE_BYTES)
@@ -295,7 +299,7 @@ fn coin_of(key: &[u8], value: &[u8]) -> Result<Coin, StoreError> {
     decode_coin(value).map_err(|error| damaged_record("coins", &key[1..], error.to_string()))
 }
 
-/// Calls `put` for every record of a commit in the order of keys: the value, or `None` for one that goes.
+/// Calls `put` for every record of a commit in the order of keys: the value, or `None` for a key to remove.
 fn for_each_change(
     number: u64,
     commit: &mut Commit<'_>,

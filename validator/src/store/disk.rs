@@ -1,11 +1,11 @@
-//! The few things that the block files ask of a file system, so that tests can put a failing one in its place.
+//! The file system operations that block files need, as a trait, so that tests can replace them with failing ones.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// One flat folder of files. What was written is durable only after [`Disk::sync`], a new file's name after
+/// One folder of files. Written bytes are durable only after [`Disk::sync`], new names only after
 /// [`Disk::sync_folder`].
 pub trait Disk: Send {
     /// The path of a file, for messages.
@@ -14,7 +14,7 @@ pub trait Disk: Send {
     /// The names of all files.
     ///
     /// # Errors
-    /// Those of the file system, as in all that follows.
+    /// Those of the file system.
     fn list(&self) -> io::Result<Vec<String>>;
 
     /// A file's length in bytes; `None`: there is no such file.
@@ -26,13 +26,13 @@ pub trait Disk: Send {
     /// Fills `into` from `offset` on.
     ///
     /// # Errors
-    /// Those of the file system; `UnexpectedEof`: the file ends before.
+    /// Those of the file system; `UnexpectedEof`: the file is too short.
     fn read(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<()>;
 
     /// Writes at `offset`, and creates the file if it is new.
     ///
     /// # Errors
-    /// Those of the file system. Any part of the bytes may then be written.
+    /// Those of the file system. Any part of the bytes may have been written.
     fn write(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Cuts a file to `length` bytes.
@@ -47,24 +47,25 @@ pub trait Disk: Send {
     /// Those of the file system.
     fn remove(&mut self, name: &str) -> io::Result<()>;
 
-    /// Returns when a file's bytes and length are on stable storage.
+    /// Syncs a file's bytes and length to stable storage.
     ///
     /// # Errors
-    /// Those of the file system. What is stable is then unknown, and asking again would not tell.
+    /// Those of the file system. It is then unknown what is stable, and a second call may succeed without having
+    /// synced.
     fn sync(&mut self, name: &str) -> io::Result<()>;
 
-    /// Returns when creations and removals are on stable storage.
+    /// Syncs creations and removals of files to stable storage.
     ///
     /// # Errors
     /// Those of the file system.
     fn sync_folder(&mut self) -> io::Result<()>;
 }
 
-/// A folder of the operating system.
+/// A folder of the operating system's file system.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    /// Files open for writing. At most the current pair and the undo files that a reorganisation touched.
+    /// Files open for writing: the current pair, and undo files that a reorganisation wrote.
     writing: BTreeMap<String, File>,
 }
 
@@ -127,7 +128,7 @@ impl Disk for Folder {
         fs::remove_file(self.path.join(name))
     }
 
-    /// On any handle: what counts is the file, not who wrote it.
+    /// A sync through any handle syncs the whole file.
     fn sync(&mut self, name: &str) -> io::Result<()> {
         self.writing(name)?.sync_data()
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with a store. Broken rules are `RuleError`.
+//! Errors of a store. Broken rules are `RuleError`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -53,16 +53,16 @@ pub enum StoreError {
     NotAStore {
         /// The folder.
         folder: PathBuf,
-        /// Something in it that a new store would not have.
+        /// A file or folder in it that is not a store's.
         holds: String,
     },
-    /// A folder with a store's blocks and database, and without its marker.
+    /// A folder with a store's blocks and database but without its file `STORE`.
     #[error("the folder {folder} is a store that has lost its file STORE")]
     NoMarker {
         /// The folder.
         folder: PathBuf,
     },
-    /// There is no store to look at.
+    /// There is no store in the folder.
     #[error("there is no store in {folder}")]
     NoStore {
         /// The folder.
@@ -76,17 +76,17 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
-    /// A file does not hold what was written to it.
+    /// The contents of a file are damaged.
     #[error("{path} is damaged at byte {offset}: {what}")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Bytes before the damage, or before the record that holds it.
+        /// The offset in bytes of the damage, or of the damaged record.
         offset: u64,
         /// What was seen and what was wanted.
         what: String,
     },
-    /// A record of the database does not hold what was written to it.
+    /// A record of the database is damaged.
     #[error("the database is damaged: {records}, key {key}: {what}")]
     DamagedRecord {
         /// `coins`, `index`, `files` or `meta`.
@@ -96,7 +96,7 @@ pub enum StoreError {
         /// What was seen and what was wanted.
         what: String,
     },
-    /// The database refused.
+    /// The database failed.
     #[error("database {path}: {what}")]
     Database {
         /// The database's folder.
@@ -104,13 +104,13 @@ pub enum StoreError {
         /// Why.
         what: String,
     },
-    /// A block or undo record that is needed was not kept.
+    /// A block or undo record that is needed is not in the store.
     #[error("block {hash} is no longer kept")]
     NotKept {
         /// The block.
         hash: BlockHash,
     },
-    /// A block that was here was deleted to save space.
+    /// A block was pruned.
     #[error("block {hash} at height {height} was pruned")]
     Pruned {
         /// The block.
@@ -118,7 +118,7 @@ pub enum StoreError {
         /// Its height.
         height: u32,
     },
-    /// The chain with most work leaves the active one below what pruning kept.
+    /// The chain with most work forks from the active one below the blocks that pruning kept.
     #[error(
         "the chain with most work, to block {to}, leaves the active one at height {fork}; to go back there from height {tip} \
          takes block {pruned}, which was pruned: start again with an empty folder"
@@ -126,23 +126,23 @@ pub enum StoreError {
     TooDeep {
         /// The height of the active chain's tip.
         tip: u32,
-        /// The height of the last block that both chains have.
+        /// The height of the last common block.
         fork: u32,
         /// The block that should become the tip.
         to: BlockHash,
-        /// The height of the highest block that would be needed and is gone.
+        /// The height of the highest block that would be needed and was pruned.
         pruned: u32,
     },
-    /// A chain in memory is never committed, so that there is nothing for readers.
+    /// A chain in memory is never committed, so it has no snapshots.
     #[error("a chain state in memory gives no snapshots: it needs a data folder")]
     NoSnapshots,
-    /// A write failed earlier. What reached the disk is then unknown until the folder is opened anew.
+    /// A write failed earlier. It is unknown what reached the disk until the folder is reopened.
     #[error("the store takes no more writes, because one failed: open it anew")]
     Stopped,
 }
 
 impl StoreError {
-    /// What the database at `path` said, in one line. Its own `Display` is that of a structure.
+    /// The error of the database at `path` in one line. fjall's own `Display` prints a structure.
     pub(crate) fn of_database(path: &Path, error: fjall::Error) -> Self {
         use fjall::{Error, LsmError};
         let path = path.to_owned();
@@ -160,4 +160,9 @@ impl StoreError {
         };
         Self::Database { path, what }
     }
+}
+
+/// Turns an error of the operating system into a [`StoreError`] that names `path`.
+pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
+    |source| StoreError::Io { path: path.to_owned(), source }
 }

@@ -1,31 +1,32 @@
-//! The block and undo files: append-only, in Bitcoin Core's framing, cut back at start to what was committed.
+//! The block and undo files: append-only, in Bitcoin Core's framing, truncated at start to the committed length.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use bitcoin::BlockHash;
 
-use super::StoreError;
 use super::disk::Disk;
+use super::error::StoreError;
+use super::file_reader::FileReader;
 use super::framing::{FRAMING_BYTES, framing};
-use super::location::{BlockLocation, FilePosition, Span, StoredBlock, block_file, file_number, undo_file};
+use super::location::{BlockLocation, FilePosition, Span, block_file, file_number, undo_file};
 use crate::coins::undo::{BlockUndo, checksum};
 
-/// A block file ends before the record that would pass this many bytes, as Core's do.
+/// The greatest length of a block file in bytes, as Core's `MAX_BLOCKFILE_SIZE`.
 pub const MAX_BLOCK_FILE_BYTES: u32 = 128 << 20;
 
-/// What is in one pair of files.
+/// The lengths and contents of one pair of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileInfo {
     /// Bytes in the block file.
     pub block_bytes: u32,
     /// Bytes in the undo file.
     pub undo_bytes: u32,
-    /// Blocks in it.
+    /// The number of blocks.
     pub blocks: u32,
-    /// The lowest height of them.
+    /// The lowest height of a block.
     pub lowest: u32,
-    /// The highest height of them.
+    /// The highest height of a block.
     pub highest: u32,
 }
 
@@ -38,21 +39,21 @@ pub struct BlockFiles {
     disk: Box<dyn Disk>,
     magic: [u8; 4],
     infos: BTreeMap<u32, FileInfo>,
-    /// Whose lengths changed since the last commit.
+    /// Files whose lengths changed since the last commit.
     changed: BTreeSet<u32>,
     unsynced: BTreeSet<String>,
     created: bool,
-    /// Taken out with the next commit, and deleted after it.
+    /// Files that the next commit removes, and that are deleted after it.
     pruned: BTreeSet<u32>,
     max_file_bytes: u32,
 }
 
 impl BlockFiles {
-    /// Takes up the files with the lengths that were committed: longer ones are cut back, files that were never
-    /// committed are removed.
+    /// Opens the files with the committed lengths: longer files are truncated, files that were never committed are
+    /// removed.
     ///
     /// # Errors
-    /// A file is shorter than committed; or the file system's.
+    /// A file is shorter than committed, or the file system failed.
     pub fn open(mut disk: Box<dyn Disk>, magic: [u8; 4], infos: BTreeMap<u32, FileInfo>) -> Result<Self, StoreError> {
         let io_error = |disk: &dyn Disk, name: &str, source| StoreError::Io { path: disk.path(name), source };
         let names = disk.list().map_err(|source| io_error(&*disk, "", source))?;
@@ -87,18 +88,18 @@ impl BlockFiles {
         })
     }
 
-    /// Ends block files before they would pass this many bytes, instead of [`MAX_BLOCK_FILE_BYTES`].
+    /// Limits block files to this many bytes, at most [`MAX_BLOCK_FILE_BYTES`].
     pub fn limit(&mut self, max_file_bytes: u32) {
         self.max_file_bytes = max_file_bytes.min(MAX_BLOCK_FILE_BYTES);
     }
 
-    /// What begins every record.
+    /// The chain's magic, with which every record begins.
     pub(super) const fn magic(&self) -> [u8; 4] {
         self.magic
     }
 
-    /// Takes up the files as they are, with these lengths: nothing is cut or removed.
-    pub(crate) const fn as_they_are(disk: Box<dyn Disk>, magic: [u8; 4], infos: BTreeMap<u32, FileInfo>) -> Self {
+    /// Opens the files with these lengths. Nothing is truncated or removed.
+    pub(crate) const fn open_unchanged(disk: Box<dyn Disk>, magic: [u8; 4], infos: BTreeMap<u32, FileInfo>) -> Self {
         Self {
             disk,
             magic,
@@ -111,13 +112,13 @@ impl BlockFiles {
         }
     }
 
-    /// Has the next commit hold the lengths of all files, those without a block among them: a start removes a file that no
-    /// commit refers to.
+    /// Marks all files as changed, so that the next commit contains their lengths: a start removes files that no commit
+    /// refers to.
     pub(crate) fn adopt_all(&mut self) {
         self.changed.extend(self.infos.keys());
     }
 
-    /// Takes up a block of `height` that lies in a file already.
+    /// Adds a block of `height` that is in a file already.
     pub(crate) fn adopt(&mut self, position: FilePosition, height: u32, transactions: u32) -> BlockLocation {
         let info = self.infos.entry(position.file).or_insert(FileInfo::EMPTY);
         info.blocks += 1;
@@ -130,17 +131,17 @@ impl BlockFiles {
         StoreError::Io { path: self.disk.path(name), source }
     }
 
-    fn records(&self) -> Records<'_> {
-        Records { disk: &*self.disk, magic: self.magic }
+    fn reader(&self) -> FileReader<'_> {
+        FileReader { disk: &*self.disk, magic: self.magic }
     }
 
-    /// An error that names the block at `location`.
+    /// The error for damaged bytes of the block at `location`.
     #[must_use]
     pub fn damaged_block(&self, location: &BlockLocation, what: String) -> StoreError {
-        self.records().damaged_block(location, what)
+        self.reader().damaged_block(location, what)
     }
 
-    /// Appends a framed record and `trailer` at `offset`; returns where the record itself lies.
+    /// Appends a framed record and `trailer` at `offset`; returns the span of the record without its framing.
     fn append(&mut self, name: String, offset: u32, record: &[u8], trailer: &[u8]) -> Result<Span, StoreError> {
         let length =
             u32::try_from(record.len()).map_err(|_| self.io_error(&name, io::ErrorKind::FileTooLarge.into()))?;
@@ -160,7 +161,7 @@ impl BlockFiles {
     /// Appends a block of `height` in network encoding.
     ///
     /// # Errors
-    /// The write failed, and may have left any part of the record behind the last one.
+    /// The write failed. Any part of the record may have been written.
     pub fn append_block(&mut self, height: u32, block: &[u8], transactions: u32) -> Result<BlockLocation, StoreError> {
         let (last, info) = self.infos.last_key_value().map_or((0, FileInfo::EMPTY), |(number, info)| (*number, *info));
         let end = u64::from(info.block_bytes) + u64::from(FRAMING_BYTES) + block.len() as u64;
@@ -196,23 +197,23 @@ impl BlockFiles {
     /// The bytes of a block.
     ///
     /// # Errors
-    /// They cannot be read, or their framing is damaged. The block itself is its own checksum: see `decode_stored`.
+    /// They cannot be read, or their framing is damaged. The caller checks the block itself.
     pub fn read_block(&self, location: &BlockLocation) -> Result<Vec<u8>, StoreError> {
-        self.records().read_block(location)
+        self.reader().read_block(location)
     }
 
-    /// What a block with the parent `previous` spent.
+    /// The undo record of a block whose parent is `previous`.
     ///
     /// # Errors
     /// It cannot be read, or is damaged.
     pub fn read_undo(&self, file: u32, span: Span, previous: &BlockHash) -> Result<BlockUndo, StoreError> {
-        self.records().read_undo(file, span, previous)
+        self.reader().read_undo(file, span, previous)
     }
 
-    /// Returns when everything appended is on stable storage.
+    /// Syncs all appended records to stable storage.
     ///
     /// # Errors
-    /// The file system's; what is stable is then unknown.
+    /// The file system failed; it is then unknown what is stable.
     pub fn sync(&mut self) -> Result<(), StoreError> {
         for name in &self.unsynced {
             self.disk.sync(name).map_err(|source| StoreError::Io { path: self.disk.path(name), source })?;
@@ -225,12 +226,13 @@ impl BlockFiles {
         Ok(())
     }
 
-    /// The files whose lengths the next commit must hold.
+    /// The files whose lengths the next commit must contain.
     pub fn changed(&self) -> impl Iterator<Item = (u32, FileInfo)> {
         self.changed.iter().map(|number| (*number, self.infos[number]))
     }
 
-    /// After a commit of [`Self::changed`] and [`Self::pruned`]. A file that cannot be deleted now goes at the next start.
+    /// Deletes pruned files, after a commit of [`Self::changed`] and [`Self::pruned`]. A file that cannot be deleted is
+    /// removed at the next start.
     pub fn committed(&mut self) {
         self.changed.clear();
         for name in
@@ -245,8 +247,8 @@ impl BlockFiles {
         }
     }
 
-    /// The lowest numbers without which all files together would keep to `bytes`, leaving out the file that is being
-    /// written and those with a block above the height `highest`.
+    /// The lowest numbers of files to delete, so that all files together have at most `bytes` bytes. The last file
+    /// stays, and so do those with a block above the height `highest`.
     #[must_use]
     pub fn to_prune(&self, bytes: u64, highest: u32) -> Vec<u32> {
         let size = |info: &FileInfo| u64::from(info.block_bytes) + u64::from(info.undo_bytes);
@@ -265,7 +267,7 @@ impl BlockFiles {
         files
     }
 
-    /// Takes files out with the next commit.
+    /// Removes files with the next commit.
     pub fn prune(&mut self, files: &[u32]) {
         for number in files {
             self.infos.remove(number);
@@ -276,175 +278,11 @@ impl BlockFiles {
         }
     }
 
-    /// The files that the next commit must take out.
+    /// The files that the next commit must remove.
     pub fn pruned(&self) -> impl Iterator<Item = u32> {
         self.pruned.iter().copied()
     }
 }
 
-/// Where the undo record of a block lies.
-pub(super) fn undo_span(block: &StoredBlock) -> Result<Span, StoreError> {
-    block.location.undo.ok_or(StoreError::NotKept { hash: block.hash })
-}
-
-/// Reads the records of one folder: all that a reader needs of the files.
-#[derive(Clone, Copy)]
-pub(super) struct Records<'a> {
-    pub(super) disk: &'a dyn Disk,
-    pub(super) magic: [u8; 4],
-}
-
-impl Records<'_> {
-    pub(super) fn damaged(&self, name: &str, offset: u32, what: String) -> StoreError {
-        StoreError::Damaged { path: self.disk.path(name), offset: offset.into(), what }
-    }
-
-    /// See [`BlockFiles::damaged_block`].
-    pub(super) fn damaged_block(&self, location: &BlockLocation, what: String) -> StoreError {
-        self.damaged(&block_file(location.file), location.block.offset, what)
-    }
-
-    /// The record at `span` with `trailer` bytes behind it, its framing checked.
-    fn read(&self, name: &str, span: Span, trailer: u32) -> Result<Vec<u8>, StoreError> {
-        let start = span
-            .offset
-            .checked_sub(FRAMING_BYTES)
-            .ok_or_else(|| self.damaged(name, span.offset, "no place for framing".into()))?;
-        let mut bytes = vec![0; (FRAMING_BYTES + trailer) as usize + span.length as usize];
-        self.disk.read(name, start.into(), &mut bytes).map_err(|source| match source.kind() {
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => {
-                self.damaged(name, start, format!("the record: {source}"))
-            }
-            _ => StoreError::Io { path: self.disk.path(name), source },
-        })?;
-        let wanted = framing(self.magic, span.length);
-        if bytes[..FRAMING_BYTES as usize] != wanted {
-            let what =
-                format!("the record's framing is {:02x?}, wanted {wanted:02x?}", &bytes[..FRAMING_BYTES as usize]);
-            return Err(self.damaged(name, start, what));
-        }
-        bytes.drain(..FRAMING_BYTES as usize);
-        Ok(bytes)
-    }
-
-    /// See [`BlockFiles::read_block`].
-    pub(super) fn read_block(&self, location: &BlockLocation) -> Result<Vec<u8>, StoreError> {
-        self.read(&block_file(location.file), location.block, 0)
-    }
-
-    /// See [`BlockFiles::read_undo`].
-    pub(super) fn read_undo(&self, file: u32, span: Span, previous: &BlockHash) -> Result<BlockUndo, StoreError> {
-        let name = undo_file(file);
-        let bytes = self.read(&name, span, 32)?;
-        let (record, sum) = bytes.split_at(span.length as usize);
-        if sum != checksum(previous, record) {
-            return Err(self.damaged(&name, span.offset, "the undo record's checksum does not match".into()));
-        }
-        BlockUndo::decode(record)
-            .map_err(|error| self.damaged(&name, span.offset + error.offset as u32, error.what.into()))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use bitcoin::hashes::Hash;
-
-    use super::*;
-    use crate::store::disk::Folder;
-
-    const MAGIC: [u8; 4] = [0xfa, 0xbf, 0xb5, 0xda];
-
-    fn open(folder: &tempfile::TempDir, infos: &BTreeMap<u32, FileInfo>) -> Result<BlockFiles, StoreError> {
-        BlockFiles::open(Box::new(Folder::new(folder.path().to_owned())), MAGIC, infos.clone())
-    }
-
-    #[test]
-    fn records_lie_in_the_framing_of_core() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut files = open(&folder, &BTreeMap::new()).unwrap();
-        let first = files.append_block(7, b"first", 1).unwrap();
-        let second = files.append_block(3, b"second block", 2).unwrap();
-        let bytes = std::fs::read(folder.path().join("blk00000.dat")).unwrap();
-        assert_eq!(bytes, b"\xfa\xbf\xb5\xda\x05\0\0\0first\xfa\xbf\xb5\xda\x0c\0\0\0second block");
-        assert_eq!(files.read_block(&first).unwrap(), b"first");
-        assert_eq!(files.read_block(&second).unwrap(), b"second block");
-        let info = FileInfo { block_bytes: bytes.len() as u32, undo_bytes: 0, blocks: 2, lowest: 3, highest: 7 };
-        assert_eq!(files.changed().collect::<Vec<_>>(), [(0, info)]);
-    }
-
-    #[test]
-    fn torn_tails_are_cut_and_unknown_files_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut files = open(&folder, &BTreeMap::new()).unwrap();
-        let kept = files.append_block(1, b"kept", 1).unwrap();
-        let undo = BlockUndo { spent: vec![vec![]] };
-        let previous = BlockHash::all_zeros();
-        let span = files.append_undo(0, &previous, &undo).unwrap();
-        files.sync().unwrap();
-        let committed = files.changed().collect::<BTreeMap<_, _>>();
-        files.append_block(2, b"never committed", 1).unwrap();
-        files.append_undo(0, &previous, &undo).unwrap();
-        std::fs::write(folder.path().join("blk00001.dat"), b"begun").unwrap();
-        std::fs::write(folder.path().join("notes.txt"), b"not ours").unwrap();
-        drop(files);
-
-        let files = open(&folder, &committed).unwrap();
-        assert_eq!(std::fs::metadata(folder.path().join("blk00000.dat")).unwrap().len(), 12);
-        assert_eq!(
-            std::fs::metadata(folder.path().join("rev00000.dat")).unwrap().len(),
-            u64::from(committed[&0].undo_bytes)
-        );
-        assert!(!folder.path().join("blk00001.dat").exists());
-        assert!(folder.path().join("notes.txt").exists());
-        assert_eq!(files.read_block(&kept).unwrap(), b"kept");
-        assert_eq!(files.read_undo(0, span, &previous).unwrap(), undo);
-    }
-
-    #[test]
-    fn a_file_shorter_than_committed_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut files = open(&folder, &BTreeMap::new()).unwrap();
-        files.append_block(1, b"a block", 1).unwrap();
-        let committed = files.changed().collect();
-        std::fs::write(folder.path().join("blk00000.dat"), b"\xfa\xbf").unwrap();
-        let Err(error) = open(&folder, &committed) else { panic!("a short file was taken") };
-        assert!(
-            error.to_string().ends_with("blk00000.dat is damaged at byte 2: the file has 2 bytes, 15 were committed"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn any_flipped_byte_of_an_undo_file_is_found() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut files = open(&folder, &BTreeMap::new()).unwrap();
-        let undo = BlockUndo { spent: vec![vec![], vec![]] };
-        let previous = BlockHash::from_byte_array([9; 32]);
-        let span = files.append_undo(0, &previous, &undo).unwrap();
-        let path = folder.path().join("rev00000.dat");
-        let good = std::fs::read(&path).unwrap();
-        for at in 0..good.len() {
-            let mut bad = good.clone();
-            bad[at] ^= 1;
-            std::fs::write(&path, bad).unwrap();
-            assert!(matches!(files.read_undo(0, span, &previous), Err(StoreError::Damaged { .. })), "byte {at}");
-        }
-        std::fs::write(&path, good).unwrap();
-        assert_eq!(files.read_undo(0, span, &previous).unwrap(), undo);
-        assert!(files.read_undo(0, span, &BlockHash::all_zeros()).is_err());
-    }
-
-    #[test]
-    fn a_full_file_is_followed_by_the_next() {
-        let folder = tempfile::tempdir().unwrap();
-        let nearly_full =
-            FileInfo { block_bytes: MAX_BLOCK_FILE_BYTES - 12, undo_bytes: 0, blocks: 1, lowest: 1, highest: 1 };
-        let file = std::fs::File::create(folder.path().join("blk00000.dat")).unwrap();
-        file.set_len(nearly_full.block_bytes.into()).unwrap();
-        let mut files = open(&folder, &BTreeMap::from([(0, nearly_full)])).unwrap();
-        assert_eq!(files.append_block(2, b"four", 1).unwrap().file, 0);
-        assert_eq!(files.append_block(3, b"next", 1).unwrap(), {
-            BlockLocation { file: 1, block: Span { offset: 8, length: 4 }, undo: None, transactions: 1 }
-        });
-    }
-}
+mod tests;

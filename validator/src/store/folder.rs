@@ -1,4 +1,4 @@
-//! The store on disk: one data folder, held by one process.
+//! The store on disk: one data folder, locked by one process.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -6,59 +6,57 @@ use std::sync::Arc;
 
 use bitcoin::OutPoint;
 
+use super::backend::{BlockReader, Commit, LoadedStore, NewBlock, Store, StoreSnapshot};
+use super::coin_source::CoinSource;
+use super::commit_note::{CommitNote, CommitNoteFile, LastCommit};
 use super::database::{StateDatabase, TABLE_CACHE_BYTES};
 use super::disk::{Disk, Folder, sync_folder};
-use super::files::{BlockFiles, undo_span};
-use super::location::{BLOCKS, DATABASE};
+use super::error::{StoreError, io_error};
+use super::file_reader::undo_span;
+use super::files::BlockFiles;
+use super::journal_repair;
+use super::location::{BLOCKS, BlockLocation, DATABASE, NEW_DATABASE, REBUILDING, Span, StoredBlock};
 use super::manifest::check_manifests;
-use super::marker::{self, Found, Identity, io_error};
-use super::mend;
-use super::note::{LastCommit, Note, NoteFile};
-use super::rebuild::Rebuild;
+use super::marker::{self, FolderState, Identity};
+use super::rebuild::{ExistingFiles, Rebuild, finish_rebuild};
 use super::snapshot::FolderSnapshot;
-use super::{
-    BlockLocation, BlockReader, CoinSource, Commit, LoadedStore, NewBlock, Span, Store, StoreError, StoreSnapshot,
-    StoredBlock,
-};
 use crate::coins::{BlockUndo, Coin};
-
-pub(super) const NEW_DATABASE: &str = "db.new";
 
 /// A data folder, open.
 pub struct FolderStore {
-    // Before the lock, which must go last.
+    // Dropped before the lock.
     database: StateDatabase,
     files: BlockFiles,
-    /// The block files again, for readers, which know nothing of a test's disk.
+    /// The block files for snapshots, which do not use a test's disk.
     blocks: Arc<Folder>,
     magic: [u8; 4],
     /// Set while the database is rebuilt from the block files.
     rebuild: Option<Rebuild>,
-    note: NoteFile,
-    /// How many commits the store has had.
+    note: CommitNoteFile,
+    /// The number of commits so far.
     commits: u64,
-    /// The last of them that went through the journal.
+    /// The number of the last commit that went through the journal.
     journaled: u64,
     /// Commits with more changes bypass the journal.
     ingest_threshold: usize,
-    /// A write failed: what is on disk is unknown until the folder is opened anew.
+    /// A write failed: it is unknown what is on disk until the folder is reopened.
     stopped: bool,
-    /// Shared with snapshots, which keep the database open.
+    /// The lock of the folder, shared with snapshots, which keep the database open.
     lock: Arc<File>,
 }
 
 impl FolderStore {
-    /// Opens the store in `folder`, or makes one if the folder is empty or missing. `cache_bytes` of the database's tables
-    /// may stay in memory.
+    /// Opens the store in `folder`, or creates one if the folder is empty or missing. `cache_bytes` of the database's
+    /// tables may stay in memory.
     ///
     /// # Errors
-    /// The folder is in use, of another chain, of a newer format, somebody else's, damaged, or cannot be read.
+    /// The folder is in use, holds another chain, a newer format or other files, is damaged, or cannot be read.
     pub fn open(folder: &Path, identity: &Identity, cache_bytes: u64) -> Result<(Self, LoadedStore), StoreError> {
         let blocks = folder.join(BLOCKS);
         Self::open_on(folder, identity, cache_bytes, || Box::new(Folder::new(blocks)))
     }
 
-    /// As [`Self::open`], with the block files on a disk of the caller's.
+    /// As [`Self::open`], with the block files on the disk that `disk` gives.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -69,12 +67,12 @@ impl FolderStore {
         disk: impl FnOnce() -> Box<dyn Disk>,
     ) -> Result<(Self, LoadedStore), StoreError> {
         if folder.exists() {
-            // Before the lock, which would leave its file in somebody else's folder.
+            // Before the lock, which would create its file in a folder that is not a store.
             marker::examine(folder, identity)?.readable(folder)?;
         }
         let lock = marker::lock(folder)?;
         let found = marker::examine(folder, identity)?.readable(folder)?;
-        mend::finish_rebuild(folder)?;
+        finish_rebuild(folder)?;
         let database_path = folder.join(DATABASE);
         if !database_path.exists() {
             create(folder, identity, &found)?;
@@ -83,6 +81,37 @@ impl FolderStore {
         let index = store.database.index().collect::<Result<_, _>>()?;
         let tip = store.database.tip()?;
         Ok((store, LoadedStore { index, tip, genesis: None }))
+    }
+
+    /// Takes the folder's lock, calls `scan` with the folder of block files, and opens a store on them with an empty
+    /// database beside the old one. `cache_bytes` of its tables may stay in memory. Closing the store replaces the old
+    /// database; dropping it keeps the old one.
+    ///
+    /// # Errors
+    /// The folder is in use, holds another chain or a newer format, is not a store, or cannot be read or written.
+    pub(crate) fn rebuild<T>(
+        folder: &Path,
+        identity: &Identity,
+        cache_bytes: u64,
+        scan: impl FnOnce(&Path) -> Result<(ExistingFiles, T), StoreError>,
+    ) -> Result<(Self, T), StoreError> {
+        let found = if folder.exists() { marker::examine(folder, identity)? } else { FolderState::Nothing };
+        if found == FolderState::Nothing {
+            return Err(StoreError::NoStore { folder: folder.to_owned() });
+        }
+        let lock = marker::lock(folder)?;
+        marker::examine(folder, identity)?;
+        finish_rebuild(folder)?;
+        let blocks = folder.join(BLOCKS);
+        let (ExistingFiles { infos, undo }, scanned) = scan(&blocks)?;
+
+        let path = folder.join(REBUILDING);
+        let database = StateDatabase::open(&path, cache_bytes)?;
+        let files = BlockFiles::open_unchanged(Box::new(Folder::new(blocks)), identity.magic, infos);
+        // The commit note in the folder is the old database's.
+        let mut store = Self::assemble(folder, lock, database, files, CommitNoteFile::open(&path)?);
+        store.set_rebuild(Rebuild { folder: folder.to_owned(), identity: identity.clone(), undo });
+        Ok((store, scanned))
     }
 
     fn open_database(
@@ -94,31 +123,31 @@ impl FolderStore {
     ) -> Result<Self, StoreError> {
         let path = folder.join(DATABASE);
         check_manifests(&path)?;
-        let (note, journals) = mend::mend_journal(folder)?;
+        let (note, journals) = journal_repair::cut_torn_tail(folder)?;
         let journaled = journals.commit.unwrap_or(0);
         let opened = StateDatabase::open(&path, cache_bytes).and_then(|database| {
             let (commits, tip) = (database.commits()?, database.tip()?);
-            // Before the block files are cut back to what the database knows: it may know too little.
-            mend::compare_with_note(&path, &note, commits, tip.as_ref(), journals.cut)?;
+            // Before the block files are truncated to the lengths in the database, which may have lost a commit.
+            journal_repair::compare_with_note(&path, &note, commits, tip.as_ref(), journals.cut)?;
             Ok((database, commits, tip))
         });
         let (database, commits, tip) = match opened {
             Ok(opened) => {
-                mend::keep_cut(folder)?;
+                journal_repair::forget_cut_journal(folder)?;
                 opened
             }
             Err(error) => {
-                mend::take_back_cut(folder)?;
+                journal_repair::restore_cut_journal(folder)?;
                 return Err(error);
             }
         };
         let files = BlockFiles::open(disk(), identity.magic, database.file_infos()?)?;
-        // Whatever recovery did to the journal is made to last before anything is built on it.
+        // What recovery did to the journal must be durable before the next commit.
         database.sync()?;
-        let mut store = Self::assemble(folder, lock, database, files, NoteFile::open(folder)?);
+        let mut store = Self::assemble(folder, lock, database, files, CommitNoteFile::open(folder)?);
         (store.commits, store.journaled) = (commits, journaled);
         let last = tip.map(|tip| LastCommit { number: commits, journaled, tip });
-        if let Some(last) = last.filter(|last| note != Note::Commit(*last)) {
+        if let Some(last) = last.filter(|last| note != CommitNote::Commit(*last)) {
             store.note.write(&last)?;
             store.note.sync()?;
             sync_folder(folder).map_err(io_error(folder))?;
@@ -126,14 +155,8 @@ impl FolderStore {
         Ok(store)
     }
 
-    /// A store without a commit yet, of parts that are open.
-    pub(super) fn assemble(
-        folder: &Path,
-        lock: File,
-        database: StateDatabase,
-        files: BlockFiles,
-        note: NoteFile,
-    ) -> Self {
+    /// A store of open parts, without a commit.
+    fn assemble(folder: &Path, lock: File, database: StateDatabase, files: BlockFiles, note: CommitNoteFile) -> Self {
         Self {
             database,
             blocks: Arc::new(Folder::new(folder.join(BLOCKS))),
@@ -149,14 +172,14 @@ impl FolderStore {
         }
     }
 
-    /// Makes the store one that is rebuilt: undo records that are in the files are not appended again, and closing the
-    /// store puts its database in place.
-    pub(super) fn set_rebuild(&mut self, rebuild: Rebuild) {
+    /// Starts a rebuild: undo records that are in the files are not appended again, and closing the store replaces the
+    /// old database.
+    fn set_rebuild(&mut self, rebuild: Rebuild) {
         self.files.adopt_all();
         self.rebuild = Some(rebuild);
     }
 
-    /// Runs a write, and stops the store if it fails.
+    /// Runs a write. If it fails, the store refuses all further writes.
     fn write<T>(&mut self, write: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
         if self.stopped {
             return Err(StoreError::Stopped);
@@ -167,9 +190,9 @@ impl FolderStore {
     }
 }
 
-/// Writes a new store. The database is made aside and renamed: its own creation cannot be taken up after a crash in the
-/// middle.
-fn create(folder: &Path, identity: &Identity, found: &Found) -> Result<(), StoreError> {
+/// Creates a store. The database is created under another name and renamed, since fjall cannot resume a creation that a
+/// crash interrupted.
+fn create(folder: &Path, identity: &Identity, found: &FolderState) -> Result<(), StoreError> {
     let (blocks, new, database) = (folder.join(BLOCKS), folder.join(NEW_DATABASE), folder.join(DATABASE));
     fs::create_dir_all(&blocks).map_err(io_error(&blocks))?;
     if let Some(found) = fs::read_dir(&blocks).map_err(io_error(&blocks))?.next() {
@@ -184,7 +207,7 @@ fn create(folder: &Path, identity: &Identity, found: &Found) -> Result<(), Store
         fs::remove_dir_all(&new).map_err(io_error(&new))?;
     }
     drop(StateDatabase::open(&new, TABLE_CACHE_BYTES)?);
-    if *found == Found::Nothing {
+    if *found == FolderState::Nothing {
         marker::write(folder, identity)?;
     }
     fs::rename(&new, &database).map_err(io_error(&new))?;
@@ -239,7 +262,7 @@ impl Store for FolderStore {
                 match store.files.read_undo(file, span, prev_hash) {
                     Ok(found) if found == *undo => return Ok(span),
                     Err(error @ StoreError::Io { .. }) => return Err(error),
-                    // It was found by a checksum that is still good, and has rotted: it is written anew.
+                    // The record is damaged, although its checksum was found: it is written again.
                     _ => {}
                 }
             }
@@ -266,9 +289,9 @@ impl Store for FolderStore {
         let mut store = *self;
         let Some(rebuild) = store.rebuild.take() else { return Ok(()) };
         let lock = Arc::clone(&store.lock);
-        // The database's folder is renamed, so it must be closed first, while the lock is still held.
+        // The database's folder is renamed, so the database is closed first, while the lock is still held.
         drop(store);
-        let placed = rebuild.put_in_place();
+        let placed = rebuild.replace_database();
         drop(lock);
         placed
     }
@@ -298,7 +321,7 @@ impl Store for FolderStore {
 
     fn snapshot(&self) -> Option<Box<dyn StoreSnapshot>> {
         Some(Box::new(FolderSnapshot {
-            moment: self.database.moment(),
+            coins: self.database.snapshot(),
             blocks: Arc::clone(&self.blocks),
             magic: self.magic,
             _lock: Arc::clone(&self.lock),

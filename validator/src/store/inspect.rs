@@ -1,41 +1,40 @@
-//! A store held for looking at: nothing that it consists of is changed.
+//! Opens a store for inspection without changing it.
 //!
-//! fjall writes as it opens: it cuts journals, flushes and removes. So the database is opened in a scratch folder of
-//! links to its tables, which are never changed in place, and copies of everything else. That folder is the only thing
-//! that is written, and it goes when the inspection ends, or at the next start.
+//! fjall writes when it opens a database: it truncates journals, flushes and removes files. So the database is opened
+//! in a scratch folder of links to its tables, which are never changed in place, and copies of its other files. Only
+//! that folder is written, and it is removed when the inspection ends, or at the next start.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::commit_note::{self, CommitNote};
 use super::database::StateDatabase;
 use super::disk::Folder;
+use super::error::{StoreError, io_error};
 use super::files::{BlockFiles, FileInfo};
 use super::journal::read_journal;
-use super::location::{BLOCKS, DATABASE};
-use super::marker::{self, Found, io_error};
-use super::note::Note;
-use super::{Identity, StoreError, mend, note};
+use super::location::{BLOCKS, DATABASE, REBUILT, SCRATCH};
+use super::marker::{self, FolderState, Identity};
+use super::rebuild;
 
-/// The folder with links to the database.
-pub(crate) const SCRATCH: &str = "db.check";
-
-/// A folder that no other process can open.
+/// A data folder whose lock is held.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct LockedStore {
     pub(crate) folder: PathBuf,
     _lock: File,
 }
 
-impl Held {
+impl LockedStore {
     /// Takes the folder's lock.
     ///
     /// # Errors
-    /// It is in use, of another chain, of a newer format, no store, or cannot be read.
+    /// It is in use, holds another chain or a newer format, is not a store, or cannot be read.
     pub(crate) fn take(folder: &Path, identity: &Identity) -> Result<Self, StoreError> {
-        let found = if folder.exists() { marker::examine(folder, identity)?.readable(folder)? } else { Found::Nothing };
-        if found == Found::Nothing {
+        let found =
+            if folder.exists() { marker::examine(folder, identity)?.readable(folder)? } else { FolderState::Nothing };
+        if found == FolderState::Nothing {
             return Err(StoreError::NoStore { folder: folder.to_owned() });
         }
         let lock = marker::lock(folder)?;
@@ -43,29 +42,30 @@ impl Held {
         Ok(Self { folder: folder.to_owned(), _lock: lock })
     }
 
-    /// Where the database is: in its place, or rebuilt and still to be put there.
+    /// The folder of the database: the usual one, or a rebuilt one that is still to be renamed.
     pub(crate) fn database(&self) -> PathBuf {
-        let rebuilt = self.folder.join(mend::REBUILT);
+        let rebuilt = self.folder.join(REBUILT);
         if rebuilt.exists() { rebuilt } else { self.folder.join(DATABASE) }
     }
 
-    /// What the note of the last commit says. One that is not the database's own does not count.
-    pub(crate) fn note(&self) -> Result<Note, StoreError> {
-        if self.folder.join(mend::REBUILT).exists() { Ok(Note::Missing) } else { note::read(&self.folder) }
+    /// The note of the last commit. `Missing` with a rebuilt database, since the note is the old one's.
+    pub(crate) fn note(&self) -> Result<CommitNote, StoreError> {
+        if self.folder.join(REBUILT).exists() { Ok(CommitNote::Missing) } else { commit_note::read(&self.folder) }
     }
 
     /// The block and undo files, with the lengths that were committed.
     pub(crate) fn files(&self, identity: &Identity, infos: BTreeMap<u32, FileInfo>) -> BlockFiles {
-        BlockFiles::as_they_are(Box::new(Folder::new(self.folder.join(BLOCKS))), identity.magic, infos)
+        BlockFiles::open_unchanged(Box::new(Folder::new(self.folder.join(BLOCKS))), identity.magic, infos)
     }
 
-    /// Opens the database, whose files were found to be whole, by links. Of journals only whole commits are taken.
-    pub(crate) fn open(&self) -> Result<Snapshot, StoreError> {
+    /// Opens the database in the scratch folder. Its files were found to be undamaged. Only whole commits of journals
+    /// are copied.
+    pub(crate) fn open(&self) -> Result<InspectedDatabase, StoreError> {
         let scratch = Scratch(self.folder.join(SCRATCH));
-        mend::remove(&scratch.0)?;
+        rebuild::remove(&scratch.0)?;
         link(&self.database(), &scratch.0)?;
         let database = StateDatabase::open_idle(&scratch.0, &self.database())?;
-        Ok(Snapshot { database, _scratch: scratch })
+        Ok(InspectedDatabase { database, _scratch: scratch })
     }
 }
 
@@ -73,7 +73,7 @@ struct Scratch(PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed now is removed at the next start.
+        // If it cannot be removed now, the next start removes it.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -99,8 +99,8 @@ fn link(from: &Path, to: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A database, open for reading.
-pub(crate) struct Snapshot {
+/// A database open in the scratch folder.
+pub(crate) struct InspectedDatabase {
     pub(crate) database: StateDatabase,
     // Removed when the database is closed.
     _scratch: Scratch,

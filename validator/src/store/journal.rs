@@ -1,10 +1,11 @@
-//! A strict reader of the database's journals: which groups are whole, how far the commits in them go, and where the
-//! first byte is that should not be there.
+//! A strict reader of fjall's journals: which record groups are whole, the last commit in them, and the first wrong
+//! byte.
 //!
-//! fjall ends its recovery at the first byte that cannot begin an entry and cuts the journal there, without a word. That
-//! is right for the torn end of a commit that was never reported, and wrong for a byte that was flipped in the middle:
-//! then every later commit is gone, although it was synced. And it refuses to open where a torn commit kept its end and
-//! lost its middle. So the store reads the journals first, by the format of fjall 3 (`journal/entry.rs`), and decides.
+//! fjall ends its recovery at the first byte that cannot begin an entry and truncates the journal there without an
+//! error. That is right for the torn end of a commit that was never reported, and wrong for a byte that was flipped in
+//! the middle: every later commit is lost, although it was synced. And fjall refuses to open a journal in which a torn
+//! commit has lost only its middle. So the store reads the journals first, in the format of fjall 3
+//! (`journal/entry.rs`), and decides what to do.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
@@ -12,45 +13,44 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::StoreError;
 use super::database::COMMIT_KEY;
-use super::marker::io_error;
+use super::error::{StoreError, io_error};
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
 const CLEAR: u8 = 4;
 
-/// Behind each group's checksum.
+/// The trailer after each group's checksum.
 const TRAILER: [u8; 4] = *b"FJL\x03";
 
-/// What a journal holds.
+/// The contents of a journal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Journal {
-    /// Bytes of whole groups from the start on.
+    /// The length in bytes of the whole groups.
     pub(crate) whole: u64,
-    /// Groups among them.
+    /// The number of whole groups.
     pub(crate) groups: u64,
-    /// The number of the last commit among them.
+    /// The number of the last commit in them.
     pub(crate) commit: Option<u64>,
-    /// What is wrong behind them; `None`: nothing is there, or what fjall has allotted and not written.
-    pub(crate) torn: Option<Torn>,
-    /// The first byte that is not zero in what is allotted and not written. fjall does not read there.
+    /// The first error after them; `None`: the file ends, or what follows is preallocated and not written.
+    pub(crate) torn: Option<JournalDamage>,
+    /// The first byte that is not zero in the preallocated part. fjall does not read that part.
     pub(crate) stray: Option<u64>,
     first_sequence: Option<u64>,
     last_sequence: u64,
 }
 
-/// The first thing that is no part of a whole group.
+/// The first error in a journal.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Torn {
-    /// Where it was noticed, in bytes from the file's start.
+pub(crate) struct JournalDamage {
+    /// The offset in the file, in bytes.
     pub(crate) offset: u64,
     /// What was seen and what was wanted.
     pub(crate) what: String,
 }
 
-/// The journals of a database in the order of their numbers, the one that is written to last.
+/// The journals of a database in the order of their numbers. The last is the one being written.
 pub(crate) fn journal_files(database: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut journals = Vec::new();
     for found in fs::read_dir(database).map_err(io_error(database))? {
@@ -62,10 +62,10 @@ pub(crate) fn journal_files(database: &Path) -> Result<Vec<PathBuf>, StoreError>
     Ok(journals.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Reads a journal. `after`: the sequence number of the last group in the journals before it.
+/// Reads a journal. `after` is the sequence number of the last group in the journals before it.
 pub(crate) fn read_journal(path: &Path, after: Option<u64>) -> Result<Journal, StoreError> {
     let file = File::open(path).map_err(io_error(path))?;
-    let mut reader = Reader { file: BufReader::with_capacity(1 << 18, file), offset: 0, hash: Xxh3::new() };
+    let mut reader = JournalReader { file: BufReader::with_capacity(1 << 18, file), offset: 0, hash: Xxh3::new() };
     let mut journal = Journal { last_sequence: after.unwrap_or(0), ..Journal::default() };
     let mut is_first = after.is_none();
     loop {
@@ -73,7 +73,7 @@ pub(crate) fn read_journal(path: &Path, after: Option<u64>) -> Result<Journal, S
             Ok(Some(group)) => {
                 if !is_first && group.sequence <= journal.last_sequence {
                     let what = format!("sequence number {} after {}", group.sequence, journal.last_sequence);
-                    journal.torn = Some(Torn { offset: journal.whole + 5, what });
+                    journal.torn = Some(JournalDamage { offset: journal.whole + 5, what });
                     return Ok(journal);
                 }
                 is_first = false;
@@ -98,13 +98,13 @@ pub(crate) fn read_journal(path: &Path, after: Option<u64>) -> Result<Journal, S
 }
 
 impl Journal {
-    /// The sequence number of its last group, or of the last before it.
+    /// The sequence number of its last group; `None`: it has no groups.
     pub(crate) fn last_sequence(&self) -> Option<u64> {
         self.first_sequence.map(|_| self.last_sequence)
     }
 }
 
-/// The first byte of a file at or behind `from` that is not zero.
+/// The offset of the first byte that is not zero, from `from` on.
 fn first_set_byte(path: &Path, from: u64) -> io::Result<Option<u64>> {
     let (mut file, mut at, mut chunk) = (File::open(path)?, from, vec![0; 1 << 18]);
     file.seek(SeekFrom::Start(from))?;
@@ -126,22 +126,22 @@ struct Group {
 }
 
 enum Fault {
-    /// A zero where a group would start, which is how what fjall has allotted begins.
+    /// A zero where a group would start: the preallocated part begins.
     Unwritten,
-    Torn(Torn),
+    Torn(JournalDamage),
     Io(io::Error),
 }
 
-struct Reader {
+struct JournalReader {
     file: BufReader<File>,
     offset: u64,
-    /// Of the entries since the group's start.
+    /// The hash of the entries since the group's start.
     hash: Xxh3,
 }
 
-impl Reader {
+impl JournalReader {
     fn torn<T>(&self, what: impl Into<String>) -> Result<T, Fault> {
-        Err(Fault::Torn(Torn { offset: self.offset, what: what.into() }))
+        Err(Fault::Torn(JournalDamage { offset: self.offset, what: what.into() }))
     }
 
     fn fill(&mut self, into: &mut [u8]) -> Result<(), Fault> {
@@ -168,8 +168,8 @@ impl Reader {
         Ok(array)
     }
 
-    /// `length` bytes that the checksum covers, kept up to 16 of them. A false length ends with the file and allocates
-    /// nothing.
+    /// Reads `length` bytes that the checksum covers, and returns the first 16. A wrong length allocates nothing:
+    /// reading ends with the file.
     fn skip_hashed(&mut self, length: u64) -> Result<Vec<u8>, Fault> {
         let (mut kept, mut left, mut chunk) = (Vec::new(), length, [0; 4096]);
         while left > 0 {
@@ -187,8 +187,8 @@ impl Reader {
     }
 }
 
-/// The next group; `None`: the file ends.
-fn read_group(from: &mut Reader) -> Result<Option<Group>, Fault> {
+/// Reads the next group; `None`: the file ends.
+fn read_group(from: &mut JournalReader) -> Result<Option<Group>, Fault> {
     if from.at_end()? {
         return Ok(None);
     }
@@ -226,8 +226,8 @@ fn read_group(from: &mut Reader) -> Result<Option<Group>, Fault> {
     Ok(Some(Group { sequence, commit }))
 }
 
-/// One entry of a group, and the number of the commit where it is that entry.
-fn read_entry(from: &mut Reader) -> Result<Option<u64>, Fault> {
+/// Reads one entry of a group. Returns the commit's number if it is the entry that has it.
+fn read_entry(from: &mut JournalReader) -> Result<Option<u64>, Fault> {
     match from.hashed()? {
         [ITEM] => {
             let [_value_type, _compression] = from.hashed()?;

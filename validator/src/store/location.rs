@@ -1,26 +1,26 @@
-//! Where things lie in a store: folders, file names, and the byte ranges of blocks and undo records.
+//! Locations in a store: the names of files and folders, and the byte ranges of blocks and undo records.
 
 use bitcoin::BlockHash;
 
-/// Bytes within a file.
+/// A byte range of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Bytes before it.
+    /// Its offset in bytes.
     pub offset: u32,
     /// Its length in bytes.
     pub length: u32,
 }
 
-/// Bytes within a block file.
+/// A byte range of a block file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilePosition {
     /// The number of the block file.
     pub file: u32,
-    /// The bytes, without their framing.
+    /// The range, without the framing.
     pub span: Span,
 }
 
-/// Where a block lies in the store.
+/// The location of a block and its undo record in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockLocation {
     /// The number of the pair of block file and undo file.
@@ -29,11 +29,11 @@ pub struct BlockLocation {
     pub block: Span,
     /// Its undo record in the undo file, once it was connected.
     pub undo: Option<Span>,
-    /// How many transactions the block has.
+    /// The number of transactions of the block.
     pub transactions: u32,
 }
 
-/// A block of the store: what names it, and where it lies.
+/// A block in the store: its hashes, height and location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredBlock {
     /// Its hash.
@@ -42,7 +42,7 @@ pub struct StoredBlock {
     pub prev_hash: BlockHash,
     /// Its height.
     pub height: u32,
-    /// Where it lies.
+    /// Its location.
     pub location: BlockLocation,
 }
 
@@ -52,10 +52,46 @@ pub(crate) const BLOCKS: &str = "blocks";
 /// The folder of the database in a store.
 pub(crate) const DATABASE: &str = "db";
 
+/// The file whose lock keeps a store to one process.
+pub(crate) const LOCK: &str = "lock";
+
+/// The file that says which chain a store holds, and in which format.
+pub(crate) const MARKER: &str = "STORE";
+
+/// The marker while it is written.
+pub(crate) const NEW_MARKER: &str = "STORE.new";
+
+/// The commit note.
+pub(crate) const COMMIT_NOTE: &str = "COMMIT";
+
+/// The database while a store is created.
+pub(crate) const NEW_DATABASE: &str = "db.new";
+
+/// A database that is being rebuilt.
+pub(crate) const REBUILDING: &str = "db.rebuilding";
+
+/// A rebuilt, durable database that is still to replace the old one.
+pub(crate) const REBUILT: &str = "db.rebuilt";
+
+/// The database that a rebuilt one has replaced, until it is removed.
+pub(crate) const OLD: &str = "db.old";
+
+/// The folder of links to the database that a re-check opens.
+pub(crate) const SCRATCH: &str = "db.check";
+
+/// The copy of a journal whose torn end is cut, until the database is known to lack nothing. The journal's name
+/// follows.
+pub(crate) const CUT_JOURNAL: &str = "journal.cut.";
+
+/// That copy while it is written.
+pub(crate) const NEW_CUT_JOURNAL: &str = "journal.new";
+
+/// The name of the block file `number`.
 pub(crate) fn block_file(number: u32) -> String {
     format!("blk{number:05}.dat")
 }
 
+/// The name of the undo file `number`.
 pub(crate) fn undo_file(number: u32) -> String {
     format!("rev{number:05}.dat")
 }

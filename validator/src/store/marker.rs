@@ -1,4 +1,4 @@
-//! What a data folder says about itself, and the lock that keeps it to one process.
+//! The marker file of a data folder, which names its chain and format, and the lock that keeps it to one process.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -6,18 +6,14 @@ use std::path::{Path, PathBuf};
 
 use bitcoin::BlockHash;
 
-use super::StoreError;
 use super::disk::sync_folder;
-use super::location::{BLOCKS, DATABASE};
+use super::error::{StoreError, io_error};
+use super::location::{BLOCKS, DATABASE, LOCK, MARKER, NEW_DATABASE, NEW_MARKER};
 use crate::chain::ChainParams;
 
-/// The format that this version reads and writes. Of format 1 the block files are the same; it kept the database in four
-/// keyspaces, which no commit could span but through fjall's journal.
+/// The format that this version reads and writes. Format 1 had the same block files, and four keyspaces, across which
+/// only a commit through fjall's journal was atomic.
 pub(crate) const FORMAT: u32 = 2;
-
-const LOCK: &str = "lock";
-const MARKER: &str = "STORE";
-const NEW_MARKER: &str = "STORE.new";
 
 /// The chain that a store belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,23 +22,23 @@ pub struct Identity {
     pub chain: String,
     /// The hash of its first block.
     pub genesis: BlockHash,
-    /// What its block files frame records with.
+    /// The magic in the framing of its block files.
     pub magic: [u8; 4],
 }
 
 impl Identity {
-    /// The chain with these parameters.
+    /// The identity of the chain with these parameters.
     #[must_use]
     pub fn of(params: &ChainParams) -> Self {
         Self { chain: params.name.clone(), genesis: params.consensus.genesis_hash, magic: params.magic }
     }
 }
 
-/// The folder of the store of `chain` for the data folder `datadir`: that folder itself if it is a store, else the one in
-/// it that is named after the chain, whether it is there or not.
+/// The folder of the store of `chain` in the data folder `datadir`: `datadir` itself if it is a store, else its
+/// subfolder with the chain's name, which may be missing.
 ///
 /// # Errors
-/// `datadir` is a store whose marker is missing.
+/// `datadir` is a store without its marker.
 pub fn store_folder(datadir: &Path, chain: &str) -> Result<PathBuf, StoreError> {
     let has = |name: &str| datadir.join(name).is_dir();
     if datadir.join(MARKER).exists() {
@@ -54,11 +50,7 @@ pub fn store_folder(datadir: &Path, chain: &str) -> Result<PathBuf, StoreError> 
     }
 }
 
-pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
-    |source| StoreError::Io { path: path.to_owned(), source }
-}
-
-/// Makes the folder if it is not there and takes its lock, which ends with the handle or the process.
+/// Creates the folder if it is missing and takes its lock, which ends with the handle or the process.
 pub(crate) fn lock(folder: &Path) -> Result<File, StoreError> {
     fs::create_dir_all(folder).map_err(io_error(folder))?;
     let path = folder.join(LOCK);
@@ -70,19 +62,19 @@ pub(crate) fn lock(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// What stands in a folder.
+/// The contents of a folder that may be a store.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// Nothing, or the beginning of a creation.
+pub(crate) enum FolderState {
+    /// Nothing, or an interrupted creation.
     Nothing,
     /// A store of the wanted chain, in the present format.
     Store,
-    /// A store of the wanted chain whose block files can be read, and whose database has this older format.
+    /// A store of the wanted chain with this older format. Its block files can be read, its database cannot.
     Older(u32),
 }
 
-impl Found {
-    /// Refuses an older format.
+impl FolderState {
+    /// Refuses a store of an older format.
     pub(crate) fn readable(self, folder: &Path) -> Result<Self, StoreError> {
         match self {
             Self::Older(found) => Err(StoreError::OlderFormat { folder: folder.to_owned(), found, known: FORMAT }),
@@ -91,8 +83,8 @@ impl Found {
     }
 }
 
-/// Reads the marker and compares it with what is wanted. Looks at nothing else of a store.
-pub(crate) fn examine(folder: &Path, wanted: &Identity) -> Result<Found, StoreError> {
+/// Reads the marker and compares it with the wanted identity. Reads nothing else of a store.
+pub(crate) fn examine(folder: &Path, wanted: &Identity) -> Result<FolderState, StoreError> {
     let path = folder.join(MARKER);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
@@ -119,20 +111,21 @@ pub(crate) fn examine(folder: &Path, wanted: &Identity) -> Result<Found, StoreEr
     if found != wanted {
         return Err(StoreError::OtherChain { folder: folder.to_owned(), found, wanted });
     }
-    Ok(if format < FORMAT { Found::Older(format) } else { Found::Store })
+    Ok(if format < FORMAT { FolderState::Older(format) } else { FolderState::Store })
 }
 
 fn describe(chain: &str, genesis: &str) -> String {
     format!("{chain} (genesis {genesis})")
 }
 
-/// A folder without a marker must hold nothing that a creation would not have put there: it might be anybody's.
-fn examine_unmarked(folder: &Path) -> Result<Found, StoreError> {
+/// Examines a folder without a marker. It must contain only what an interrupted creation leaves; else it is not a
+/// store.
+fn examine_unmarked(folder: &Path) -> Result<FolderState, StoreError> {
     for found in fs::read_dir(folder).map_err(io_error(folder))? {
         let name = found.map_err(io_error(folder))?.file_name();
         let path = folder.join(&name);
         let is_ours = match name.to_str() {
-            Some(LOCK | NEW_MARKER | super::folder::NEW_DATABASE) => true,
+            Some(LOCK | NEW_MARKER | NEW_DATABASE) => true,
             Some(BLOCKS) => fs::read_dir(&path).map_err(io_error(&path))?.next().is_none(),
             _ => false,
         };
@@ -143,10 +136,10 @@ fn examine_unmarked(folder: &Path) -> Result<Found, StoreError> {
             });
         }
     }
-    Ok(Found::Nothing)
+    Ok(FolderState::Nothing)
 }
 
-/// Writes the marker, durably and at once.
+/// Writes the marker durably and atomically.
 pub(crate) fn write(folder: &Path, identity: &Identity) -> Result<(), StoreError> {
     let text = format!("adit store\nformat {FORMAT}\nchain {}\ngenesis {}\n", identity.chain, identity.genesis);
     let new: PathBuf = folder.join(NEW_MARKER);

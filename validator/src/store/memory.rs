@@ -1,25 +1,28 @@
-//! A store that lasts as long as the process: for checks of a chain that need no data folder.
+//! A store in memory, for checks of a chain without a data folder.
 
 use std::collections::HashMap;
 
 use bitcoin::{BlockHash, OutPoint};
 
-use super::{BlockLocation, BlockReader, CoinSource, Commit, NewBlock, Span, Store, StoreError, StoredBlock};
+use super::backend::{BlockReader, Commit, NewBlock, Store};
+use super::coin_source::CoinSource;
+use super::error::StoreError;
+use super::location::{BlockLocation, Span, StoredBlock};
 use crate::coins::{BlockUndo, Coin};
 
-/// Blocks and undo data by block hash. The coins are all in the cache above, which is never committed.
+/// Blocks and undo data by block hash. All coins are in the cache above, which is never committed.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     blocks: HashMap<BlockHash, Vec<u8>>,
     undo: HashMap<BlockHash, BlockUndo>,
-    /// How far back blocks are kept for a reorganisation; `None`: all.
+    /// The number of heights below the highest whose blocks are kept; `None`: all.
     depth: Option<u32>,
-    /// What was kept, for forgetting it by height.
+    /// The blocks by height, for removal.
     by_height: std::collections::BTreeMap<u32, Vec<BlockHash>>,
 }
 
 impl MemoryStore {
-    /// A store that forgets blocks and undo data more than `depth` heights below the highest block; `None`: never.
+    /// A store that removes blocks and undo data more than `depth` heights below the highest block; `None`: never.
     #[must_use]
     pub fn new(depth: Option<u32>) -> Self {
         Self { depth, ..Self::default() }

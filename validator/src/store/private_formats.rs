@@ -1,5 +1,5 @@
-//! Whether fjall still writes what `journal`, `manifest` and `mend` read: its formats are its own, and another version may
-//! change them.
+//! Tests that fjall writes the formats that `journal`, `manifest` and `journal_repair` read. They are private to fjall,
+//! and another version may change them.
 
 use std::fs;
 use std::path::Path;
@@ -13,9 +13,8 @@ use super::disk::Folder;
 use super::files::BlockFiles;
 use super::journal::{journal_files, read_journal};
 use super::manifest::{KEYSPACES, read_tree};
-use super::{CoinCache, Commit};
+use super::{CoinCache, Commit, NoCoins};
 use crate::coins::{Coin, CoinView};
-use crate::store::NoCoins;
 
 /// Commits the coins `numbers`, through the journal or into tables.
 fn commit(database: &StateDatabase, folder: &Path, number: u64, coins: std::ops::Range<u32>, into_tables: bool) {
@@ -26,7 +25,7 @@ fn commit(database: &StateDatabase, folder: &Path, number: u64, coins: std::ops:
         let outpoint = OutPoint { txid: Txid::from_byte_array([7; 32]), vout };
         cache.view(&NoCoins).create(outpoint, (&coin).into()).unwrap();
     }
-    let files = BlockFiles::as_they_are(Box::new(Folder::new(folder.to_owned())), [0; 4], Default::default());
+    let files = BlockFiles::open_unchanged(Box::new(Folder::new(folder.to_owned())), [0; 4], Default::default());
     let mut commit = Commit { coins: &cache, index: Vec::new(), tip: BlockHash::all_zeros() };
     database.commit(number, &mut commit, &files, into_tables).unwrap();
 }

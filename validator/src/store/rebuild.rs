@@ -1,7 +1,7 @@
-//! A database made anew beside the old one, from block files that are read and never shortened.
+//! Rebuilding the database from the block files, which are read and never shortened, beside the old database.
 //!
-//! An undo record that is in the files already is found again by its checksum. The old database stays in use until the
-//! store is closed, when the new one is durable and takes its place.
+//! Undo records that are in the files are found by their checksums. The old database is replaced when the store is
+//! closed and the new one is durable.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs;
@@ -9,15 +9,13 @@ use std::path::{Path, PathBuf};
 
 use bitcoin::BlockHash;
 
-use super::database::StateDatabase;
-use super::disk::{Folder, sync_folder};
-use super::files::{BlockFiles, FileInfo};
-use super::folder::FolderStore;
-use super::location::{BLOCKS, Span};
-use super::marker::{self, Found, io_error};
-use super::mend::{self, REBUILDING, REBUILT};
-use super::note::{self, NoteFile};
-use super::{Identity, StoreError};
+use super::commit_note;
+use super::disk::sync_folder;
+use super::error::{StoreError, io_error};
+use super::files::FileInfo;
+use super::journal_repair::forget_cut_journal;
+use super::location::{DATABASE, OLD, REBUILDING, REBUILT, SCRATCH, Span};
+use super::marker::{self, Identity};
 use crate::coins::undo::{BlockUndo, checksum};
 
 /// Undo records that are in the files, by file and checksum.
@@ -25,12 +23,12 @@ use crate::coins::undo::{BlockUndo, checksum};
 pub(crate) struct ExistingUndo(HashMap<(u32, [u8; 32]), VecDeque<Span>>);
 
 impl ExistingUndo {
-    /// Notes a record of the undo file `file`.
+    /// Adds a record of the undo file `file`.
     pub(crate) fn insert(&mut self, file: u32, checksum: [u8; 32], span: Span) {
         self.0.entry((file, checksum)).or_default().push_back(span);
     }
 
-    /// Takes out the next record in `file` that has the checksum of `undo`, if there is one.
+    /// Removes and returns the next record in `file` that has the checksum of `undo`, if there is one.
     pub(super) fn take(&mut self, file: u32, prev_hash: &BlockHash, undo: &BlockUndo) -> Option<Span> {
         if self.0.is_empty() {
             return None;
@@ -39,67 +37,65 @@ impl ExistingUndo {
     }
 }
 
-/// What the block and undo files of a folder hold.
+/// The contents of a folder's block and undo files.
 #[derive(Debug, Default)]
 pub(crate) struct ExistingFiles {
-    /// Each file with the length of its whole records. Blocks are counted as they are taken up.
+    /// Each file with the length of its whole records. Blocks are counted when the chain state accepts them.
     pub(crate) infos: BTreeMap<u32, FileInfo>,
     /// The undo records.
     pub(crate) undo: ExistingUndo,
 }
 
-/// A rebuild that has begun.
+/// A rebuild in progress.
 pub(super) struct Rebuild {
-    folder: PathBuf,
-    identity: Identity,
+    pub(super) folder: PathBuf,
+    pub(super) identity: Identity,
     pub(super) undo: ExistingUndo,
 }
 
-impl FolderStore {
-    /// Takes the folder's lock, has `scan` read the folder of block files, and opens a store on them with an empty
-    /// database beside the old one. `cache_bytes` of its tables may stay in memory. Closing the store puts the database
-    /// in place of the old one; a store that is dropped leaves the old one.
-    ///
-    /// # Errors
-    /// The folder is in use, of another chain, of a newer format, no store, or cannot be read or written.
-    pub(crate) fn rebuild<T>(
-        folder: &Path,
-        identity: &Identity,
-        cache_bytes: u64,
-        scan: impl FnOnce(&Path) -> Result<(ExistingFiles, T), StoreError>,
-    ) -> Result<(Self, T), StoreError> {
-        let found = if folder.exists() { marker::examine(folder, identity)? } else { Found::Nothing };
-        if found == Found::Nothing {
-            return Err(StoreError::NoStore { folder: folder.to_owned() });
-        }
-        let lock = marker::lock(folder)?;
-        marker::examine(folder, identity)?;
-        mend::finish_rebuild(folder)?;
-        let blocks = folder.join(BLOCKS);
-        let (ExistingFiles { infos, undo }, scanned) = scan(&blocks)?;
-
-        let path = folder.join(REBUILDING);
-        let database = StateDatabase::open(&path, cache_bytes)?;
-        let files = BlockFiles::as_they_are(Box::new(Folder::new(blocks)), identity.magic, infos);
-        // The note in the folder belongs to the old database.
-        let mut store = Self::assemble(folder, lock, database, files, NoteFile::open(&path)?);
-        store.set_rebuild(Rebuild { folder: folder.to_owned(), identity: identity.clone(), undo });
-        Ok((store, scanned))
-    }
-}
-
 impl Rebuild {
-    /// Puts the finished database, closed, in place of the old one.
-    pub(super) fn put_in_place(self) -> Result<(), StoreError> {
+    /// Replaces the old database by the new one, which is closed.
+    pub(super) fn replace_database(self) -> Result<(), StoreError> {
         let folder = &self.folder;
         let (rebuilding, rebuilt) = (folder.join(REBUILDING), folder.join(REBUILT));
-        note::remove(&rebuilding).map_err(io_error(&rebuilding))?;
+        commit_note::remove(&rebuilding).map_err(io_error(&rebuilding))?;
         sync_folder(&rebuilding).map_err(io_error(&rebuilding))?;
         sync_folder(folder).map_err(io_error(folder))?;
         fs::rename(&rebuilding, &rebuilt).map_err(io_error(&rebuilding))?;
         sync_folder(folder).map_err(io_error(folder))?;
-        // The marker may be of an older format, which this version reads no database of.
+        // The marker may name an older format, whose database this version cannot read.
         marker::write(folder, &self.identity)?;
-        mend::finish_rebuild(folder)
+        finish_rebuild(folder)
     }
+}
+
+/// Finishes the replacement of the database that a crash may have interrupted at any step, and removes leftovers.
+pub(crate) fn finish_rebuild(folder: &Path) -> Result<(), StoreError> {
+    let [rebuilt, database, old] = [REBUILT, DATABASE, OLD].map(|name| folder.join(name));
+    let rename = |from: &Path, to: &Path| {
+        fs::rename(from, to).map_err(io_error(from))?;
+        sync_folder(folder).map_err(io_error(folder))
+    };
+    if rebuilt.exists() {
+        if database.exists() {
+            remove(&old)?;
+            rename(&database, &old)?;
+        }
+        // The copy of a cut journal is the old database's.
+        forget_cut_journal(folder)?;
+        // The note counts the old database's commits.
+        commit_note::remove(folder).map_err(io_error(folder))?;
+        sync_folder(folder).map_err(io_error(folder))?;
+        rename(&rebuilt, &database)?;
+    }
+    if database.exists() {
+        remove(&old)?;
+    }
+    remove(&folder.join(REBUILDING))?;
+    remove(&folder.join(SCRATCH))
+}
+
+/// Removes a folder, if it exists.
+pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
+    if path.exists() { fs::remove_dir_all(path).map_err(io_error(path)) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! The database's records of headers and of files as bytes.
+//! The encoding of the database's records of headers and files.
 
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
@@ -7,41 +7,41 @@ use bitcoin::hashes::Hash;
 
 use super::files::FileInfo;
 use super::location::{BlockLocation, Span, StoredBlock};
-use crate::coins::encoding::{DecodeError, Decoder};
+use crate::serialize::{Decoder, EncodingError};
 
 const HAS_BLOCK: u8 = 1;
 const HAS_UNDO: u8 = 2;
 const CONNECTED: u8 = 4;
 const FAILED: u8 = 8;
 
-/// What the index holds of a block's validity. That an ancestor breaks a rule follows from the parents.
+/// A block's validity in the index. Whether an ancestor breaks a rule follows from the parents' records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockStatus {
     /// No broken rule is known.
     Unvalidated,
-    /// The block was connected: it keeps every rule.
+    /// The block was connected: it obeys every rule.
     Connected,
     /// The block itself breaks a rule.
     Failed,
 }
 
-/// One header as the index holds it.
+/// The index record of one header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexRecord {
     /// The header.
     pub header: Header,
-    /// Its hash, which was compared with the header.
+    /// Its hash.
     pub hash: BlockHash,
-    /// Its height, as the index has it.
+    /// Its height.
     pub height: u32,
     /// Whether the block is known to be valid or invalid.
     pub status: BlockStatus,
-    /// Where the block is, if it is.
+    /// The block's location; `None`: it is not stored.
     pub location: Option<BlockLocation>,
 }
 
 impl IndexRecord {
-    /// The block in the store; `None`: only its header is there.
+    /// The block's hashes, height and location; `None`: it is not stored.
     #[must_use]
     pub fn stored(&self) -> Option<StoredBlock> {
         let location = self.location?;
@@ -49,7 +49,7 @@ impl IndexRecord {
     }
 }
 
-/// The order of the index: parents before children.
+/// The key of an index record: height, big-endian, then hash, so that parents come before children.
 pub(super) fn index_key(record: &IndexRecord) -> [u8; 36] {
     let mut key = [0; 36];
     key[..4].copy_from_slice(&record.height.to_be_bytes());
@@ -76,7 +76,7 @@ pub(super) fn index_value(record: &IndexRecord) -> Vec<u8> {
     value
 }
 
-pub(super) fn decode_index(key: &[u8], value: &[u8]) -> Result<IndexRecord, DecodeError> {
+pub(super) fn decode_index(key: &[u8], value: &[u8]) -> Result<IndexRecord, EncodingError> {
     let mut from = Decoder::new(key);
     let height = u32::from_be_bytes(from.take_array()?);
     let hash = BlockHash::from_byte_array(from.take_array()?);
@@ -112,7 +112,7 @@ pub(super) fn file_info_value(info: &FileInfo) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-pub(super) fn decode_file_info(key: &[u8], value: &[u8]) -> Result<(u32, FileInfo), DecodeError> {
+pub(super) fn decode_file_info(key: &[u8], value: &[u8]) -> Result<(u32, FileInfo), EncodingError> {
     let mut from = Decoder::new(key);
     let number = u32::from_be_bytes(from.take_array()?);
     from.finish()?;

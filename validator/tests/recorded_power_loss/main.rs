@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::Command;
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, ChainView, CommitPolicy, Options};
+use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use adit_validator::import::reindex;
 use adit_validator::progress::Watcher;
 use adit_validator::recheck::recheck;
@@ -85,7 +85,7 @@ fn work(folder: &Path) {
     }
     let (second, third) = rest.split_at(rest.len() / 2);
     import(folder, CommitPolicy::WhenFull, second);
-    reindex(folder, &ChainParams::regtest(), Options::default(), &mut Patient).unwrap();
+    reindex(folder, &ChainParams::regtest(), ChainStateOptions::default(), &mut Patient).unwrap();
     import(folder, CommitPolicy::EveryBlock, third);
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{BlockOutcome, ChainEvent, ChainState, ChainView, CommitPolicy, Options};
+use adit_validator::chainstate::{BlockOutcome, ChainEvent, ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use adit_validator::coins::statistics::CoinStatistics;
 use adit_validator::store::StoreError;
 use bitcoin::absolute::LockTime;
@@ -198,8 +198,8 @@ fn spend(outpoint: OutPoint, value: Amount, count: usize) -> Transaction {
 }
 
 /// With commits of both ways: those of some blocks together go into tables, others through the journal.
-pub fn options(commit: CommitPolicy, cache_bytes: usize) -> Options {
-    Options::default().with_commit(commit).with_cache_bytes(cache_bytes).with_ingest_threshold(40)
+pub fn options(commit: CommitPolicy, cache_bytes: usize) -> ChainStateOptions {
+    ChainStateOptions::default().with_commit(commit).with_cache_bytes(cache_bytes).with_ingest_threshold(40)
 }
 
 /// What a queue of events holds for tests, which never fill it.
@@ -226,11 +226,11 @@ pub fn told(event: ChainEvent) -> Told {
 }
 
 pub fn in_memory() -> ChainState {
-    ChainState::in_memory(ChainParams::regtest(), None, Options::default()).unwrap()
+    ChainState::in_memory(ChainParams::regtest(), None, ChainStateOptions::default()).unwrap()
 }
 
 /// A chain state in a data folder.
-pub fn on_disk(folder: &Path, options: Options) -> ChainState {
+pub fn on_disk(folder: &Path, options: ChainStateOptions) -> ChainState {
     ChainState::open(folder, ChainParams::regtest(), options).unwrap()
 }
 
@@ -249,7 +249,7 @@ pub fn feed(state: &mut ChainState, blocks: &[DecodedBlock]) -> Option<StoreErro
 
 /// The coins of a fresh replay of `state`'s active chain.
 pub fn replayed_coins(state: &ChainState) -> CoinStatistics {
-    let mut fresh = ChainState::in_memory(state.params().clone(), None, Options::default()).unwrap();
+    let mut fresh = ChainState::in_memory(state.params().clone(), None, ChainStateOptions::default()).unwrap();
     for height in 1..=state.tip().height {
         let hash = state.active_at(height).unwrap().hash;
         let block = state.block(&hash).unwrap().unwrap();

@@ -19,7 +19,7 @@ use bitcoinkernel::{ChainType, ChainstateManager, ContextBuilder};
 use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
 use crate::coins::Coin;
-use crate::headers::Ancestry;
+use crate::rules::Ancestry;
 use crate::rules::replay::Replay;
 use crate::rules::testing::{coinbase, mine, outpoint, spend};
 

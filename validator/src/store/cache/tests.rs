@@ -1,4 +1,4 @@
-//! The coin cache beside a plain map, at its limit and far from it.
+//! The coin cache against a plain map, at its limit and far below it.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,11 @@ use bitcoin::{Amount, ScriptBuf, TxOut, Txid};
 use proptest::prelude::*;
 
 use super::*;
+use crate::coins::CoinView;
+use crate::coins::encoding::decode_coin;
+use crate::store::{CoinSource, StoreError};
 
-/// The store of the tests: the whole set, changed only by commits.
+/// The store of the tests: a whole coin set, which only commits change.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Set(BTreeMap<OutPoint, Coin>);
 
@@ -166,7 +169,7 @@ fn numbered(at: u16) -> OutPoint {
 /// Runs `steps` on a cache and on a plain map.
 fn compare(steps: Vec<Step>, limit: usize) -> Result<(), TestCaseError> {
     let (mut cache, mut set) = (CoinCache::with_limit(limit), Set::default());
-    // What is kept, and what is so within the open block.
+    // The set before the open block, and the set within it.
     let (mut kept, mut now) = (Set::default(), Set::default());
     cache.begin_block();
     for step in steps {
@@ -206,7 +209,7 @@ fn compare(steps: Vec<Step>, limit: usize) -> Result<(), TestCaseError> {
         prop_assert_eq!(cache.dirty(), cache.changes().count());
         let in_tables = cache.pieces.iter().flat_map(|piece| &piece.table);
         prop_assert_eq!(cache.dirty(), in_tables.filter(|handle| cache.record(**handle).is(DIRTY)).count());
-        // No cell is left that no table names.
+        // Every cell in use is named by a table.
         if cache.journal.as_ref().is_some_and(Vec::is_empty) {
             let cells = (0..cache.cells.chunk_count()).flat_map(|chunk| cache.cells.in_chunk(chunk)).count();
             prop_assert_eq!(cells, cache.pieces.iter().map(|piece| piece.table.len()).sum::<usize>());

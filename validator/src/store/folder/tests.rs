@@ -110,7 +110,7 @@ fn another_chain_and_other_formats_are_refused_by_name() {
 }
 
 #[test]
-fn nobody_elses_folder_is_touched() {
+fn a_folder_that_is_not_a_store_is_not_touched() {
     let folder = tempfile::tempdir().unwrap();
     let blocks = folder.path().join("blocks");
     fs::create_dir(&blocks).unwrap();
@@ -139,7 +139,7 @@ fn a_creation_is_taken_up_wherever_it_was_cut_off() {
 }
 
 #[test]
-fn a_store_whose_database_is_gone_is_not_made_anew() {
+fn a_store_without_its_database_is_not_created_again() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, _) = open(folder.path()).unwrap();
     commit(&mut store, &mut genesis(), 1, 1);
@@ -153,7 +153,7 @@ const JOURNAL: &str = "db/0.jnl";
 /// Makes a store with two commits, the second with a coin of `script` bytes. Returns fjall's journal, and where
 /// in it the second commit lies.
 fn two_commits(folder: &Path, script: usize) -> (Vec<u8>, Range<usize>) {
-    // Zeros behind the last record are fjall's preallocation.
+    // Zeros after the last record are fjall's preallocation.
     let used = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let mut record = genesis();
     let (mut store, _) = open(folder).unwrap();
@@ -184,13 +184,13 @@ fn open_torn(
     fs::write(torn.join(JOURNAL), journal).unwrap();
     if !noted {
         let tip = identity().genesis;
-        NoteFile::open(&torn).unwrap().write(&LastCommit { number: 1, journaled: 1, tip }).unwrap();
+        CommitNoteFile::open(&torn).unwrap().write(&LastCommit { number: 1, journaled: 1, tip }).unwrap();
     }
     open(&torn)
 }
 
-/// Power loss in the middle of the last commit, as fjall sees it: its journal ends anywhere, or lacks a sector. With long
-/// scripts whole sectors lie inside one value, which fjall itself would refuse.
+/// Power loss in the middle of the last commit, as fjall sees it: its journal ends anywhere, or lacks a sector. With
+/// long scripts whole sectors lie inside one value, which fjall itself would refuse.
 #[test]
 fn a_torn_last_commit_leaves_the_one_before() {
     let base = tempfile::tempdir().unwrap();
@@ -214,9 +214,9 @@ fn a_torn_last_commit_leaves_the_one_before() {
     }
 }
 
-/// What fjall would cut without a word: the note knows that the commit had been finished.
+/// fjall would truncate the journal without an error; the note shows that the commit was durable.
 #[test]
-fn a_durable_commit_that_rotted_is_refused_and_nothing_is_cut() {
+fn a_damaged_durable_commit_is_refused_and_nothing_is_cut() {
     let base = tempfile::tempdir().unwrap();
     let whole = base.path().join("whole");
     let (journal, Range { start, end }) = two_commits(&whole, 450);
@@ -233,10 +233,10 @@ fn a_durable_commit_that_rotted_is_refused_and_nothing_is_cut() {
     }
 }
 
-/// In the first commit, too, where nothing whole stands before the flipped byte: the journal is put back as it was, so that
-/// whoever starts again is told the same.
+/// The same in the first commit, with no whole group before the flipped byte: the journal is restored, so that the next
+/// start gives the same error.
 #[test]
-fn a_durable_commit_that_rotted_at_the_start_of_the_journal_stays_as_it_is() {
+fn a_damaged_durable_commit_at_the_start_of_the_journal_is_left_unchanged() {
     let base = tempfile::tempdir().unwrap();
     let whole = base.path().join("whole");
     let (journal, Range { start, .. }) = two_commits(&whole, 450);
@@ -255,9 +255,9 @@ fn a_durable_commit_that_rotted_at_the_start_of_the_journal_stays_as_it_is() {
     assert!(refused > 10, "{refused}");
 }
 
-/// A crash between the cut and the proof that nothing is lacking.
+/// A crash between the cut and the comparison with the note.
 #[test]
-fn a_cut_that_was_not_finished_is_taken_back_first() {
+fn an_unfinished_cut_is_undone_first() {
     let base = tempfile::tempdir().unwrap();
     let whole = base.path().join("whole");
     let (journal, Range { start, .. }) = two_commits(&whole, 450);
