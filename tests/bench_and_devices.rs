@@ -9,9 +9,9 @@ mod support;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use adit_testchain::trials::{self, Missing};
 use bench_schema::Schema;
-use libtest_mimic::{Arguments, Completion, Trial};
-use support::{adit, has_gpu, run};
+use support::{adit, gpu, run};
 
 fn devices_lists_the_cpu_with_its_kernel() {
     let list = run(["devices", "--json"]);
@@ -185,7 +185,8 @@ fn files_that_cannot_be_compared_with_or_drawn_into_are_refused_before_measuring
     run(["bench", "--seconds", "3600", "--plot", "/no/such/plot.svg"]).refused(2, &["--plot", "/no/such"]);
 }
 
-fn a_gpu_is_tuned_once_and_again_where_the_settings_are_damaged() {
+fn a_gpu_is_tuned_once_and_again_where_the_settings_are_damaged() -> Result<(), Missing> {
+    gpu()?;
     let cache = tempfile::tempdir().expect("a folder");
     let run = |args: &[&str]| {
         let output = adit().args(args).env("XDG_CACHE_HOME", cache.path()).output().expect("the program starts");
@@ -216,6 +217,7 @@ fn a_gpu_is_tuned_once_and_again_where_the_settings_are_damaged() {
     let (solved, warnings) = run(&solve);
     assert!(solved.contains("2083236893") && warnings.contains("damaged tuned settings"), "{solved} {warnings}");
     assert_eq!(serde_json::from_str::<serde_json::Value>(&read()).expect("mended")["format"], 1);
+    Ok(())
 }
 
 fn wrong_usage_is_named() {
@@ -234,37 +236,15 @@ fn wrong_usage_is_named() {
     }
 }
 
-/// The trials that need no GPU.
-const TRIALS: [(&str, fn()); 7] = [
-    ("devices_lists_the_cpu_with_its_kernel", devices_lists_the_cpu_with_its_kernel),
-    ("bench_finds_the_nonce_of_genesis_on_every_kernel", bench_finds_the_nonce_of_genesis_on_every_kernel),
-    ("bench_writes_the_report_that_its_schema_describes", bench_writes_the_report_that_its_schema_describes),
-    ("the_schema_tells_wrong_reports_from_right_ones", the_schema_tells_wrong_reports_from_right_ones),
-    (
-        "bench_compares_with_itself_and_with_the_example_and_draws_both_ways",
-        bench_compares_with_itself_and_with_the_example_and_draws_both_ways,
-    ),
-    (
-        "files_that_cannot_be_compared_with_or_drawn_into_are_refused_before_measuring",
-        files_that_cannot_be_compared_with_or_drawn_into_are_refused_before_measuring,
-    ),
-    ("wrong_usage_is_named", wrong_usage_is_named),
-];
-
 fn main() -> ExitCode {
-    let trial = |(name, test): (&str, fn())| {
-        Trial::test(name, move || {
-            test();
-            Ok(())
-        })
-    };
-    let mut trials: Vec<_> = TRIALS.into_iter().map(trial).collect();
-    trials.push(Trial::ignorable_test("a_gpu_is_tuned_once_and_again_where_the_settings_are_damaged", || {
-        if !has_gpu() {
-            return Ok(Completion::ignored_with("no Vulkan adapter"));
-        }
-        a_gpu_is_tuned_once_and_again_where_the_settings_are_damaged();
-        Ok(Completion::Completed)
-    }));
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    trials::run(adit_testchain::trials![
+        devices_lists_the_cpu_with_its_kernel,
+        bench_finds_the_nonce_of_genesis_on_every_kernel,
+        bench_writes_the_report_that_its_schema_describes,
+        the_schema_tells_wrong_reports_from_right_ones,
+        bench_compares_with_itself_and_with_the_example_and_draws_both_ways,
+        files_that_cannot_be_compared_with_or_drawn_into_are_refused_before_measuring,
+        a_gpu_is_tuned_once_and_again_where_the_settings_are_damaged,
+        wrong_usage_is_named,
+    ])
 }

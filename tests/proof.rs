@@ -4,16 +4,17 @@ mod support;
 
 use std::fs;
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{ExitCode, Stdio};
 
+use adit_testchain::trials::{self, Missing, read_vector, vector};
 use adit_testchain::{ChainGenerator, ChainShape};
-use support::{adit, run, vector};
+use support::{adit, run};
 
 /// Block 170 of mainnet, the first that spends, and its second transaction.
 const FIRST_SPEND: &str = "f4184fc596403b9d638783cf57adfe4c75c605f6356fbc91338530e9831e9e16";
 
-fn block_170(folder: &std::path::Path) -> Option<String> {
-    let blocks = fs::read(vector("mainnet/blocks-1-255.dat")?).expect("the vectors can be read");
+fn block_170(folder: &std::path::Path) -> Result<String, Missing> {
+    let blocks = read_vector("mainnet/blocks-1-255.dat")?;
     let mut rest = &blocks[..];
     for _ in 1..170 {
         let length = u32::from_le_bytes(rest[4..8].try_into().expect("four bytes")) as usize;
@@ -22,15 +23,12 @@ fn block_170(folder: &std::path::Path) -> Option<String> {
     let length = u32::from_le_bytes(rest[4..8].try_into().expect("four bytes")) as usize;
     let path = folder.join("block-170.bin");
     fs::write(&path, &rest[8..8 + length]).expect("the folder can be written");
-    Some(path.to_str().expect("a UTF-8 path").to_owned())
+    Ok(path.to_str().expect("a UTF-8 path").to_owned())
 }
 
-#[test]
-fn a_proof_convinces_who_has_the_headers_only() {
+fn a_proof_convinces_who_has_the_headers_only() -> Result<(), Missing> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (Some(block), Some(headers)) = (block_170(folder.path()), vector("mainnet/headers-0-10236.bin")) else {
-        return;
-    };
+    let (block, headers) = (block_170(folder.path())?, vector("mainnet/headers-0-10236.bin")?);
     let headers = headers.to_str().expect("a UTF-8 path");
     let made = run(["proof", "make", "--block", &block, FIRST_SPEND]);
     assert_eq!(made.code(), 0, "{}", made.stderr());
@@ -78,9 +76,9 @@ fn a_proof_convinces_who_has_the_headers_only() {
     run(["proof", "verify", empty, "--headers", headers]).refused(2, &["empty: it holds no proof"]);
     fs::write(file, made.stdout()).expect("the folder can be written");
     run(["proof", "verify", file, "--headers", empty]).refused(2, &["empty: it holds no header"]);
+    Ok(())
 }
 
-#[test]
 fn a_proof_is_made_and_verified_over_a_data_folder() {
     use adit_validator::block::DecodedBlock;
     use adit_validator::chain::ChainParams;
@@ -114,4 +112,11 @@ fn a_proof_is_made_and_verified_over_a_data_folder() {
     assert_eq!(verified.json()["height"], 7);
     run(["proof", "verify", &file, "--chain", "dev", "--datadir", datadir]).refused(2, &["no chain dev"]);
     assert!(!std::path::Path::new(datadir).join("dev").exists(), "nothing is made");
+}
+
+fn main() -> ExitCode {
+    trials::run(adit_testchain::trials![
+        a_proof_convinces_who_has_the_headers_only,
+        a_proof_is_made_and_verified_over_a_data_folder,
+    ])
 }

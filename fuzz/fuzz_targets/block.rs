@@ -1,7 +1,8 @@
 //! Bytes as a block: decoded exactly where Bitcoin Core decodes them, to the same ids, and judged in isolation alike.
 
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
+use adit_fuzz::fuzz_target;
 use adit_validator::block::{DecodeError, DecodedBlock};
 use adit_validator::chain::ChainParams;
 use adit_validator::consensus::ConsensusParams;
@@ -9,7 +10,6 @@ use adit_validator::rules::validate_block_in_isolation;
 use bitcoin::hashes::Hash;
 use bitcoinkernel::prelude::*;
 use bitcoinkernel::{BLOCK_CHECK_ALL, BlockCheckResult, ChainType};
-use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
 static OURS: LazyLock<ConsensusParams> = LazyLock::new(|| ChainParams::regtest().consensus);

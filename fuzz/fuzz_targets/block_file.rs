@@ -1,9 +1,9 @@
 //! Bytes as a block file and as a file of headers: records add up to the file, and an error names a byte of it.
 
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
+use adit_fuzz::fuzz_target;
 use adit_validator::import::{BlockFile, HeaderFile};
-use libfuzzer_sys::fuzz_target;
 
 const MAGIC: [u8; 4] = [0xfa, 0xbf, 0xb5, 0xda];
 

@@ -1,9 +1,9 @@
 //! Text as a chain file: what is read is written again as itself, and its parameters are those of a chain.
 
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
+use adit_fuzz::fuzz_target;
 use adit_validator::chain::file::ChainFile;
-use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };

@@ -1,10 +1,10 @@
 //! Bytes as what the store holds in Bitcoin Core's compact encodings: a coin, its key, an undo record.
 
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
+use adit_fuzz::fuzz_target;
 use adit_validator::coins::BlockUndo;
 use adit_validator::coins::encoding::{decode_coin, decode_outpoint, encode_coin, encode_outpoint};
-use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     // What can be read means the same when it is written again; not always in the same bytes, since a script has a long

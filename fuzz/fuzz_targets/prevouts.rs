@@ -1,7 +1,9 @@
-//! Bytes as a list of prevouts, and the list held against a block that spends three outputs.
+//! Bytes as a list of prevouts, and as the transactions of a block as Bitcoin Core's `getblock HASH 3` prints it; and the list
+//! held against a block that spends three outputs.
 
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
+use adit_fuzz::fuzz_target;
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
 use adit_validator::prevouts::{Prevouts, check_block_with_prevouts};
@@ -12,7 +14,6 @@ use bitcoin::script::Builder;
 use bitcoin::{
     Block, OutPoint, ScriptBuf, Target, Transaction, TxIn, TxMerkleNode, TxOut, Txid, absolute, consensus, transaction,
 };
-use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
 static PARAMS: LazyLock<ChainParams> = LazyLock::new(ChainParams::regtest);
@@ -46,9 +47,20 @@ fn block() -> DecodedBlock {
     DecodedBlock::decode(consensus::serialize(&block)).expect("a block is a block")
 }
 
+/// Where Core's JSON of the block begins to be about transactions.
+const CORE: &[u8] = br#"{"height":1,"tx":[{"vin":[{"coinbase":"5100"}]},{"vin":["#;
+
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(prevouts) = Prevouts::read(bytes) {
-        // Whatever the list says, the answer is a verdict.
-        let _ = check_block_with_prevouts(&PARAMS.consensus, &BLOCK, &prevouts, 2_000_000_000, ConnectOptions::default());
+    for json in [bytes, &[CORE, bytes].concat()] {
+        if let Ok(prevouts) = Prevouts::read(json) {
+            // Whatever the list says, the answer is a verdict.
+            let _ = check_block_with_prevouts(
+                &PARAMS.consensus,
+                &BLOCK,
+                &prevouts,
+                2_000_000_000,
+                ConnectOptions::default(),
+            );
+        }
     }
 });

@@ -1,12 +1,12 @@
 //! Bytes as the one transaction of a block: the decoder as above, deeper into inputs, witnesses and scripts.
 
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
+use adit_fuzz::fuzz_target;
 use adit_validator::block::DecodedBlock;
 use adit_validator::rules::validate_transaction_in_isolation;
 use bitcoin::hashes::Hash;
 use bitcoinkernel::prelude::*;
-use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let raw = [&[0; 80][..], &[1], bytes].concat();

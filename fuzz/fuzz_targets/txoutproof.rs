@@ -1,11 +1,11 @@
 //! Bytes as a proof of transactions: one encoding each, and nothing proven that `bitcoin` does not prove.
 
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
+use adit_fuzz::fuzz_target;
 use adit_validator::txoutproof::TxOutProof;
 use bitcoin::MerkleBlock;
 use bitcoin::consensus::deserialize;
-use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(mut proof) = TxOutProof::decode(bytes) else { return };

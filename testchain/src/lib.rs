@@ -1,11 +1,12 @@
 //! Blocks to test a validator with: valid chains with real signatures, damage that breaks one rule at a time, edge cases
 //! that only look wrong, and Bitcoin Core's kernel to judge them.
 //!
-//! Four parts, each usable alone. [`ChainGenerator`] makes whole chains of a given [`ChainShape`] for benches and property
+//! Five parts, each usable alone. [`ChainGenerator`] makes whole chains of a given [`ChainShape`] for benches and property
 //! tests, the same bytes for the same seed. [`Scene`] keeps a small chain on which [`Damage`] and [`EdgeCase`] build: every
 //! rule of Bitcoin Core's block validation that regtest can reach, broken alone or met exactly. [`mutate`] damages blindly.
 //! [`Oracle`] is Bitcoin Core itself, behind `bitcoinkernel`: what a block is worth is what it says, and the tests here hold
-//! every expectation of this crate against it.
+//! every expectation of this crate against it. [`trials`] finds recorded blocks and public vectors, and reports a test that
+//! lacks them as ignored.
 //!
 //! ```no_run
 //! use adit_testchain::{Damage, Expect, Oracle, Scene, assemble::Network};
@@ -42,6 +43,7 @@ mod scene;
 mod shape;
 pub mod spend;
 mod tip;
+pub mod trials;
 
 pub use damage::Damage;
 pub use edge::EdgeCase;

@@ -1,9 +1,10 @@
-//! Runs the program as a user would, and finds the real input that tests are fed with.
+//! Runs the program as a user would.
 
 #![expect(dead_code, reason = "every test file compiles this module and uses its own part of it")]
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use adit_testchain::trials::Missing;
 
 /// The program under test.
 pub fn adit() -> Command {
@@ -56,29 +57,12 @@ impl Run {
     }
 }
 
-/// Whether there is a GPU, if only a software one, said aloud where there is none. With `CI=true` there has to be one.
-pub fn has_gpu() -> bool {
+/// Whether there is a GPU, if only a software one. A CI machine must have one.
+pub fn gpu() -> Result<(), Missing> {
     let devices = run(["devices", "--json"]).json();
-    let found =
-        devices["devices"].as_array().is_some_and(|devices| devices.iter().any(|device| device["kind"] == "gpu"));
-    if !found {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no Vulkan adapter");
-        eprintln!("ignored: no Vulkan adapter");
+    let is_gpu = |device: &serde_json::Value| device["kind"] == "gpu";
+    match devices["devices"].as_array().is_some_and(|devices| devices.iter().any(is_gpu)) {
+        true => Ok(()),
+        false => Err(Missing::Required("no Vulkan adapter".to_owned())),
     }
-    found
-}
-
-/// The file `name` of the real input, or `None` where there is none, said aloud. With `CI=true` it has to be there.
-pub fn vector(name: &str) -> Option<PathBuf> {
-    let root = match std::env::var_os("ADIT_VECTORS") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors"),
-    };
-    let file = root.join(name);
-    if file.exists() {
-        return Some(file);
-    }
-    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{} is missing", file.display());
-    eprintln!("ignored: no {} (set ADIT_VECTORS)", file.display());
-    None
 }

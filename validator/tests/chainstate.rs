@@ -9,7 +9,7 @@ use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{
     BlockOutcome, ChainEvent, ChainState, ChainStateOptions, ChainView, CommitPolicy, HeaderOutcome, InvalidBlock,
 };
-use adit_validator::import::{BlockFile, Imported, Importer};
+use adit_validator::import::{Imported, Importer};
 use adit_validator::rules::RuleError;
 use adit_validator::store::StoreError;
 use proptest::prelude::*;
@@ -370,28 +370,6 @@ fn blocks_that_are_no_longer_kept_stop_a_reorganisation_with_their_name() {
     assert!(matches!(last, Err(StoreError::NotKept { .. })), "{last:?}");
     // Whole blocks were taken back; the coins are those of the tip.
     assert_ne!(state.tip().hash, tip);
-}
-
-#[test]
-fn the_first_blocks_of_mainnet_connect() {
-    let Some(vectors) = support::vectors() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let params = ChainParams::by_name("main").unwrap();
-    let file = std::fs::File::open(vectors.join("mainnet/blocks-1-255.dat")).unwrap();
-    let options = options(CommitPolicy::WhenFull, 64 << 20);
-    let mut state = ChainState::open(folder.path(), params.clone(), options.clone()).unwrap();
-    let now = 1_795_392_000;
-    for (record, height) in BlockFile::new(file, params.magic).zip(1..) {
-        let block = DecodedBlock::decode(record.unwrap().bytes).unwrap();
-        assert_eq!(state.accept_block(block, now).unwrap(), BlockOutcome::Connected { height });
-    }
-    let tip = state.tip().hash.to_string();
-    assert!(tip.starts_with("00000000d0a75c86") && tip.ends_with("fe3c"), "{tip}");
-    let coins = state.coin_statistics().unwrap();
-    assert_eq!(coins.total, bitcoin::Amount::from_int_btc(255 * 50));
-    state.close().unwrap();
-    let state = ChainState::open(folder.path(), params, options).unwrap();
-    assert_eq!((state.tip().height, state.coin_statistics().unwrap()), (255, coins));
 }
 
 /// The header does not commit to witnesses: a rotten one must be damage, and not a script that fails.

@@ -12,9 +12,10 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use adit_testchain::{Rng, trials};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView, CommitPolicy};
@@ -22,7 +23,7 @@ use adit_validator::import::BlockFile;
 use adit_validator::store::Identity;
 use adit_validator::store::folder::FolderStore;
 use bitcoin::BlockHash;
-use support::{Branch, NOW, Numbers, check_coins, connect_all, eventful, in_memory, on_disk};
+use support::{Branch, NOW, check_coins, connect_all, eventful, in_memory, on_disk};
 
 /// Set in the process that is killed: the data folder, and the name of the mode.
 const FOLDER: &str = "ADIT_CRASH_FOLDER";
@@ -75,10 +76,10 @@ impl Mode {
 
     /// How many of `all` blocks are there before anything is killed. Pruning begins some 300 blocks on; what the last mode
     /// does begins when all is there.
-    fn head_start(self, all: usize, numbers: &mut Numbers) -> usize {
+    fn head_start(self, all: usize, rng: &mut Rng) -> usize {
         match self {
-            Self::EveryBlock | Self::WhenFull => all / 4 + numbers.below(all / 2),
-            Self::Pruned | Self::PrunedWhenFull => all / 2 + numbers.below(all / 3),
+            Self::EveryBlock | Self::WhenFull => all / 4 + rng.below(all / 2),
+            Self::Pruned | Self::PrunedWhenFull => all / 2 + rng.below(all / 3),
             Self::Deep => all,
         }
     }
@@ -108,14 +109,18 @@ fn deep_branches() -> (Branch, Branch) {
     (one, other)
 }
 
-fn main() {
-    match std::env::var_os(FOLDER) {
-        Some(folder) => {
-            let name = std::env::var(MODE).unwrap();
-            import(Path::new(&folder), MODES.into_iter().find(|mode| format!("{mode:?}") == name).unwrap());
-        }
-        None => kill_again_and_again(),
+fn main() -> ExitCode {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let name = std::env::var(MODE).unwrap();
+        import(Path::new(&folder), MODES.into_iter().find(|mode| format!("{mode:?}") == name).unwrap());
+        return ExitCode::SUCCESS;
     }
+    let wanted: usize = std::env::var("ADIT_CRASH_KILLS").map_or(10, |kills| kills.parse().unwrap());
+    let kills = MODES.into_iter().enumerate().map(|(at, mode)| {
+        let share = wanted / MODES.len() + usize::from(at < wanted % MODES.len());
+        trials::trial(&format!("kills_lose_nothing_that_is_durable::{mode:?}"), move || kill_in(mode, share))
+    });
+    trials::run(kills.collect())
 }
 
 /// Feeds the blocks and prints the durable tip after each.
@@ -165,18 +170,11 @@ fn import_and_kill(folder: &Path, mode: Mode, from_start: bool, pause: Duration)
     (last.map(|hash| hash.parse().unwrap()), killed)
 }
 
-fn kill_again_and_again() {
-    let wanted: usize = std::env::var("ADIT_CRASH_KILLS").map_or(10, |kills| kills.parse().unwrap());
-    let mut numbers = Numbers(u64::from(std::process::id()));
-    println!("seed {}", numbers.0);
-    for (at, mode) in MODES.into_iter().enumerate() {
-        let share = wanted / MODES.len() + usize::from(at < wanted % MODES.len());
-        kill_in(mode, share, &mut numbers);
-    }
-}
-
 /// Kills `wanted` imports, of which up to five go on in the same folder.
-fn kill_in(mode: Mode, wanted: usize, numbers: &mut Numbers) {
+fn kill_in(mode: Mode, wanted: usize) {
+    let seed = u64::from(std::process::id());
+    println!("{mode:?}: seed {seed}");
+    let mut rng = Rng::new(seed);
     let (blocks, longest) = mode.plan();
     let by_hash: HashMap<BlockHash, DecodedBlock> = blocks.iter().map(|block| (block.hash(), block.clone())).collect();
     let (mut kills, mut midway) = (0, 0);
@@ -190,7 +188,7 @@ fn kill_in(mode: Mode, wanted: usize, numbers: &mut Numbers) {
         std::fs::write(folder.path().join(BLOCKS), framed.collect::<Vec<u8>>()).unwrap();
         // What is to be killed is soon reached: the beginning is imported in peace.
         let mut state = on_disk(&data, mode.options().with_commit(CommitPolicy::WhenFull).with_cache_bytes(1 << 20));
-        for block in &blocks[..mode.head_start(blocks.len(), numbers)] {
+        for block in &blocks[..mode.head_start(blocks.len(), &mut rng)] {
             state.accept_block(block.clone(), NOW).unwrap();
         }
         state.close().unwrap();
@@ -200,8 +198,8 @@ fn kill_in(mode: Mode, wanted: usize, numbers: &mut Numbers) {
 
         let (mut finished, enough) = (false, kills + 5);
         while !finished && kills < wanted.min(enough) {
-            let from_start = numbers.below(4) == 0;
-            let pause = longest.mul_f64(numbers.below(1_000) as f64 / 1_000.0);
+            let from_start = rng.below(4) == 0;
+            let pause = longest.mul_f64(rng.below(1_000) as f64 / 1_000.0);
             let (reported, killed) = import_and_kill(folder.path(), mode, from_start, pause);
             kills += usize::from(killed);
             finished = !killed;

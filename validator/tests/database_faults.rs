@@ -11,9 +11,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use adit_testchain::Rng;
 use adit_validator::chainstate::{ChainStateOptions, ChainView, CommitPolicy};
 use adit_validator::store::StoreError;
-use support::{Branch, Numbers, check_coins, connect_all, feed, on_disk, options};
+use support::{Branch, check_coins, connect_all, feed, on_disk, options};
 
 /// Set in the process whose files may not grow: the data folder.
 const FOLDER: &str = "ADIT_LIMITED_FOLDER";
@@ -124,14 +125,14 @@ fn tables_that_rot_while_they_are_open_stop_the_store_and_lose_nothing() {
         tables(&data).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
     assert!(written.iter().any(|(_, bytes)| bytes.len() > 80_000), "the coins are in a table");
 
-    let mut numbers = Numbers(3);
+    let mut rng = Rng::new(3);
     for round in 0..5 {
         let mut state = on_disk(&data, options(CommitPolicy::EveryBlock, 0));
         assert_eq!(state.tip().hash, durable);
         for (path, bytes) in &written {
             let mut rotten = bytes.clone();
             // A bit of each 4 KiB, of which none is whole then.
-            rotten.iter_mut().step_by(1_000 + numbers.below(3_000)).for_each(|byte| *byte ^= 0x10);
+            rotten.iter_mut().step_by(1_000 + rng.below(3_000)).for_each(|byte| *byte ^= 0x10);
             fs::write(path, rotten).unwrap();
         }
         let error = feed(&mut state, &branch.blocks[111..]).expect("one fails");

@@ -5,13 +5,14 @@
 #[expect(dead_code, reason = "some of it is for other tests")]
 mod support;
 
+use adit_testchain::Rng;
 use adit_validator::chainstate::{BlockOutcome, ChainView, CommitPolicy};
 use adit_validator::coins::{Coin, CoinView};
 use adit_validator::store::{CoinCache, NoCoins};
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, OutPoint, ScriptBuf, TxOut, Txid};
 use peak_alloc::PeakAlloc;
-use support::{Branch, NOW, Numbers, check_coins, connect_all, on_disk, options};
+use support::{Branch, NOW, check_coins, connect_all, on_disk, options};
 
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
@@ -27,7 +28,7 @@ fn the_chain_state_occupies_what_it_says() {
 }
 
 fn the_coin_cache_occupies_what_it_says() {
-    let mut numbers = Numbers(5);
+    let mut rng = Rng::new(5);
     let before = ALLOCATED.current_usage();
     let mut cache = CoinCache::default();
     let mut outpoints = Vec::with_capacity(120_000);
@@ -35,17 +36,17 @@ fn the_coin_cache_occupies_what_it_says() {
     let mut most = 0;
     ALLOCATED.reset_peak_usage();
     for made in 1..=120_000_usize {
-        let txid = Txid::from_byte_array(std::array::from_fn(|_| numbers.next() as u8));
-        let script_pubkey = ScriptBuf::from_bytes(vec![0x51; SCRIPTS[numbers.below(SCRIPTS.len())]]);
+        let txid = Txid::from_byte_array(std::array::from_fn(|_| rng.next_u64() as u8));
+        let script_pubkey = ScriptBuf::from_bytes(vec![0x51; SCRIPTS[rng.below(SCRIPTS.len())]]);
         let coin = Coin {
-            output: TxOut { value: Amount::from_sat(numbers.next() >> 20), script_pubkey },
+            output: TxOut { value: Amount::from_sat(rng.next_u64() >> 20), script_pubkey },
             height: made as u32,
             is_coinbase: false,
         };
         cache.view(&NoCoins).create(OutPoint { txid, vout: 0 }, (&coin).into()).unwrap();
         outpoints.push(OutPoint { txid, vout: 0 });
         if made % 7 == 0 {
-            let spent = outpoints.swap_remove(numbers.below(outpoints.len()));
+            let spent = outpoints.swap_remove(rng.below(outpoints.len()));
             cache.view(&NoCoins).spend(&spent).unwrap();
         }
         most = most.max(cache.memory());

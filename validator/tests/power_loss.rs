@@ -9,14 +9,17 @@ mod support;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
+use adit_testchain::Rng;
+use adit_testchain::trials::{self, Missing};
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, ChainView, CommitPolicy};
 use adit_validator::store::disk::{Disk, Folder};
 use adit_validator::store::folder::FolderStore;
 use adit_validator::store::{Identity, StoreError};
-use support::{Branch, Numbers, check_coins, eventful, feed, options};
+use support::{Branch, check_coins, eventful, feed, options};
 
 /// What a disk has been told and not yet made to last, and when it breaks.
 #[derive(Debug, Default)]
@@ -92,12 +95,12 @@ impl Disk for FaultyDisk {
 }
 
 /// Takes away what the disk had not promised: whole writes, halves of writes, tails of files, files.
-fn lose_power(blocks: &Path, fate: &Fate, numbers: &mut Numbers) {
+fn lose_power(blocks: &Path, fate: &Fate, rng: &mut Rng) {
     for (name, offset, length) in &fate.unsynced {
         let path = blocks.join(name);
         let mut bytes = fs::read(&path).unwrap_or_default();
         let (start, end) = (*offset as usize, (*offset as usize + length).min(bytes.len()));
-        match numbers.below(4) {
+        match rng.below(4) {
             0 if start < end => bytes[start..end].fill(0),
             1 if start < end => bytes[usize::midpoint(start, end)..end].fill(0xff),
             2 => bytes.truncate(start),
@@ -106,7 +109,7 @@ fn lose_power(blocks: &Path, fate: &Fate, numbers: &mut Numbers) {
         fs::write(&path, bytes).unwrap();
     }
     for name in &fate.created {
-        if numbers.below(2) == 0 {
+        if rng.below(2) == 0 {
             fs::remove_file(blocks.join(name)).unwrap();
         }
     }
@@ -121,10 +124,9 @@ fn open(folder: &Path, commit: CommitPolicy, fate: &Arc<Mutex<Fate>>) -> Result<
     ChainState::with_store(Box::new(store), contents, params, options(commit, 40_000))
 }
 
-#[test]
 fn power_loss_takes_nothing_that_was_durable() {
     let blocks = eventful(3);
-    let mut numbers = Numbers(7);
+    let mut rng = Rng::new(7);
     for run in 0..6 {
         let commit = if run % 3 == 0 { CommitPolicy::EveryBlock } else { CommitPolicy::WhenFull };
         let folder = tempfile::tempdir().unwrap();
@@ -132,11 +134,11 @@ fn power_loss_takes_nothing_that_was_durable() {
         while fed < blocks.len() {
             let fate = Arc::new(Mutex::new(Fate::default()));
             let mut state = open(folder.path(), commit, &fate).unwrap();
-            let next = (fed + 1 + numbers.below(blocks.len())).min(blocks.len());
+            let next = (fed + 1 + rng.below(blocks.len())).min(blocks.len());
             assert!(feed(&mut state, &blocks[..next]).is_none());
             let durable = state.durable_tip().hash;
             drop(state);
-            lose_power(&folder.path().join("blocks"), &fate.lock().unwrap(), &mut numbers);
+            lose_power(&folder.path().join("blocks"), &fate.lock().unwrap(), &mut rng);
 
             let state = open(folder.path(), commit, &Arc::default()).unwrap();
             assert_eq!(state.tip().hash, durable);
@@ -153,7 +155,6 @@ fn power_loss_takes_nothing_that_was_durable() {
     }
 }
 
-#[test]
 fn a_full_disk_stops_with_its_file_and_without_damage() {
     let blocks = eventful(1);
     let mut stops = 0;
@@ -198,22 +199,19 @@ fn ballast(path: &Path, left: usize) {
 
 /// A real small disk, which `ADIT_SMALL_DISK` names: block files and database run out of space as they come. tests/README.md
 /// has the command.
-#[test]
-fn a_small_disk_that_fills_up_stops_without_damage_and_goes_on_with_space() {
-    let Some(disk) = std::env::var_os("ADIT_SMALL_DISK").map(PathBuf::from) else {
-        println!("ignored: ADIT_SMALL_DISK names no small disk");
-        return;
-    };
+fn a_small_disk_that_fills_up_stops_without_damage_and_goes_on_with_space() -> Result<(), Missing> {
+    let disk = std::env::var_os("ADIT_SMALL_DISK").map(PathBuf::from);
+    let disk = disk.ok_or_else(|| Missing::Optional("ADIT_SMALL_DISK names no small disk".to_owned()))?;
     let blocks = eventful(3);
-    let (mut numbers, mut in_files, mut in_database) = (Numbers(5), 0, 0);
+    let (mut rng, mut in_files, mut in_database) = (Rng::new(5), 0, 0);
     for round in 0..40 {
         let (folder, filler) = (disk.join("store"), disk.join("ballast"));
         let commit = if round % 2 == 0 { CommitPolicy::EveryBlock } else { CommitPolicy::WhenFull };
         let fate = Arc::default();
         let mut state = open(&folder, commit, &fate).unwrap();
-        let before = numbers.below(60);
+        let before = rng.below(60);
         assert!(feed(&mut state, &blocks[..before]).is_none());
-        ballast(&filler, numbers.below(100_000));
+        ballast(&filler, rng.below(100_000));
         let error = feed(&mut state, &blocks[before..]).or_else(|| state.flush().err());
         let durable = state.durable_tip().hash;
         if let Some(error) = error {
@@ -239,4 +237,13 @@ fn a_small_disk_that_fills_up_stops_without_damage_and_goes_on_with_space() {
     }
     println!("{in_files} stops in block and undo files, {in_database} in the database");
     assert!(in_files > 0 && in_database > 0);
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    trials::run(adit_testchain::trials![
+        power_loss_takes_nothing_that_was_durable,
+        a_full_disk_stops_with_its_file_and_without_damage,
+        a_small_disk_that_fills_up_stops_without_damage_and_goes_on_with_space,
+    ])
 }

@@ -5,25 +5,26 @@
 #[expect(dead_code, reason = "some of it is for other tests")]
 mod support;
 
+use adit_testchain::Rng;
 use adit_validator::block::DecodedBlock;
 use adit_validator::chainstate::{ChainState, ChainView, CommitPolicy};
 use adit_validator::import::{Prefetch, PrefetchedBlock};
-use support::{NOW, Numbers, eventful, on_disk, options};
+use support::{NOW, eventful, on_disk, options};
 
 /// Blocks that reorganise the chain every few of them; some with a flipped byte before them, or too short.
 fn fed(seed: u64) -> Vec<Vec<u8>> {
-    let mut numbers = Numbers(seed);
+    let mut rng = Rng::new(seed);
     let mut fed = Vec::new();
     for block in eventful(6) {
         let raw = block.raw().to_vec();
-        match numbers.below(6) {
+        match rng.below(6) {
             0 => {
                 let mut flipped = raw.clone();
-                let at = 80 + numbers.below(raw.len() - 80);
+                let at = 80 + rng.below(raw.len() - 80);
                 flipped[at] ^= 1;
                 fed.push(flipped);
             }
-            1 => fed.push(raw[..numbers.below(raw.len())].to_vec()),
+            1 => fed.push(raw[..rng.below(raw.len())].to_vec()),
             _ => {}
         }
         fed.push(raw);

@@ -116,6 +116,37 @@ fn what_somebody_waits_for_is_kept() {
     assert!(gone(&state) > 60);
 }
 
+/// The lowest of all locks holds; each is moved and released on its own.
+#[test]
+fn two_locks_are_released_in_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut chain = Branch::from_genesis();
+    chain.mine(400, 0, 0);
+    let (low, high) = (PruneLock::new(30), PruneLock::new(70));
+    let options = pruned().with_block_file_bytes(2_500).with_prune_lock(low.clone()).with_prune_lock(high.clone());
+    let mut state = on_disk(folder.path(), options);
+    connect_all(&mut state, &chain.blocks);
+    // The highest block that went. Files of some ten blocks go whole, lowest first.
+    let gone_to = |state: &mut ChainState| {
+        state.flush().unwrap();
+        (1..=400).take_while(|height| state.active_at(*height).unwrap().is_pruned()).last().unwrap_or(0)
+    };
+    let held = |gone: u32, lock: u32| gone < lock && gone + 15 > lock;
+    let gone = gone_to(&mut state);
+    assert!(held(gone, 30), "{gone}");
+    high.keep_from(75);
+    assert_eq!(gone_to(&mut state), gone, "the other lock still holds");
+    low.keep_from(50);
+    let gone = gone_to(&mut state);
+    assert!(held(gone, 50), "{gone}");
+    low.release();
+    let gone = gone_to(&mut state);
+    assert!(held(gone, 75), "{gone}");
+    high.release();
+    let gone = gone_to(&mut state);
+    assert!(held(gone, 400 - MIN_BLOCKS_TO_KEEP + 1), "{gone}");
+}
+
 #[test]
 fn files_that_a_crash_left_behind_are_removed() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,6 +12,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use adit_testchain::Rng;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use adit_validator::coins::statistics::CoinStatistics;
@@ -21,7 +22,7 @@ use adit_validator::recheck::{RecheckReport, recheck};
 use adit_validator::store::StoreError;
 use bitcoin::BlockHash;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use support::{Branch, NOW, Numbers, eventful, options};
+use support::{Branch, NOW, eventful, options};
 
 /// Looks on until it has been asked so often.
 struct Patience(u64);
@@ -157,7 +158,7 @@ fn last_sequence(journal: &[u8]) -> std::ops::Range<usize> {
 }
 
 /// Which bytes of a file are flipped.
-fn places(bytes: &[u8], numbers: &mut Numbers) -> Vec<usize> {
+fn places(bytes: &[u8], rng: &mut Rng) -> Vec<usize> {
     let wanted = std::env::var("ADIT_FLIPS").unwrap_or_else(|_| "6".to_owned());
     // All of it, and a little of what follows.
     let length = bytes.len().min(used(bytes) + 64);
@@ -167,7 +168,7 @@ fn places(bytes: &[u8], numbers: &mut Numbers) -> Vec<usize> {
         return (0..length).collect();
     }
     let ends = [0, length.saturating_sub(1)];
-    let mut places: Vec<usize> = ends.into_iter().chain((0..wanted).map(|_| numbers.below(length.max(1)))).collect();
+    let mut places: Vec<usize> = ends.into_iter().chain((0..wanted).map(|_| rng.below(length.max(1)))).collect();
     places.retain(|place| *place < length);
     places.sort_unstable();
     places.dedup();
@@ -185,18 +186,18 @@ fn a_flipped_byte_is_named_or_means_nothing() {
         let length = fs::metadata(&journal).unwrap().len();
         fs::File::options().write(true).open(journal).unwrap().set_len(length + 500).unwrap();
     }
-    let (mut flips, mut named, mut numbers) = (0, 0, Numbers(11));
+    let (mut flips, mut named, mut rng) = (0, 0, Rng::new(11));
     for file in files_below(&folder) {
         let good = fs::read(&file).unwrap();
         let name = file.strip_prefix(&folder).unwrap().to_owned();
-        let mut places = places(&good, &mut numbers);
+        let mut places = places(&good, &mut rng);
         if is_journal(&file) {
             places.extend(last_sequence(&good).chain([used(&good), used(&good) + 1, good.len() - 1]));
         }
         for at in places {
             let context = format!("byte {at} of {}", name.display());
             let mut bad = good.clone();
-            bad[at] ^= 1 << numbers.below(8);
+            bad[at] ^= 1 << rng.below(8);
             fs::write(&file, &bad).unwrap();
             flips += 1;
             match recheck(&folder, &ChainParams::regtest(), &mut Patience(u64::MAX)) {

@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
     use crate::coins::Coin;
-    use crate::rules::testing::{block_of, coinbase, outpoint, spend, vectors};
+    use crate::rules::testing::{block_of, coinbase, outpoint, spend};
 
     fn undo_of(scripts: Vec<ScriptBuf>) -> BlockUndo {
         let coin = |script_pubkey| Coin {
@@ -61,26 +61,6 @@ mod tests {
             is_coinbase: false,
         };
         BlockUndo { spent: vec![scripts.into_iter().map(coin).collect()] }
-    }
-
-    /// All of Bitcoin Core's `blockfilters.json`: filter and filter header of ten blocks of testnet3.
-    #[test]
-    fn cores_filters() {
-        let Some(vectors) = vectors() else { return };
-        let cases: Vec<serde_json::Value> = serde_json::from_slice(&vectors.read("core/blockfilters.json")).unwrap();
-        // The first is a heading of one string.
-        for case in &cases[1..] {
-            let text = |column: usize| case[column].as_str().unwrap();
-            let block = DecodedBlock::decode(hex::decode(text(2)).unwrap()).unwrap();
-            assert_eq!(block.hash().to_string(), text(1));
-            let scripts = case[3].as_array().unwrap().iter();
-            let scripts = scripts.map(|script| ScriptBuf::from_hex(script.as_str().unwrap()).unwrap()).collect();
-            let filter = basic_filter(&block, &undo_of(scripts));
-            assert_eq!(hex::encode(&filter.content), text(5), "height {}", case[0]);
-            let previous: FilterHeader = text(4).parse().unwrap();
-            assert_eq!(filter.filter_header(&previous).to_string(), text(6), "height {}", case[0]);
-        }
-        assert_eq!(cases.len(), 11, "ten filters and a heading");
     }
 
     #[test]

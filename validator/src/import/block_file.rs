@@ -49,8 +49,6 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::chain::ChainParams;
-    use crate::rules::testing::vectors;
 
     const MAGIC: [u8; 4] = [0xf9, 0xbe, 0xb4, 0xd9];
 
@@ -74,16 +72,6 @@ mod tests {
         };
         assert!(blocks.next().is_none(), "it ends once");
         (lengths, end)
-    }
-
-    #[test]
-    fn recorded_blocks_are_read_in_order() {
-        let Some(vectors) = vectors() else { return };
-        let file = vectors.read("mainnet/blocks-1-255.dat");
-        assert_eq!(ChainParams::main().magic, MAGIC);
-        let (lengths, end) = read(&file);
-        assert_eq!((lengths.len(), end), (255, None));
-        assert_eq!(lengths.iter().sum::<usize>() + 255 * 8, file.len());
     }
 
     #[test]

@@ -19,8 +19,6 @@ mod candidate;
 mod connect;
 mod context;
 #[cfg(test)]
-mod core_vectors;
-#[cfg(test)]
 mod differential;
 mod difficulty;
 mod error;
@@ -29,8 +27,6 @@ mod inputs;
 mod lock_time;
 mod merkle;
 mod pow;
-#[cfg(test)]
-mod recorded;
 #[cfg(test)]
 mod replay;
 mod rule_errors;

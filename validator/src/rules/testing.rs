@@ -1,6 +1,4 @@
-//! Fixtures for tests of the rules: headers in memory, blocks made on the spot, and recorded blocks of public chains.
-
-use std::path::PathBuf;
+//! Fixtures for tests of the rules: headers in memory and blocks made on the spot.
 
 use bitcoin::block::{Header, Version};
 use bitcoin::hashes::Hash;
@@ -149,42 +147,4 @@ pub(crate) fn mine(mut block: Block) -> DecodedBlock {
         block.header.nonce += 1;
     }
     DecodedBlock::decode(consensus::serialize(&block)).unwrap()
-}
-
-/// The folder of recorded blocks and public vectors.
-pub(crate) struct Vectors(PathBuf);
-
-/// The folder named by `ADIT_VECTORS`, or `../shared/vectors` beside the workspace. Without one a test says so and ends;
-/// with `CI=true` it fails.
-pub(crate) fn vectors() -> Option<Vectors> {
-    let folder = std::env::var_os("ADIT_VECTORS")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors")), PathBuf::from);
-    if folder.is_dir() {
-        return Some(Vectors(folder));
-    }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "no vectors in {}", folder.display());
-    println!("ignored: no vectors in {}", folder.display());
-    None
-}
-
-impl Vectors {
-    pub(crate) fn read(&self, path: &str) -> Vec<u8> {
-        std::fs::read(self.0.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-    }
-
-    /// A file of 80-byte headers.
-    pub(crate) fn headers(&self, path: &str) -> Vec<Header> {
-        let bytes = self.read(path);
-        let (headers, []) = bytes.as_chunks::<80>() else { panic!("{path}: not a multiple of 80 bytes") };
-        headers.iter().map(|header| consensus::deserialize(header).unwrap()).collect()
-    }
-
-    /// The headers of testnet3 that are off its main chain, and those on it, from block 1.
-    pub(crate) fn testnet3_headers(&self) -> (Vec<Header>, Vec<Header>) {
-        let text = String::from_utf8(self.read("testnet3-headers.hex")).unwrap();
-        let header = |line: &str| consensus::encode::deserialize_hex(line.trim()).unwrap();
-        let (forks, chain): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("fork:"));
-        let forks = forks.iter().map(|line| header(line.trim_start_matches("fork:"))).collect();
-        (forks, chain.iter().map(|line| header(line)).collect())
-    }
 }

@@ -9,8 +9,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::support::Numbers;
 use crate::trace::Call;
+use adit_testchain::Rng;
 
 /// What a disk writes whole or not at all, in bytes.
 const SECTOR: u64 = 512;
@@ -206,16 +206,16 @@ impl Disk {
     }
 
     /// Writes to `folder` what is left after a loss of power now.
-    pub fn lay_out(&self, folder: &Path, loss: Loss, numbers: &mut Numbers) {
+    pub fn lay_out(&self, folder: &Path, loss: Loss, rng: &mut Rng) {
         let mut left: Vec<(usize, PathBuf)> = vec![(0, folder.to_owned())];
         while let Some((node, path)) = left.pop() {
             let node = &self.nodes[node];
             if node.names.is_some() {
                 fs::create_dir(&path).unwrap();
-                let names = surviving_names(node, loss, numbers);
+                let names = surviving_names(node, loss, rng);
                 left.extend(names.into_iter().map(|(name, node)| (node, path.join(name))));
             } else {
-                let content = surviving_content(node, loss, numbers);
+                let content = surviving_content(node, loss, rng);
                 let file = File::create(&path).unwrap();
                 file.set_len(content.length).unwrap();
                 for (sector, image) in content.sectors {
@@ -228,31 +228,31 @@ impl Disk {
     }
 }
 
-fn surviving_names(node: &Node, loss: Loss, numbers: &mut Numbers) -> BTreeMap<String, usize> {
+fn surviving_names(node: &Node, loss: Loss, rng: &mut Rng) -> BTreeMap<String, usize> {
     let count = match loss {
         Loss::Everything => 0,
         Loss::Nothing | Loss::Bytes => node.namings.len(),
-        Loss::Tails | Loss::Sectors => numbers.below(node.namings.len() + 1),
+        Loss::Tails | Loss::Sectors => rng.below(node.namings.len() + 1),
     };
     let mut names = node.durable_names.clone();
     node.namings[..count].iter().for_each(|naming| apply(&mut names, naming));
     names
 }
 
-fn surviving_content(node: &Node, loss: Loss, numbers: &mut Numbers) -> Content {
+fn surviving_content(node: &Node, loss: Loss, rng: &mut Rng) -> Content {
     let mut content = node.durable.clone();
     match loss {
         Loss::Everything => {}
         Loss::Nothing => node.changes.iter().for_each(|what| change(&mut content, what)),
         Loss::Tails => {
-            let count = numbers.below(node.changes.len() + 1);
+            let count = rng.below(node.changes.len() + 1);
             node.changes[..count].iter().for_each(|what| change(&mut content, what));
         }
         Loss::Sectors | Loss::Bytes => {
             for what in &node.changes {
                 let kept = match what {
-                    Change::Length(_) => matches!(loss, Loss::Sectors) || numbers.below(2) == 0,
-                    Change::Sector(..) => numbers.below(3) > 0,
+                    Change::Length(_) => matches!(loss, Loss::Sectors) || rng.below(2) == 0,
+                    Change::Sector(..) => rng.below(3) > 0,
                 };
                 if kept {
                     change(&mut content, what);

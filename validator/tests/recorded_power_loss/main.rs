@@ -3,8 +3,7 @@
 //! The database does its own file I/O, so nothing can be put between it and the disk. Instead `strace` records every call
 //! of a process that imports, reorganises, flushes tables, and rebuilds its database; the calls are played into a model of
 //! a disk that keeps what was synced and drops, tears and reorders the rest; and what the model holds after a power loss
-//! is laid out as a folder and opened. `ADIT_POWER_LOSSES` sets how many losses there are. Without `strace` the test is
-//! ignored, and fails under `CI=true`.
+//! is laid out as a folder and opened. `ADIT_POWER_LOSSES` sets how many losses there are.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,8 +15,10 @@ mod trace;
 
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
+use adit_testchain::Rng;
+use adit_testchain::trials::{self, Missing};
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use adit_validator::import::reindex;
@@ -26,16 +27,19 @@ use adit_validator::recheck::recheck;
 use bitcoin::BlockHash;
 use disk::{Disk, Loss};
 use fjall::{Database, KeyspaceCreateOptions};
-use support::{NOW, Numbers, check_coins, eventful, options};
+use support::{NOW, check_coins, eventful, options};
 use trace::Call;
 
 /// Set in the process that is recorded: its data folder.
 const FOLDER: &str = "ADIT_RECORDED_FOLDER";
 
-fn main() {
+fn main() -> ExitCode {
     match std::env::var_os(FOLDER) {
-        Some(folder) => work(Path::new(&folder)),
-        None => lose_power_again_and_again(),
+        Some(folder) => {
+            work(Path::new(&folder));
+            ExitCode::SUCCESS
+        }
+        None => trials::run(adit_testchain::trials![a_loss_of_power_loses_nothing_durable]),
     }
 }
 
@@ -89,8 +93,8 @@ fn work(folder: &Path) {
     import(folder, CommitPolicy::EveryBlock, third);
 }
 
-/// The calls of [`work`] on `folder`; `None`: they cannot be recorded here.
-fn record(folder: &Path, trace: &Path) -> Option<Vec<Call>> {
+/// The calls of [`work`] on `folder`.
+fn record(folder: &Path, trace: &Path) -> Result<Vec<Call>, Missing> {
     let calls = "trace=openat,write,pwrite64,lseek,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,mkdir,rmdir";
     let mut command = Command::new("strace");
     command.args(["-f", "-y", "-xx", "-s", "100000000", "-e", calls, "-o"]).arg(trace);
@@ -98,30 +102,26 @@ fn record(folder: &Path, trace: &Path) -> Option<Vec<Call>> {
     match command.output() {
         Ok(output) => {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            Some(trace::read(trace, folder))
+            Ok(trace::read(trace, folder))
         }
-        Err(error) => {
-            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "strace: {error}");
-            println!("ignored: strace: {error}");
-            None
-        }
+        Err(error) => Err(Missing::Required(format!("no strace: {error}"))),
     }
 }
 
-fn lose_power_again_and_again() {
+fn a_loss_of_power_loses_nothing_durable() -> Result<(), Missing> {
     let losses: usize = std::env::var("ADIT_POWER_LOSSES").map_or(40, |losses| losses.parse().unwrap());
     let base = tempfile::tempdir().unwrap();
     let base = base.path().canonicalize().unwrap();
     let (recorded, lost) = (base.join("recorded"), base.join("lost"));
     std::fs::create_dir(&recorded).unwrap();
-    let Some(calls) = record(&recorded, &base.join("trace")) else { return };
+    let calls = record(&recorded, &base.join("trace"))?;
     let changes: Vec<usize> = (0..calls.len()).filter(|at| calls[*at].changes()).collect();
     assert!(changes.len() > 1_000 && calls.iter().any(|call| matches!(call, Call::Report(_))), "{}", changes.len());
     println!("{} calls, {} of them change files", calls.len(), changes.len());
 
-    let mut numbers = Numbers(3);
+    let mut rng = Rng::new(3);
     // Each loss at its own place, in order, so that the calls are played once.
-    let mut places: Vec<usize> = (0..losses).map(|_| changes[numbers.below(changes.len())]).collect();
+    let mut places: Vec<usize> = (0..losses).map(|_| changes[rng.below(changes.len())]).collect();
     places.sort_unstable();
     let (mut disk, mut played, mut reported) = (Disk::default(), 0, None);
     for (number, place) in places.into_iter().enumerate() {
@@ -136,11 +136,12 @@ fn lose_power_again_and_again() {
         if lost.exists() {
             std::fs::remove_dir_all(&lost).unwrap();
         }
-        disk.lay_out(&lost, loss, &mut numbers);
+        disk.lay_out(&lost, loss, &mut rng);
         let context = format!("loss {number} ({loss:?}) after call {place}, {:?}", calls[place]);
         check(&lost, reported, &context.chars().take(300).collect::<String>(), number % 8 == 0);
     }
     println!("{losses} losses of power: nothing durable lost");
+    Ok(())
 }
 
 /// Opens what the power loss has left.

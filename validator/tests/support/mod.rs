@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use adit_testchain::Rng;
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{BlockOutcome, ChainEvent, ChainState, ChainStateOptions, ChainView, CommitPolicy};
@@ -43,24 +44,6 @@ pub struct Branch {
     pub blocks: Vec<DecodedBlock>,
     /// Bytes of an output that is never a coin, which each coinbase has: long blocks with few coins.
     pub padding: usize,
-}
-
-/// SplitMix64: the same numbers from the same seed, everywhere.
-#[derive(Clone, Debug)]
-pub struct Numbers(pub u64);
-
-impl Numbers {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
 }
 
 impl Branch {
@@ -123,14 +106,14 @@ impl Branch {
 
     fn next(&self, salt: u64, spends: usize, excess: u64) -> Block {
         let height = self.height + 1;
-        let mut numbers = Numbers(salt << 32 | u64::from(height));
+        let mut rng = Rng::new(salt << 32 | u64::from(height));
         let mut mature: Vec<&Unspent> = self.unspent.iter().filter(|coin| coin.from <= height).collect();
         let mut transactions = Vec::new();
         for _ in 0..spends.min(mature.len()) {
-            let coin = mature.swap_remove(numbers.below(mature.len()));
-            let split = spend(coin.outpoint, coin.value, 1 + numbers.below(3));
+            let coin = mature.swap_remove(rng.below(mature.len()));
+            let split = spend(coin.outpoint, coin.value, 1 + rng.below(3));
             // Every other one is spent again in the same block.
-            if numbers.below(2) == 0 {
+            if rng.below(2) == 0 {
                 let first = OutPoint { txid: split.compute_txid(), vout: 0 };
                 transactions.push(split.clone());
                 transactions.push(spend(first, split.output[0].value, 1));
@@ -257,18 +240,6 @@ pub fn replayed_coins(state: &ChainState) -> CoinStatistics {
     }
     assert_eq!(fresh.tip().hash, state.tip().hash);
     fresh.coin_statistics().unwrap()
-}
-
-/// The folder of real blocks; `None` where it is not there, which is a failure under `CI=true`.
-pub fn vectors() -> Option<PathBuf> {
-    let folder = std::env::var_os("ADIT_VECTORS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors"), PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no vectors in {}", folder.display());
-    println!("ignored: no vectors in {}", folder.display());
-    None
 }
 
 /// Blocks in an order of feeding that reorganises the chain every few blocks: a branch, then one that leaves it four

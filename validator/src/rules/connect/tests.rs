@@ -7,7 +7,7 @@ use bitcoin::{BlockHash, ScriptBuf, Sequence};
 
 use super::*;
 use crate::chain::ChainParams;
-use crate::rules::testing::{Alike, block_of, coin, coinbase, outpoint, spend, vectors};
+use crate::rules::testing::{Alike, block_of, coin, coinbase, outpoint, spend};
 use crate::rules::transaction_error::TransactionError;
 
 type Coins = HashMap<OutPoint, Coin>;
@@ -189,35 +189,6 @@ fn no_coin_is_overwritten() {
     };
     assert_eq!(broken(connect(&params)), error, "the driver asks");
     assert!(connect(&ChainParams::regtest().consensus).is_ok(), "where no coinbase can repeat, it does not");
-}
-
-/// The two recorded coinbases that exist twice: the second block of each pair is let through, by height and hash.
-#[test]
-fn the_two_recorded_repeats_are_let_through() {
-    let Some(vectors) = vectors() else { return };
-    let main = ChainParams::main().consensus;
-    let options = ConnectOptions { check_scripts: false };
-    for (first, second) in [(91_722, 91_880), (91_812, 91_842)] {
-        let [first_block, second_block] = [first, second]
-            .map(|height| DecodedBlock::decode(vectors.read(&format!("mainnet/block-{height}.bin"))).unwrap());
-        assert_eq!(first_block.txids()[0], second_block.txids()[0], "one coinbase");
-        let mut coins = Coins::new();
-        // What the blocks spend is not recorded: coins that pay for it stand in.
-        for transaction in [&first_block, &second_block].iter().flat_map(|block| &block.transactions()[1..]) {
-            for input in &transaction.input {
-                coins.insert(input.previous_output, coin(value_out(transaction), 1));
-            }
-        }
-        let mut connect = |block, height: u32| {
-            connect_block(&main, BlockContext::after(&Alike::new(height - 1, TIME)), block, &mut coins, options)
-        };
-        connect(&first_block, first).unwrap();
-        let error = broken(connect(&second_block, second + 1));
-        assert_eq!(error.reject_reason(), "bad-txns-BIP30", "at any other height");
-        connect(&second_block, second).unwrap();
-        let coinbase = OutPoint { txid: second_block.txids()[0], vout: 0 };
-        assert_eq!(coins[&coinbase].height, second, "the first coin is gone");
-    }
 }
 
 #[test]

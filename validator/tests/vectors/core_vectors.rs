@@ -1,21 +1,23 @@
 //! Bitcoin Core's public test vectors. Each case is checked, or counted with the reason why it cannot be checked; the
 //! counts are asserted.
 //!
-//! The engine behind `scripts.rs` takes consensus flags only. Core's vectors also name policy flags, by which a node
+//! The engine behind `check_input_scripts` takes consensus flags only. Core's vectors also name policy flags, by which a node
 //! refuses to relay transactions that a block may hold. Every flag is a soft fork: it only ever refuses more. So what
 //! passes with policy flags passes without them; and what fails fails without them too, unless the error is one that a
 //! policy flag raises.
 
-mod script_text;
-mod scripts;
-mod signature_hashes;
-mod taproot;
-mod transactions;
+pub mod script_text;
+pub mod scripts;
+pub mod signature_hashes;
+pub mod taproot;
+pub mod transactions;
 
+use adit_testchain::trials::{Missing, read_vector};
+use adit_validator::coins::Coin;
+use adit_validator::consensus::ScriptFlags;
+use adit_validator::rules::{TransactionError, check_input_scripts};
+use bitcoin::TxOut;
 use serde_json::Value;
-
-use crate::consensus::ScriptFlags;
-use crate::rules::testing::Vectors;
 
 /// The consensus flags by the names that the vectors give them.
 const FLAGS: [(&str, ScriptFlags); 7] = [
@@ -93,9 +95,20 @@ fn without(set: ScriptFlags, removed: ScriptFlags) -> ScriptFlags {
 }
 
 /// The cases of a file; comments, which are arrays of one string, are left out.
-fn cases(vectors: &Vectors, name: &str) -> Vec<Vec<Value>> {
-    let all: Vec<Vec<Value>> = serde_json::from_slice(&vectors.read(&format!("core/{name}.json"))).unwrap();
-    all.into_iter().filter(|case| case.len() > 1).collect()
+fn cases(name: &str) -> Result<Vec<Vec<Value>>, Missing> {
+    let all: Vec<Vec<Value>> = serde_json::from_slice(&read_vector(&format!("core/{name}.json"))?).unwrap();
+    Ok(all.into_iter().filter(|case| case.len() > 1).collect())
+}
+
+/// The first input whose script fails, of a transaction that spends these outputs.
+fn first_failing_input(raw: &[u8], spent: &[&TxOut], flags: ScriptFlags) -> Option<usize> {
+    let coin = |output: &&TxOut| Coin { output: (*output).clone(), height: 1, is_coinbase: false };
+    let coins: Vec<Coin> = spent.iter().map(coin).collect();
+    match check_input_scripts(raw, &coins, flags) {
+        Ok(()) => None,
+        Err(TransactionError::Script { input }) => Some(input),
+        Err(error) => panic!("{error}"),
+    }
 }
 
 fn text(value: &Value) -> &str {

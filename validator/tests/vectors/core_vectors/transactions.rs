@@ -2,16 +2,15 @@
 
 use std::collections::HashMap;
 
+use adit_testchain::trials::Missing;
+use adit_validator::block::DecodedBlock;
+use adit_validator::consensus::ScriptFlags;
+use adit_validator::rules::validate_transaction_in_isolation;
 use bitcoin::{Amount, OutPoint, TxOut};
 use serde_json::Value;
 
 use super::script_text::assemble;
-use super::{CaseFlags, FLAGS, all_but, cases, flag_sets, text, without};
-use crate::block::DecodedBlock;
-use crate::consensus::ScriptFlags;
-use crate::rules::scripts::first_failing_input;
-use crate::rules::testing::vectors;
-use crate::rules::validate_transaction_in_isolation;
+use super::{CaseFlags, FLAGS, all_but, cases, first_failing_input, flag_sets, text, without};
 
 /// A transaction and what it spends.
 struct Case {
@@ -53,12 +52,10 @@ impl Case {
 
 /// The flags of a valid transaction are those that it would break: it passes without them, however many others are left
 /// out as well, and fails with each of them.
-#[test]
-fn cores_valid_transactions() {
-    let Some(vectors) = vectors() else { return };
+pub fn cores_valid_transactions() -> Result<(), Missing> {
     let sets: Vec<ScriptFlags> = flag_sets().collect();
     let (mut valid, mut broken, mut policy) = (0, 0, 0);
-    for case in cases(&vectors, "tx_valid") {
+    for case in cases("tx_valid")? {
         let parsed = Case::parse(&case);
         let context = || Value::Array(case.clone());
         assert!(parsed.is_sound(), "{}", context());
@@ -78,16 +75,15 @@ fn cores_valid_transactions() {
         "{valid} valid transactions; {broken} times a flag that one breaks, {policy} times a policy flag, not tried"
     );
     assert_eq!((valid, broken, policy), (121, 10, 92));
+    Ok(())
 }
 
 /// The flags of an invalid transaction are those that it breaks: it fails with them, however many others are added, and
 /// passes without any one of them. `BADTX` marks one that is wrong by itself.
-#[test]
-fn cores_invalid_transactions() {
-    let Some(vectors) = vectors() else { return };
+pub fn cores_invalid_transactions() -> Result<(), Missing> {
     let sets: Vec<ScriptFlags> = flag_sets().collect();
     let (mut unsound, mut invalid, mut policy) = (0, 0, 0);
-    for case in cases(&vectors, "tx_invalid") {
+    for case in cases("tx_invalid")? {
         let parsed = Case::parse(&case);
         let context = || Value::Array(case.clone());
         assert_eq!(parsed.is_sound(), parsed.flags != "BADTX", "{}", context());
@@ -114,4 +110,5 @@ fn cores_invalid_transactions() {
     }
     println!("{unsound} transactions wrong by themselves, {invalid} by consensus, {policy} by policy alone");
     assert_eq!((unsound, invalid, policy), (9, 70, 14));
+    Ok(())
 }

@@ -36,8 +36,8 @@ fn opcode(word: &str) -> u8 {
     candidates.into_iter().find(named).unwrap_or_else(|| panic!("no operation is called {word:?}"))
 }
 
-#[test]
-fn words_become_bytes() {
+/// Of every kind of word one.
+pub fn words_become_bytes() {
     let script = assemble("0 -1 16 17 -128  0x4c01aa 'ab' '' DUP OP_CHECKSIG CHECKLOCKTIMEVERIFY RESERVED NOP10");
     let bytes = "00 4f 60 0111 028080 4c01aa 026162 00 76 ac b1 50 b9";
     assert_eq!(hex::encode(script.as_bytes()), bytes.replace(' ', ""));
