@@ -14,17 +14,7 @@ use adit_validator::rules::RuleError;
 use adit_validator::store::StoreError;
 use proptest::prelude::*;
 use support::on_disk as open_folder;
-use support::{Branch, NOW, QUEUE, Told, check_coins, connect_all, eventful, in_memory, options, told};
-
-/// 105 common blocks, then a branch of 4 and one of 6, all with spends of common and of own coins.
-fn fork() -> (Branch, Branch, Branch) {
-    let mut common = Branch::from_genesis();
-    common.mine(105, 0, 2);
-    let (mut short, mut long) = (common.clone(), common.clone());
-    short.mine(4, 1, 3);
-    long.mine(6, 2, 3);
-    (common, short, long)
-}
+use support::{Branch, NOW, QUEUE, Told, check_coins, connect_all, eventful, fork, in_memory, options, told};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]

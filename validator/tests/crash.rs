@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use adit_testchain::{Rng, trials};
+use adit_testchain::{Rng, blk, trials};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView, CommitPolicy};
@@ -182,10 +182,7 @@ fn kill_in(mode: Mode, wanted: usize) {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let magic = ChainParams::regtest().magic;
-        let framed = blocks
-            .iter()
-            .flat_map(|block| [magic.as_slice(), &(block.raw().len() as u32).to_le_bytes(), block.raw()].concat());
-        std::fs::write(folder.path().join(BLOCKS), framed.collect::<Vec<u8>>()).unwrap();
+        blk::write(&folder.path().join(BLOCKS), magic, blocks.iter().map(|block| block.raw().to_vec())).unwrap();
         // What is to be killed is soon reached: the beginning is imported in peace.
         let mut state = on_disk(&data, mode.options().with_commit(CommitPolicy::WhenFull).with_cache_bytes(1 << 20));
         for block in &blocks[..mode.head_start(blocks.len(), &mut rng)] {

@@ -1,7 +1,5 @@
 //! Events of a chain state: subscribers on other threads, slow ones, and ones that leave.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 #[expect(dead_code, reason = "some of it is for other tests")]
 mod support;
 

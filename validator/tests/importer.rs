@@ -10,7 +10,7 @@ use adit_testchain::Rng;
 use adit_validator::block::DecodedBlock;
 use adit_validator::chainstate::{BlockOutcome, ChainState, ChainView};
 use adit_validator::import::{Imported, Importer};
-use support::{Branch, NOW, check_coins, in_memory};
+use support::{Branch, NOW, check_coins, fork, in_memory};
 
 /// What became of each block that was pushed, by its number, in the order in which it was told. `None`: no block.
 fn outcomes(importer: &mut Importer<usize>, state: &mut ChainState) -> Vec<(usize, Option<BlockOutcome>)> {
@@ -46,11 +46,7 @@ fn chain(count: u32) -> Branch {
 
 #[test]
 fn each_block_is_accepted_once_however_often_and_in_whatever_order_it_comes() {
-    let mut common = Branch::from_genesis();
-    common.mine(105, 0, 2);
-    let (mut short, mut long) = (common.clone(), common.clone());
-    short.mine(4, 1, 3);
-    long.mine(6, 2, 3);
+    let (common, short, long) = fork();
     let blocks: Vec<&DecodedBlock> =
         common.blocks.iter().chain(&short.blocks[105..]).chain(&long.blocks[105..]).collect();
     for seed in 0..4 {

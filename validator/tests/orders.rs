@@ -23,17 +23,7 @@ use adit_validator::store::{
 };
 use bitcoin::OutPoint;
 use proptest::prelude::*;
-use support::{Branch, NOW, QUEUE, Told, check_coins, connect_all, in_memory, on_disk, options, told};
-
-/// 105 common blocks, then a branch of 4 and one of 6, all with spends of common and of own coins.
-fn fork() -> (Branch, Branch, Branch) {
-    let mut common = Branch::from_genesis();
-    common.mine(105, 0, 2);
-    let (mut short, mut long) = (common.clone(), common.clone());
-    short.mine(4, 1, 3);
-    long.mine(6, 2, 3);
-    (common, short, long)
-}
+use support::{Branch, NOW, QUEUE, Told, check_coins, connect_all, fork, in_memory, on_disk, options, told};
 
 /// Feeds all three, so that the long branch is active.
 fn feed(state: &mut ChainState, (common, short, long): &(Branch, Branch, Branch)) {

@@ -11,19 +11,7 @@ use std::path::{Path, PathBuf};
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainView, CommitPolicy};
 use adit_validator::import::{ReindexReport, reindex};
-use adit_validator::progress::Watcher;
-use support::{Branch, check_coins, connect_all, on_disk, options};
-
-/// Never interrupts.
-struct Patient;
-
-impl Watcher for Patient {
-    fn progress(&mut self, _: &'static str, _: u64, _: u64) {}
-
-    fn goes_on(&mut self) -> bool {
-        true
-    }
-}
+use support::{Branch, Patient, check_coins, connect_all, on_disk, options};
 
 /// A store of `chain`, and the records of its one block file: genesis first.
 fn store(folder: &Path, chain: &Branch) -> (PathBuf, Vec<Vec<u8>>) {

@@ -22,12 +22,11 @@ use adit_testchain::trials::{self, Missing};
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use adit_validator::import::reindex;
-use adit_validator::progress::Watcher;
 use adit_validator::recheck::recheck;
 use bitcoin::BlockHash;
 use disk::{Disk, Loss};
 use fjall::{Database, KeyspaceCreateOptions};
-use support::{NOW, check_coins, eventful, options};
+use support::{NOW, Patient, check_coins, eventful, options};
 use trace::Call;
 
 /// Set in the process that is recorded: its data folder.
@@ -45,17 +44,6 @@ fn main() -> ExitCode {
 
 fn open(folder: &Path, commit: CommitPolicy) -> ChainState {
     ChainState::open(folder, ChainParams::regtest(), options(commit, 20_000)).unwrap()
-}
-
-/// Looks away.
-struct Patient;
-
-impl Watcher for Patient {
-    fn progress(&mut self, _: &'static str, _: u64, _: u64) {}
-
-    fn goes_on(&mut self) -> bool {
-        true
-    }
 }
 
 /// Says which tip is durable. The recording has this among the other calls, so that it is known which came before.

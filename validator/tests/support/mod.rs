@@ -9,6 +9,7 @@ use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{BlockOutcome, ChainEvent, ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use adit_validator::coins::statistics::CoinStatistics;
+use adit_validator::progress::Watcher;
 use adit_validator::store::StoreError;
 use bitcoin::absolute::LockTime;
 use bitcoin::block::{Header, Version};
@@ -136,6 +137,27 @@ impl Branch {
             nonce: 0,
         };
         solve(Block { header, txdata: transactions })
+    }
+}
+
+/// 105 common blocks, then a branch of 4 and one of 6, all with spends of common and of own coins.
+pub fn fork() -> (Branch, Branch, Branch) {
+    let mut common = Branch::from_genesis();
+    common.mine(105, 0, 2);
+    let (mut short, mut long) = (common.clone(), common.clone());
+    short.mine(4, 1, 3);
+    long.mine(6, 2, 3);
+    (common, short, long)
+}
+
+/// Watches long work and never interrupts it.
+pub struct Patient;
+
+impl Watcher for Patient {
+    fn progress(&mut self, _: &'static str, _: u64, _: u64) {}
+
+    fn goes_on(&mut self) -> bool {
+        true
     }
 }
 

@@ -74,7 +74,7 @@ pub fn decoding_is_the_inverse_of_encoding_on_damaged_blocks() -> Result<(), Mis
 pub fn the_first_blocks_of_main_connect() -> Result<(), Missing> {
     let blocks: Vec<_> =
         blocks_of_main(&read_vector(FIRST_BLOCKS)?).map(|block| DecodedBlock::decode(block).unwrap()).collect();
-    let transactions = || blocks.iter().flat_map(|block| block.transactions());
+    let transactions = || blocks.iter().flat_map(DecodedBlock::transactions);
     let inputs = transactions().filter(|tx| !tx.is_coinbase()).map(|tx| tx.input.len()).sum::<usize>();
     let outputs = transactions().map(|tx| tx.output.len()).sum::<usize>();
     assert_eq!(inputs, 7);
