@@ -1,4 +1,4 @@
-//! Bitcoin Core's serialization of numbers (VARINT, CompactSize), and a bounded cursor over bytes being decoded.
+//! Bitcoin Core's encodings of numbers (VARINT, CompactSize), and a bounded cursor over bytes being decoded.
 //!
 //! Source: Bitcoin Core, `serialize.h`.
 
@@ -16,7 +16,7 @@ pub struct EncodingError {
 
 /// A cursor over bytes being decoded.
 #[derive(Debug)]
-pub struct Decoder<'a> {
+pub(crate) struct Decoder<'a> {
     bytes: &'a [u8],
     offset: usize,
 }
@@ -104,7 +104,7 @@ impl<'a> Decoder<'a> {
 }
 
 /// Appends Core's VARINT of `number`.
-pub fn put_varint(to: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn put_varint(to: &mut Vec<u8>, mut number: u64) {
     let mut groups = [0_u8; 10];
     let mut first = groups.len() - 1;
     groups[first] = (number & 0x7f) as u8;
@@ -117,7 +117,7 @@ pub fn put_varint(to: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Appends the CompactSize of `number`.
-pub fn put_compact_size(to: &mut Vec<u8>, number: u64) {
+pub(crate) fn put_compact_size(to: &mut Vec<u8>, number: u64) {
     match number {
         0..=0xfc => to.push(number as u8),
         0xfd..=0xffff => {

@@ -199,7 +199,8 @@ impl TxOutProof {
         Ok(proof)
     }
 
-    /// Adds node `position` of the level `height` above the leaves, and the nodes below it on the way to a wanted transaction.
+    /// Adds node `position` of the level `height` above the leaves, and the nodes below it on the way to a wanted
+    /// transaction.
     fn add(&mut self, tree: &Tree, height: usize, position: usize, bits: &mut usize) {
         let announces = tree.wanted[height][position];
         if bits.is_multiple_of(8) {

@@ -15,8 +15,7 @@ const SPECIAL_SCRIPTS: u64 = 6;
 /// An amount in satoshi with its trailing decimal zeros folded into one digit (Core's `CompressAmount`).
 ///
 /// Amounts above about 1.6e18 satoshi have no such form; valid amounts are far below.
-#[must_use]
-pub const fn compress_amount(satoshi: u64) -> u64 {
+const fn compress_amount(satoshi: u64) -> u64 {
     if satoshi == 0 {
         return 0;
     }
@@ -29,8 +28,7 @@ pub const fn compress_amount(satoshi: u64) -> u64 {
 }
 
 /// The amount in satoshi of [`compress_amount`]; `None` if it does not fit 64 bits.
-#[must_use]
-pub fn decompress_amount(compressed: u64) -> Option<u64> {
+fn decompress_amount(compressed: u64) -> Option<u64> {
     let Some(rest) = compressed.checked_sub(1) else { return Some(0) };
     let (zeros, rest) = (rest % 10, rest / 10);
     let digits = if zeros < 9 { (rest / 9).checked_mul(10)?.checked_add(rest % 9 + 1)? } else { rest.checked_add(1)? };

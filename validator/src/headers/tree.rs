@@ -62,7 +62,7 @@ impl HeaderTree {
     }
 
     /// As [`Self::insert`], for a header whose hash is known.
-    pub fn insert_hashed(&mut self, header: Header, hash: BlockHash) -> Option<EntryId> {
+    pub(crate) fn insert_hashed(&mut self, header: Header, hash: BlockHash) -> Option<EntryId> {
         if let Some(known) = self.lookup(&hash) {
             return Some(known);
         }
@@ -222,7 +222,7 @@ impl HeaderTree {
     }
 
     /// Marks a block as one that breaks a rule, and its descendants with it.
-    pub fn mark_failed(&mut self, id: EntryId) {
+    pub(crate) fn mark_failed(&mut self, id: EntryId) {
         self.entry_mut(id).validity = Validity::Failed;
         self.inherit_failures(id);
         if self.entry(self.best).is_failed() {
@@ -232,7 +232,7 @@ impl HeaderTree {
 
     /// Clears the failed marks of `id`, its ancestors and its descendants, and returns the entries that had a mark of
     /// their own. They are unvalidated from now on.
-    pub fn clear_failed(&mut self, id: EntryId) -> Vec<EntryId> {
+    pub(crate) fn clear_failed(&mut self, id: EntryId) -> Vec<EntryId> {
         let height = self.entry(id).height;
         let related = |other: EntryId| match self.entry(other).height {
             above if above > height => self.ancestor(other, height) == id,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use bitcoin::BlockHash;
+
 use super::checker::Checker;
 use super::report::Finding;
 use crate::headers::{EntryId, HeaderTree, Validity};
@@ -37,26 +39,36 @@ impl StoreContents {
 }
 
 impl Checker<'_> {
+    /// Compares the last commit with the commit note and returns its tip. `None`: the database does not say what it is,
+    /// which was reported.
+    fn check_commit(
+        &mut self,
+        snapshot: &InspectedDatabase,
+        cut: Option<TornTail>,
+    ) -> Result<Option<Option<BlockHash>>, Stop> {
+        match (snapshot.database.tip(), snapshot.database.commits()) {
+            (Ok(tip), Ok(commits)) => {
+                let (database, note) = (self.store.database(), self.store.note()?);
+                if let Err(error) = compare_with_note(&database, &note, commits, tip.as_ref(), cut) {
+                    self.found_in(error, "commit", None)?;
+                }
+                Ok(Some(tip))
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                self.found_in(error, "commit", None)?;
+                Ok(None)
+            }
+        }
+    }
+
     /// Checks the index and returns the store's contents. `None`: it cannot be used, and the reason was reported.
     pub(super) fn check_index(
         &mut self,
         snapshot: &InspectedDatabase,
         cut: Option<TornTail>,
     ) -> Result<Option<StoreContents>, Stop> {
+        let Some(tip) = self.check_commit(snapshot, cut)? else { return Ok(None) };
         let database = self.store.database();
-        let tip = match (snapshot.database.tip(), snapshot.database.commits()) {
-            (Ok(tip), Ok(commits)) => {
-                let note = self.store.note()?;
-                if let Err(error) = compare_with_note(&database, &note, commits, tip.as_ref(), cut) {
-                    self.found_in(error, "commit", None)?;
-                }
-                tip
-            }
-            (Err(error), _) | (_, Err(error)) => {
-                self.found_in(error, "commit", None)?;
-                return Ok(None);
-            }
-        };
         let mut tree = HeaderTree::new(self.params.genesis.header);
         let mut blocks = 0;
         for record in snapshot.database.index() {
