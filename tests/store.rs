@@ -137,23 +137,45 @@ fn what_is_advised_can_be_done() {
     assert_eq!(run(up).json_lines()[0]["height"], 4);
 }
 
+/// Every other kill comes while the new database stands beside the old one; the rest come at other moments, the first of
+/// them at once.
+#[cfg(unix)]
 #[test]
 fn a_rebuild_that_is_killed_leaves_a_store() {
+    const HEIGHT: u32 = 200;
     let datadir = tempfile::tempdir().expect("a folder");
-    assert_eq!(mine(datadir.path(), 40).code(), 0);
+    assert_eq!(mine(datadir.path(), HEIGHT).code(), 0);
+    let rebuilding = datadir.path().join("regtest/db.rebuilding");
+    let stale = rebuilding.join("stale");
+    let (mut during, mut elsewhere) = (0, 0);
     for kill in 0..12 {
+        // The folder that an earlier kill left is marked, so that it does not pass for that of this rebuild.
+        if rebuilding.exists() {
+            fs::write(&stale, "").expect("writable");
+        }
+        let is_rebuilding = || rebuilding.exists() && !stale.exists();
         let mut child = adit();
         child.args(REINDEX).arg(datadir.path()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = child.spawn().expect("the program starts");
-        std::thread::sleep(Duration::from_millis(15 * kill));
+        if kill % 2 == 0 {
+            while !is_rebuilding() && child.try_wait().expect("it can be asked").is_none() {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+            std::thread::sleep(Duration::from_millis(kill));
+        } else {
+            std::thread::sleep(Duration::from_millis(15 * (kill - 1)));
+        }
         child.kill().expect("it can be killed");
-        child.wait().expect("it ends");
+        let was_running = child.wait().expect("it ends").code().is_none();
+        *if was_running && is_rebuilding() { &mut during } else { &mut elsewhere } += 1;
         let checked = on(&VALIDATE, datadir.path());
         assert_eq!(checked.code(), 0, "kill {kill}: {}", checked.stderr());
-        assert_eq!(checked.json()["tip"]["height"], 40, "kill {kill}");
+        assert_eq!(checked.json()["tip"]["height"], HEIGHT, "kill {kill}");
     }
+    assert!(during >= 3 && elsewhere >= 1, "{during} kills hit a rebuild, {elsewhere} hit other moments");
     assert_eq!(on(&REINDEX, datadir.path()).code(), 0);
-    assert_eq!(mine(datadir.path(), 1).json_lines()[0]["height"], 41);
+    assert!(!rebuilding.exists(), "a rebuild that ends leaves no folder of an earlier one");
+    assert_eq!(mine(datadir.path(), 1).json_lines()[0]["height"], HEIGHT + 1);
 }
 
 /// A limit on the size of files stands for a full disk: the write fails, the run ends with one line, and goes on later.

@@ -145,6 +145,7 @@ fn an_interrupt_ends_well_and_keeps_the_chain() {
         last = serde_json::from_str(&line.expect("text")).expect("one object a line");
     }
     assert_eq!(child.wait().expect("it ended").code(), Some(0), "Ctrl-C is a good end");
+    assert!(last["height"].as_u64() < Some(1_000), "it was interrupted: {last}");
     assert_eq!(replay(datadir.path(), "dev")["tip"]["hash"], last["hash"]);
 }
 
@@ -189,7 +190,8 @@ fn devices_that_are_not_there_are_named() {
     let folder = datadir.path().to_str().expect("a UTF-8 path");
     run(["up", "--datadir", folder, "--device", "cpu,gpu77"]).refused(2, &["gpu77", "cpu"]);
     run(["up", "--datadir", folder, "--device", "cpu", "--backend", "abacus"]).refused(2, &["abacus", "portable"]);
-    assert!(run(["up", "--blocks", "0"]).stderr().contains("--blocks"));
+    let none = run(["up", "--datadir", folder, "--blocks", "0"]);
+    assert!(none.code() == 2 && none.stderr().contains("--blocks"), "{}", none.stderr());
     for flag in [["--max-temp", "29"], ["--max-temp", "111"], ["--max-temp", "hot"], ["--stall", "4"]] {
         let refused = run(["up", "--datadir", folder].iter().chain(&flag));
         assert_eq!(refused.code(), 2, "{flag:?}");
