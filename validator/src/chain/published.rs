@@ -16,8 +16,12 @@ use crate::consensus::{Difficulty, ScriptFlags};
 /// `CI=true`.
 fn source() -> Option<PathBuf> {
     let found = || {
+        // Packages for other platforms were never fetched.
+        let host = Command::new("rustc").arg("-vV").output().ok()?;
+        let host = String::from_utf8(host.stdout).ok()?;
+        let host = host.lines().find_map(|line| line.strip_prefix("host: "))?;
         let output = Command::new(env!("CARGO"))
-            .args(["metadata", "--format-version", "1", "--offline", "--manifest-path"])
+            .args(["metadata", "--format-version", "1", "--offline", "--filter-platform", host, "--manifest-path"])
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
             .output()
             .ok()?;
