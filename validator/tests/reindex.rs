@@ -15,7 +15,7 @@ use support::{Branch, Patient, check_coins, connect_all, on_disk, options};
 
 /// A store of `chain`, and the records of its one block file: genesis first.
 fn store(folder: &Path, chain: &Branch) -> (PathBuf, Vec<Vec<u8>>) {
-    let mut state = on_disk(folder, options(CommitPolicy::EveryBlock, 1 << 20));
+    let mut state = on_disk(folder, options(CommitPolicy::WhenFull, 1 << 20));
     connect_all(&mut state, &chain.blocks);
     state.close().unwrap();
     let path = folder.join("blocks/blk00000.dat");
@@ -66,7 +66,7 @@ fn junk_between_records_is_skipped_and_named() {
     chain.mine(20, 0, 0);
     let magic = ChainParams::regtest().magic;
     let absurd = |length: u32| [&magic[..], &length.to_le_bytes(), &[0x11; 50]].concat();
-    for junk in [
+    let junk = [
         vec![0x55; 1],
         b"no record, and long enough to be looked into".to_vec(),
         // The beginning of the magic, over and over, as far as into the record that follows.
@@ -77,15 +77,15 @@ fn junk_between_records_is_skipped_and_named() {
         absurd(4_000_001),
         absurd(u32::MAX),
         vec![0x55; 200_000],
-    ] {
-        for at in [1, 10, 20] {
-            let folder = tempfile::tempdir().unwrap();
-            let (path, records) = store(folder.path(), &chain);
-            let before = records[..at].concat();
-            let file = [&before[..], &junk, &records[at..].concat()].concat();
-            let made = check_rebuilt(folder.path(), &path, &file, &chain);
-            assert_eq!(made.left, [skipped(&path, before.len(), junk.len())]);
-        }
+    ];
+    // Behind genesis, in the middle, and before the last record.
+    for (junk, at) in junk.into_iter().zip([1, 10, 20].into_iter().cycle()) {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, records) = store(folder.path(), &chain);
+        let before = records[..at].concat();
+        let file = [&before[..], &junk, &records[at..].concat()].concat();
+        let made = check_rebuilt(folder.path(), &path, &file, &chain);
+        assert_eq!(made.left, [skipped(&path, before.len(), junk.len())]);
     }
 }
 
@@ -94,7 +94,7 @@ fn junk_between_records_is_skipped_and_named() {
 fn records_behind_zeros_are_found() {
     let mut chain = Branch::from_genesis();
     chain.mine(20, 0, 0);
-    for zeros in [1, 3, 4, 5, 4_096, 100_000] {
+    for zeros in [1, 4, 5, 100_000] {
         let folder = tempfile::tempdir().unwrap();
         let (path, records) = store(folder.path(), &chain);
         let before = records[..12].concat();
@@ -114,7 +114,7 @@ fn a_record_that_is_torn_at_the_end_of_its_file_is_left_there() {
     let (path, records) = store(folder.path(), &chain);
     let second = folder.path().join("blocks/blk00001.dat");
     let torn = &records[15];
-    for length in [1, 4, 7, 8, 40, 8 + 80, torn.len() - 1] {
+    for length in [1, 7, 8, 8 + 80, torn.len() - 1] {
         fs::write(&path, [&records[..15].concat(), &torn[..length]].concat()).unwrap();
         fs::write(&second, records[15..].concat()).unwrap();
         let made =
@@ -134,7 +134,7 @@ fn a_record_that_is_torn_at_the_end_of_its_file_is_left_there() {
 fn a_record_that_is_torn_in_the_middle_takes_the_next_one_with_it() {
     let mut chain = Branch::from_genesis();
     chain.mine(20, 0, 0);
-    for length in [8, 40, 8 + 80, 8 + 120] {
+    for length in [8, 8 + 80] {
         let folder = tempfile::tempdir().unwrap();
         let (path, records) = store(folder.path(), &chain);
         let file = [&records[..10].concat(), &records[10][..length], &records[10..].concat()].concat();
