@@ -178,9 +178,10 @@ impl<'a> Import<'a> {
 /// Takes in the headers of block files, so that what lies on top of a block is known before it is connected. What cannot be
 /// read or breaks a rule is met again, and reported, with the blocks.
 fn take_headers(chain: &mut ChainState, files: &[PathBuf], magic: [u8; 4]) -> Result {
-    let files = files.iter().map(|path| open(path)).collect::<Result<Vec<_>>>()?;
-    let records =
-        files.into_iter().flat_map(|(file, _)| BlockFile::new(file, magic).map_while(std::result::Result::ok));
+    // All are looked at first, and then one is open at a time: a chain has thousands.
+    files.iter().try_for_each(|path| open(path).map(drop))?;
+    let files = files.iter().filter_map(|path| File::open(path).ok());
+    let records = files.flat_map(|file| BlockFile::new(file, magic).map_while(std::result::Result::ok));
     let headers = records.filter_map(|record| deserialize::<Header>(record.bytes.get(..80)?).ok());
     accept_headers_in_any_order(chain, headers, unix_time());
     Ok(())
