@@ -18,7 +18,7 @@ pub(crate) mod scripts;
 pub(crate) use coins::{locked_by_height, locked_by_time, spend_coinbase};
 pub(crate) use transaction::free_transaction;
 
-use crate::scene::Scene;
+use crate::scene::{Case, Scene};
 
 /// The reject reason of a script that fails, with the script error's text.
 ///
@@ -51,10 +51,12 @@ macro_rules! rule_book {
                 }
             }
 
-            pub(crate) fn build(self, scene: &mut Scene) {
+            /// The blocks of this damage on the present tip.
+            pub fn case(self, scene: &mut Scene) -> Case {
                 match self {
                     $(Self::$name => $build(scene, self.reason()),)*
                 }
+                scene.finish_case()
             }
         }
     };

@@ -6,7 +6,7 @@ mod block;
 mod script;
 mod taproot;
 
-use crate::scene::Scene;
+use crate::scene::{Case, Scene};
 
 /// Declares [`EdgeCase`], one line a case: name, what it is, the function that builds it.
 macro_rules! edge_cases {
@@ -22,10 +22,12 @@ macro_rules! edge_cases {
             /// Every case.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            pub(crate) fn build(self, scene: &mut Scene) {
+            /// The blocks of this case on the present tip.
+            pub fn case(self, scene: &mut Scene) -> Case {
                 match self {
                     $(Self::$name => $build(scene),)*
                 }
+                scene.finish_case()
             }
         }
     };

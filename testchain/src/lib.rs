@@ -17,7 +17,7 @@
 //!     assert!(oracle.submit(&block).verdict.is_accepted());
 //! }
 //! for &damage in Damage::ALL {
-//!     for step in scene.damage(damage).steps {
+//!     for step in damage.case(&mut scene).steps {
 //!         let verdict = oracle.submit(&step.block).verdict;
 //!         assert_eq!(verdict.is_accepted(), step.expect == Expect::Accept);
 //!     }

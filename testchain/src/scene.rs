@@ -6,8 +6,6 @@
 //! chain and one validator.
 
 use crate::assemble::{self, Network};
-use crate::damage::Damage;
-use crate::edge::EdgeCase;
 use crate::generate::{ChainGenerator, Draft};
 use crate::rng::Rng;
 use crate::shape::{ChainShape, Mix};
@@ -101,19 +99,8 @@ impl Scene {
         &self.chain
     }
 
-    /// The blocks of `damage` on the present tip.
-    pub fn damage(&mut self, damage: Damage) -> Case {
-        damage.build(self);
-        self.finish_case()
-    }
-
-    /// The blocks of `edge` on the present tip.
-    pub fn edge(&mut self, edge: EdgeCase) -> Case {
-        edge.build(self);
-        self.finish_case()
-    }
-
-    fn finish_case(&mut self) -> Case {
+    /// The blocks since the last case, as a case of their own.
+    pub(crate) fn finish_case(&mut self) -> Case {
         Case { steps: std::mem::take(&mut self.steps) }
     }
 

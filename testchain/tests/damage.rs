@@ -44,7 +44,7 @@ fn core_rejects_every_damage_for_its_reason() {
     let (mut scene, oracle) = stage(11);
     let mut found = Vec::new();
     for &damage in Damage::ALL {
-        let case = scene.damage(damage);
+        let case = damage.case(&mut scene);
         let rejected = |expect: &Expect| *expect == Expect::Reject(damage.reason());
         assert!(case.steps.iter().any(|step| rejected(&step.expect)), "{damage:?} rejects nothing");
         found.extend(differences(&oracle, &case, &damage));
@@ -57,7 +57,7 @@ fn core_accepts_every_edge_case() {
     let (mut scene, oracle) = stage(12);
     let mut found = Vec::new();
     for &edge in EdgeCase::ALL {
-        let case = scene.edge(edge);
+        let case = edge.case(&mut scene);
         assert!(case.steps.iter().all(|step| step.expect == Expect::Accept) && !case.steps.is_empty());
         found.extend(differences(&oracle, &case, &edge));
     }
@@ -71,7 +71,7 @@ fn the_same_seed_gives_the_same_cases() {
         scene.warm_up();
         let mut blocks = Vec::new();
         for damage in [Damage::TransactionsDuplicated, Damage::V0AmountWrong, Damage::WitnessChanged] {
-            blocks.extend(scene.damage(damage).steps.into_iter().map(|step| step.block));
+            blocks.extend(damage.case(&mut scene).steps.into_iter().map(|step| step.block));
         }
         blocks
     };
@@ -86,10 +86,10 @@ fn cases_in_any_order_on_one_chain_get_their_verdicts() {
     for _ in 0..cases_in_series() {
         let choice = rng.below(Damage::ALL.len() + EdgeCase::ALL.len());
         let (case, name) = match Damage::ALL.get(choice) {
-            Some(&damage) => (scene.damage(damage), format!("{damage:?}")),
+            Some(&damage) => (damage.case(&mut scene), format!("{damage:?}")),
             None => {
                 let edge = EdgeCase::ALL[choice - Damage::ALL.len()];
-                (scene.edge(edge), format!("{edge:?}"))
+                (edge.case(&mut scene), format!("{edge:?}"))
             }
         };
         found.extend(differences(&oracle, &case, &name));

@@ -83,7 +83,7 @@ fn same_reason(kernel: &str, ours: &str) -> bool {
 fn every_damage_is_refused_for_its_reason() {
     let mut stage = Stage::new(21);
     for &damage in Damage::ALL {
-        let case = stage.scene.damage(damage);
+        let case = damage.case(&mut stage.scene);
         stage.play(&case, &format!("{damage:?}"));
     }
     stage.finish();
@@ -93,7 +93,7 @@ fn every_damage_is_refused_for_its_reason() {
 fn every_edge_case_is_accepted() {
     let mut stage = Stage::new(22);
     for &edge in EdgeCase::ALL {
-        let case = stage.scene.edge(edge);
+        let case = edge.case(&mut stage.scene);
         stage.play(&case, &format!("{edge:?}"));
     }
     stage.finish();
@@ -106,10 +106,10 @@ fn cases_in_any_order_on_one_chain_get_their_verdicts() {
     for _ in 0..cases_in_series() {
         let choice = rng.below(Damage::ALL.len() + EdgeCase::ALL.len());
         let (case, name) = match Damage::ALL.get(choice) {
-            Some(&damage) => (stage.scene.damage(damage), format!("{damage:?}")),
+            Some(&damage) => (damage.case(&mut stage.scene), format!("{damage:?}")),
             None => {
                 let edge = EdgeCase::ALL[choice - Damage::ALL.len()];
-                (stage.scene.edge(edge), format!("{edge:?}"))
+                (edge.case(&mut stage.scene), format!("{edge:?}"))
             }
         };
         stage.play(&case, &name);

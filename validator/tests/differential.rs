@@ -159,12 +159,12 @@ impl Duel {
         match self.rng.below(if signed { 5 } else { 4 }) {
             0 => {
                 let damage = Damage::ALL[self.rng.below(Damage::ALL.len())];
-                let case = self.scene.damage(damage);
+                let case = damage.case(&mut self.scene);
                 case.steps.iter().for_each(|step| self.judge(&step.block, &format!("{damage:?}")));
             }
             1 => {
                 let edge = EdgeCase::ALL[self.rng.below(EdgeCase::ALL.len())];
-                let case = self.scene.edge(edge);
+                let case = edge.case(&mut self.scene);
                 case.steps.iter().for_each(|step| self.judge(&step.block, &format!("{edge:?}")));
             }
             2 | 3 => self.mutants(),
@@ -397,7 +397,7 @@ fn a_bad_block_beside_the_tip_is_found_with_its_child() {
     let honest = duel.scene.honest(1);
     duel.judge(&honest[0], "honest");
     duel.scene = before;
-    let steps = duel.scene.damage(Damage::ParentInvalid).steps;
+    let steps = Damage::ParentInvalid.case(&mut duel.scene).steps;
     let verdicts = steps.iter().map(|step| {
         duel.reasons.clear();
         duel.judge(&step.block, "beside the tip");
