@@ -15,8 +15,6 @@ mod literals;
 mod main;
 mod params;
 mod peer;
-#[cfg(test)]
-mod published;
 mod regtest;
 mod signet;
 mod testnet3;
