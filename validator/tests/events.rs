@@ -128,12 +128,12 @@ fn a_sink_that_leaves_is_not_called_again_and_the_others_are() {
     let mut state = in_memory();
     let (leaver, stayer) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let calls = Arc::clone(&leaver);
-    state.subscribe(move |_: &ChainEvent| match calls.fetch_add(1, Ordering::Relaxed) {
+    state.subscribe(move |_: u64, _: &ChainEvent| match calls.fetch_add(1, Ordering::Relaxed) {
         0..3 => ControlFlow::Continue(()),
         _ => ControlFlow::Break(()),
     });
     let calls = Arc::clone(&stayer);
-    state.subscribe(move |_: &ChainEvent| {
+    state.subscribe(move |_: u64, _: &ChainEvent| {
         calls.fetch_add(1, Ordering::Relaxed);
         ControlFlow::Continue(())
     });

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
+use std::time::Duration;
 
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{
@@ -162,6 +163,50 @@ fn a_snapshot_is_never_behind_what_was_told_of_committed_blocks() {
     }
     state.close().unwrap();
     assert!(listener.join().unwrap() > 100);
+}
+
+/// The active chain as one subscriber knows it: from events or, after a gap, from a snapshot and the events after it.
+#[test]
+fn a_subscriber_that_missed_events_goes_on_from_a_snapshot() {
+    const LIMIT: usize = 10_000;
+    let folder = tempfile::tempdir().unwrap();
+    let mut state = on_disk(folder.path(), ChainStateOptions::default());
+    let mut active = vec![state.tip().hash];
+    let (mut events, reader) = (state.subscribe_queue(LIMIT), state.reader().unwrap());
+    let follower = thread::spawn(move || {
+        let (mut missed, mut known) = (0, 0);
+        while let Some(event) = events.next() {
+            // Slower than the writer.
+            thread::sleep(Duration::from_millis(2));
+            match event {
+                ChainEvent::Missed => {
+                    let snapshot = reader.snapshot();
+                    assert!(snapshot.sequence() >= events.sequence(), "every block is committed");
+                    let heights = 0..=snapshot.tip().height;
+                    active = heights.map(|height| snapshot.active_at(height).unwrap().hash).collect();
+                    (missed, known) = (missed + 1, snapshot.sequence());
+                }
+                _ if events.sequence() <= known => {}
+                ChainEvent::Connected { block, height } => {
+                    assert_eq!(active.last(), Some(&block.header().prev_blockhash));
+                    active.push(block.hash());
+                    assert_eq!(active.len(), height as usize + 1);
+                }
+                ChainEvent::Disconnected { block, .. } => assert_eq!(active.pop(), Some(block.hash())),
+                ChainEvent::TipChanged { hash, .. } => assert_eq!(active.last(), Some(&hash)),
+                _ => {}
+            }
+        }
+        (active, missed)
+    });
+    for block in eventful(3) {
+        state.accept_block(block, NOW).unwrap();
+    }
+    let wanted: Vec<_> = (0..=state.tip().height).map(|height| state.active_at(height).unwrap().hash).collect();
+    state.close().unwrap();
+    let (active, missed) = follower.join().unwrap();
+    assert!(missed > 0, "nothing was missed");
+    assert_eq!(active, wanted);
 }
 
 #[test]

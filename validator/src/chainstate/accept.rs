@@ -114,8 +114,7 @@ impl ChainState {
 
     /// Accepts a block and makes the best chain active. `now` is the network's time in seconds since 1970.
     ///
-    /// The outcome is that of `block`. Events report the other blocks that were connected, disconnected or found
-    /// invalid.
+    /// The outcome is that of `block`. Events report all blocks that were connected, disconnected or found invalid.
     ///
     /// # Errors
     /// The store failed. The coins are still those after a whole block, and nothing durable was lost.

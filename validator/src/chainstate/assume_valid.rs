@@ -47,6 +47,12 @@ impl ChainState {
         self.tip().chain_work >= self.options.minimum_chain_work
     }
 
+    /// Whether the best chain of headers has the minimum work of the options.
+    #[must_use]
+    pub fn headers_have_minimum_chain_work(&self) -> bool {
+        self.tree.entry(self.tree.best_header()).chain_work >= self.options.minimum_chain_work
+    }
+
     /// Whether the active chain is still being downloaded at `now`, in seconds since 1970: it has less than the minimum
     /// work, or its tip is more than a day old.
     ///

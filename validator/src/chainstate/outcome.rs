@@ -1,6 +1,7 @@
 //! What the chain state answers to a header, a block or an operator.
 
 use bitcoin::BlockHash;
+use bitcoin::block::Header;
 
 use crate::rules::RuleError;
 
@@ -83,6 +84,23 @@ pub enum BlockOutcome {
         /// The lowest block that does.
         first: BlockHash,
     },
+}
+
+impl BlockOutcome {
+    /// Why the block with this hash and header was refused, and which block breaks the rule; `None`: it was accepted, or
+    /// known.
+    #[must_use]
+    pub fn refusal(self, hash: BlockHash, header: &Header) -> Option<InvalidBlock> {
+        let error = match self {
+            Self::Connected { .. } | Self::SideBranch { .. } | Self::AncestorsMissing { .. } | Self::Duplicate => {
+                return None;
+            }
+            Self::Invalid(invalid) => return Some(invalid),
+            Self::UnknownParent => RuleError::PreviousNotFound { previous: header.prev_blockhash },
+            Self::KnownInvalid { first } => RuleError::PreviousInvalid { previous: first },
+        };
+        Some(InvalidBlock { hash, height: None, error })
+    }
 }
 
 /// The result of `invalidate`, `reconsider` or `precious`.

@@ -31,12 +31,14 @@ impl ChainState {
     /// A snapshot of the present state, which must be durable.
     fn snapshot(&self, params: Arc<ChainParams>) -> Result<ChainSnapshot, StoreError> {
         let store = self.store.snapshot().ok_or(StoreError::NoSnapshots)?;
-        Ok(ChainSnapshot::new(params, self.tree.clone(), self.tip_id(), store))
+        Ok(ChainSnapshot::new(params, self.tree.clone(), self.tip_id(), self.events.sequence(), store))
     }
 
     /// Publishes a snapshot, if there are readers and the present state is durable and newer than the last snapshot.
     pub(super) fn publish(&mut self) -> Result<(), StoreError> {
-        let Some(reader) = self.reader.as_ref().filter(|reader| reader.is_shared()) else { return Ok(()) };
+        // Without readers the last snapshot is dropped, since it keeps old data in the database.
+        self.reader = self.reader.take().filter(ChainReader::is_shared);
+        let Some(reader) = &self.reader else { return Ok(()) };
         if self.unpublished && self.is_durable() {
             reader.publish(self.snapshot(reader.snapshot().shared_params())?);
             self.unpublished = false;

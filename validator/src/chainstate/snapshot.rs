@@ -57,12 +57,25 @@ struct SnapshotData {
     params: Arc<ChainParams>,
     tree: HeaderTree,
     tip: EntryId,
+    sequence: u64,
     store: Box<dyn StoreSnapshot>,
 }
 
 impl ChainSnapshot {
-    pub(super) fn new(params: Arc<ChainParams>, tree: HeaderTree, tip: EntryId, store: Box<dyn StoreSnapshot>) -> Self {
-        Self(Arc::new(SnapshotData { params, tree, tip, store }))
+    pub(super) fn new(
+        params: Arc<ChainParams>,
+        tree: HeaderTree,
+        tip: EntryId,
+        sequence: u64,
+        store: Box<dyn StoreSnapshot>,
+    ) -> Self {
+        Self(Arc::new(SnapshotData { params, tree, tip, sequence, store }))
+    }
+
+    /// The number of the last event that the snapshot contains.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.0.sequence
     }
 
     /// The parameters, shared with the next snapshot.
