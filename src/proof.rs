@@ -1,14 +1,14 @@
-//! `adit proof`: proofs that a block holds a transaction, made from a block or a data folder, and verified without either
-//! by whoever has the headers.
+//! `adit proof`: makes proofs that a block contains transactions, and verifies them against a block, headers or a data
+//! folder.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use adit_validator::block::{DecodedBlock, MAX_BLOCK_SERIALIZED_SIZE};
+use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView};
-use adit_validator::import::HeaderFile;
+use adit_validator::import::{HeaderFileError, accept_header_file};
 use adit_validator::rules::validate_block_in_isolation;
 use adit_validator::txoutproof::{ProofError, Proven, TxOutProof, find_block};
 use anyhow::{Context, anyhow};
@@ -57,13 +57,13 @@ fn stored_block(chain: &ChainState, args: &ProofMakeArgs) -> Result<DecodedBlock
     block.ok_or_else(|| usage(&format!("no block of the active chain has transaction {}", args.txids[0])))
 }
 
-/// What a proof was held against, and what it then proves.
+/// The result of verifying a proof.
 struct CheckedProof {
     proven: Vec<Proven>,
     height: Option<u32>,
-    /// Whether the block's own number of transactions is known, and not only what the proof says.
+    /// Whether the number of transactions was checked against the block.
     count_is_known: bool,
-    /// Whether the best chain has the work that the chain is known to have; `None`: it is about no chain.
+    /// Whether the best chain has the work that the chain is known to have; `None`: no chain was checked.
     has_minimum_work: Option<bool>,
 }
 
@@ -71,7 +71,7 @@ fn verify(args: &ProofVerifyArgs) -> Result {
     let params = chain::named(&args.chain)?;
     let proof = read_proof(&args.proof)?;
     let checked = match proof {
-        Ok(proof) => judge(args, params, &proof)?.map(|checked| (proof, checked)),
+        Ok(proof) => check(args, params, &proof)?.map(|checked| (proof, checked)),
         Err(error) => Err(error.into()),
     };
     match checked {
@@ -86,24 +86,23 @@ fn verify(args: &ProofVerifyArgs) -> Result {
     }
 }
 
-/// Whether the proof holds. The outer error is about everything else.
-fn judge(
+/// Verifies the proof. The inner error says why it is not valid, the outer one why it could not be checked.
+fn check(
     args: &ProofVerifyArgs,
     params: ChainParams,
     proof: &TxOutProof,
 ) -> Result<std::result::Result<CheckedProof, anyhow::Error>> {
-    let held = if let Some(path) = &args.block {
+    let checked = if let Some(path) = &args.block {
         let block = read_block(&params, path)?;
         let proven = proof.check_against_block(&block);
         proven.map(|proven| CheckedProof { proven, height: None, count_is_known: true, has_minimum_work: None })
     } else if let Some(path) = &args.headers {
         let chain = read_headers(params, path)?;
-        let (headers, least) = (chain.headers(), chain.params().consensus.minimum_chain_work);
-        proof.check_against_headers(headers).map(|(height, proven)| CheckedProof {
+        proof.check_against_headers(chain.headers()).map(|(height, proven)| CheckedProof {
             proven,
             height: Some(height),
             count_is_known: false,
-            has_minimum_work: Some(headers.entry(headers.best_header()).chain_work >= least),
+            has_minimum_work: Some(chain.headers_have_minimum_chain_work()),
         })
     } else if let Some(datadir) = &args.datadir {
         let chain = open_chain(datadir, &args.chain, params)?;
@@ -116,7 +115,7 @@ fn judge(
     } else {
         return Err(usage("give --block, --headers or --datadir"));
     };
-    Ok(held.map_err(anyhow::Error::new).and_then(|checked| {
+    Ok(checked.map_err(anyhow::Error::new).and_then(|checked| {
         let mut seen: Vec<Txid> = checked.proven.iter().map(|proven| proven.txid).collect();
         let mut wanted = args.txid.clone();
         seen.sort_unstable();
@@ -193,45 +192,38 @@ fn read_proof(path: &Path) -> Result<std::result::Result<TxOutProof, ProofError>
     Ok(TxOutProof::decode(&bytes.or_usage()?))
 }
 
-/// Reads a block and checks all that it shows by itself.
+/// Reads a block and checks it in isolation.
 fn read_block(params: &ChainParams, path: &Path) -> Result<DecodedBlock> {
     let name = || path.display().to_string();
-    let mut bytes = Vec::new();
     let file = File::open(path).with_context(name).or_usage()?;
-    file.take(MAX_BLOCK_SERIALIZED_SIZE as u64 + 1).read_to_end(&mut bytes).with_context(name).or_usage()?;
-    let block = DecodedBlock::decode(bytes).with_context(name).or_usage()?;
+    let block = DecodedBlock::read(file).with_context(name).or_usage()?;
     match validate_block_in_isolation(&params.consensus, &block) {
         Ok(()) => Ok(block),
         Err(error) => Err(Exit::new(Failure::Invalid, anyhow!("{}: block {}: {error}", name(), block.hash()))),
     }
 }
 
-/// Reads headers into a tree, each checked in its place.
+/// Reads and checks a file of headers.
 fn read_headers(params: ChainParams, path: &Path) -> Result<ChainState> {
     let name = || path.display().to_string();
-    let mut chain = ChainState::in_memory(params, None, ChainStateOptions::default()).or_running()?;
+    let options = ChainStateOptions::for_chain(&params);
+    let mut chain = ChainState::in_memory(params, None, options).or_running()?;
     let file = File::open(path).with_context(name).or_usage()?;
-    let mut count = 0_u64;
-    for (header, byte) in HeaderFile::new(file).zip((0..).step_by(80)) {
-        let header = header.with_context(name).or_usage()?;
-        count += 1;
-        let outcome = chain.accept_header(&header, unix_time());
-        let Some(reason) = outcome.refusal(header.prev_blockhash) else { continue };
-        let error = anyhow!("{}: byte {byte}: header {}: {reason}", name(), header.block_hash());
-        return Err(Exit::new(Failure::Invalid, error));
+    match accept_header_file(&mut chain, file, unix_time(), |_| {}) {
+        Ok(_) => Ok(chain),
+        Err(error @ HeaderFileError::Refused { .. }) => {
+            Err(Exit::new(Failure::Invalid, anyhow!("{}: {error}", name())))
+        }
+        Err(error) => Err(error).with_context(name).or_usage(),
     }
-    if count == 0 {
-        return Err(usage(&format!("{} is empty: it holds no header", name())));
-    }
-    Ok(chain)
 }
 
-/// Opens the chain in a folder for chains; makes none.
+/// Opens the chain in a data folder, which must exist.
 fn open_chain(datadir: &Path, chain: &str, params: ChainParams) -> Result<ChainState> {
     let folder = recheck::find_store(datadir, &params.name)?;
     if !folder.is_dir() {
         return Err(usage(&format!("--datadir: no chain {} in {}", params.name, datadir.display())));
     }
-    ChainState::open(&folder, params, ChainStateOptions::default())
-        .map_err(|error| recheck::store_failure(error, &folder, chain))
+    let options = ChainStateOptions::for_chain(&params);
+    ChainState::open(&folder, params, options).map_err(|error| recheck::store_failure(error, &folder, chain))
 }

@@ -1,5 +1,6 @@
-//! `adit validate --datadir`: a whole store checked anew from genesis, and `adit reindex`, which mends one.
+//! `adit validate --datadir`, which checks a whole store from genesis, and `adit reindex`, which rebuilds its database.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use adit_validator::coins::statistics::CoinStatistics;
 use adit_validator::import::{ReindexReport, reindex};
 use adit_validator::progress::Watcher;
 use adit_validator::recheck::{Finding, RecheckReport, recheck};
-use adit_validator::store::{StoreError, store_folder};
+use adit_validator::store::{FileKind, StoreError, store_folder};
 use anyhow::anyhow;
 use bitcoin::BlockHash;
 use bitcoin::hex::DisplayHex;
@@ -23,7 +24,7 @@ use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::rate::counted;
 use crate::{chain, interrupt, output, progress};
 
-/// How many findings are printed as lines; the JSON has more.
+/// The number of findings printed as lines. The JSON has more.
 const LINES: usize = 20;
 
 /// Finds the store of `chain` for `--datadir`.
@@ -31,34 +32,31 @@ pub fn find_store(datadir: &Path, chain: &str) -> Result<PathBuf> {
     store_folder(datadir, chain).map_err(|error| unusable(error, datadir, ""))
 }
 
-/// What to do about damage in `file`, or where that is not known. Whatever is damaged but blocks and the marker can be made
-/// anew.
+/// Advice for damage in `file`, or in a file that is not known. Only block files and the marker cannot be rebuilt.
 fn advice(file: Option<&Path>, folder: &Path, chain: &str) -> String {
     let command =
         format!("`adit reindex --chain {} --datadir {}`", quoted(chain), quoted(&folder.display().to_string()));
-    if file.is_some_and(|file| file.ends_with("STORE")) {
-        "; docs/store-format.md has its four lines".to_owned()
-    } else if file.is_some_and(holds_blocks) {
-        format!(
+    match file.map(FileKind::of) {
+        Some(FileKind::Marker) => "; docs/store-format.md has its four lines".to_owned(),
+        Some(FileKind::Blocks) => format!(
             "; its blocks have to come from another copy of the chain: {command} keeps what comes before the damage, and \
              names what it leaves"
-        )
-    } else {
-        format!("; {command} makes the database anew from the block files")
+        ),
+        _ => format!("; {command} makes the database anew from the block files"),
     }
 }
 
 fn holds_blocks(file: &Path) -> bool {
-    file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("blk"))
+    FileKind::of(file) == FileKind::Blocks
 }
 
-/// As a shell takes it for one word.
+/// Quotes `word` for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+=:@%,".contains(letter);
     if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-/// Another folder, or the same one later, would do; a store that is broken is another matter. `chain` is what `--chain` was.
+/// The exit for a store that cannot be used, with advice. `chain` is the value of `--chain`.
 pub fn store_failure(error: StoreError, folder: &Path, chain: &str) -> Exit {
     let advice = match &error {
         StoreError::Damaged { path, .. } | StoreError::Database { path, .. } => advice(Some(path), folder, chain),
@@ -68,20 +66,32 @@ pub fn store_failure(error: StoreError, folder: &Path, chain: &str) -> Exit {
     unusable(error, folder, &advice)
 }
 
-/// The same without a reindex as advice, for that itself.
+/// As [`store_failure`], with other advice. A wrong folder is a usage error, damage and a failing disk are not.
 fn unusable(error: StoreError, folder: &Path, advice: &str) -> Exit {
-    let failure = match error {
+    let failure = match &error {
         StoreError::InUse { .. }
         | StoreError::OtherChain { .. }
         | StoreError::NewerFormat { .. }
         | StoreError::OlderFormat { .. }
         | StoreError::NotAStore { .. }
         | StoreError::NoMarker { .. }
-        | StoreError::NoStore { .. }
-        | StoreError::Io { .. } => Failure::Usage,
+        | StoreError::NoStore { .. } => Failure::Usage,
+        StoreError::Io { source, .. } if names_a_wrong_folder(source.kind()) => Failure::Usage,
         _ => Failure::Running,
     };
     Exit::new(failure, anyhow!("--datadir: cannot use {}: {:#}{advice}", folder.display(), anyhow!(error)))
+}
+
+const fn names_a_wrong_folder(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::NotFound
+            | ErrorKind::PermissionDenied
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::InvalidFilename
+    )
 }
 
 /// Draws progress until a signal asks for an end.
@@ -115,28 +125,28 @@ pub fn validate_store(params: &ChainParams, chain: &str, datadir: &Path, as_json
     let started = Instant::now();
     let checked = recheck(&folder, params, &mut display);
     display.bar.finish_and_clear();
-    let verdict = checked.map_err(|error| match error {
+    let report = checked.map_err(|error| match error {
         // A file that cannot be read is input that cannot be read.
         StoreError::Io { .. } => Exit::new(Failure::Usage, error),
         error => store_failure(error, &folder, chain),
     })?;
     let took = started.elapsed().as_secs_f64();
     if as_json {
-        output::line(verdict_json(params, &folder, &verdict, took))?;
+        output::line(recheck_json(params, &folder, &report, took))?;
     } else {
-        output::line(verdict_text(params, &verdict, took))?;
+        output::line(recheck_text(params, &report, took))?;
     }
-    if let Some(first) = verdict.findings.first() {
-        let more = and_more(verdict.found.saturating_sub(1));
-        // Where blocks are damaged, that is what counts.
-        let mut files = verdict.findings.iter().map(|finding| finding.file.as_path());
+    if let Some(first) = report.findings.first() {
+        let more = and_more(report.found.saturating_sub(1));
+        // Damage in a block file needs the other advice.
+        let mut files = report.findings.iter().map(|finding| finding.file.as_path());
         let advice = advice(files.find(|file| holds_blocks(file)).or(Some(&first.file)), &folder, chain);
         return Err(Exit::new(Failure::Invalid, anyhow!("{}{more}{advice}", describe(first))));
     }
-    if verdict.interrupted {
+    if report.interrupted {
         return Err(Exit::new(
             Failure::Running,
-            anyhow!("interrupted after {}: nothing was wrong up to there", counted(verdict.blocks, "block")),
+            anyhow!("interrupted after {}: nothing was wrong up to there", counted(report.blocks, "block")),
         ));
     }
     Ok(())
@@ -163,8 +173,8 @@ fn tip_json(tip: Option<(u32, BlockHash)>) -> Value {
     json!(tip.map(|(height, hash)| json!({ "height": height, "hash": hash.to_string() })))
 }
 
-fn verdict_json(params: &ChainParams, folder: &Path, verdict: &RecheckReport, took: f64) -> Value {
-    let findings = verdict.findings.iter().map(|finding| {
+fn recheck_json(params: &ChainParams, folder: &Path, report: &RecheckReport, took: f64) -> Value {
+    let findings = report.findings.iter().map(|finding| {
         json!({
             "file": finding.file.display().to_string(),
             "byte": finding.byte,
@@ -177,24 +187,24 @@ fn verdict_json(params: &ChainParams, folder: &Path, verdict: &RecheckReport, to
     json!({
         "chain": params.name,
         "store": folder.display().to_string(),
-        "valid": verdict.found == 0,
-        "complete": !verdict.interrupted && verdict.unchecked.is_empty(),
-        "tip": tip_json(verdict.tip),
-        "headers": verdict.headers,
-        "blocks": verdict.blocks,
-        "connected": verdict.connected,
-        "undo_records": verdict.undo_records,
-        "inputs": verdict.inputs,
-        "coins": verdict.coins,
-        "coin_statistics": verdict.coin_statistics.map(|coins| json!({
+        "valid": report.found == 0,
+        "complete": !report.interrupted && report.unchecked.is_empty(),
+        "tip": tip_json(report.tip),
+        "headers": report.headers,
+        "blocks": report.blocks,
+        "connected": report.connected,
+        "undo_records": report.undo_records,
+        "inputs": report.inputs,
+        "coins": report.coins,
+        "coin_statistics": report.coin_statistics.map(|coins| json!({
             "count": coins.count,
             "total_sat": coins.total.to_sat(),
             "muhash": muhash(&coins),
         })),
-        "found": verdict.found,
+        "found": report.found,
         "findings": findings.collect::<Vec<_>>(),
-        "notes": verdict.notes,
-        "unchecked": verdict.unchecked,
+        "notes": report.notes,
+        "unchecked": report.unchecked,
         "seconds": took,
     })
 }
@@ -206,27 +216,27 @@ fn muhash(coins: &CoinStatistics) -> String {
     bytes.to_lower_hex_string()
 }
 
-fn verdict_text(params: &ChainParams, verdict: &RecheckReport, took: f64) -> String {
-    let word = if verdict.is_good() { "good" } else { "checked" };
+fn recheck_text(params: &ChainParams, report: &RecheckReport, took: f64) -> String {
+    let word = if report.is_good() { "good" } else { "checked" };
     let mut lines = vec![format!(
         "chain {}: {}, {} ({} connected), {} and {} {word} in {took:.2} s",
         params.name,
-        counted(verdict.headers, "header"),
-        counted(verdict.blocks, "block"),
-        verdict.connected,
-        counted(verdict.undo_records, "undo record"),
-        counted(verdict.coins, "coin"),
+        counted(report.headers, "header"),
+        counted(report.blocks, "block"),
+        report.connected,
+        counted(report.undo_records, "undo record"),
+        counted(report.coins, "coin"),
     )];
-    lines.extend(verdict.tip.map(|(height, hash)| format!("tip {hash} at height {height}")));
-    lines.extend(verdict.coin_statistics.map(|coins| {
+    lines.extend(report.tip.map(|(height, hash)| format!("tip {hash} at height {height}")));
+    lines.extend(report.coin_statistics.map(|coins| {
         format!("coins of the replay: {}, {} satoshi, muhash {}", coins.count, coins.total.to_sat(), muhash(&coins))
     }));
-    lines.extend(verdict.findings.iter().take(LINES).map(|finding| format!("wrong: {}", describe(finding))));
-    if verdict.found > LINES as u64 {
-        lines.push(format!("wrong: {} more", verdict.found - LINES as u64));
+    lines.extend(report.findings.iter().take(LINES).map(|finding| format!("wrong: {}", describe(finding))));
+    if report.found > LINES as u64 {
+        lines.push(format!("wrong: {} more", report.found - LINES as u64));
     }
-    lines.extend(verdict.unchecked.iter().map(|what| format!("not checked: {what}")));
-    lines.extend(verdict.notes.iter().map(|note| format!("note: {note}")));
+    lines.extend(report.unchecked.iter().map(|what| format!("not checked: {what}")));
+    lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
     lines.join("\n")
 }
 
@@ -257,10 +267,10 @@ pub fn run_reindex(args: &ReindexArgs) -> Result {
     let height = made.tip.map_or(0, |(height, _)| height);
     if let Some(first) = made.left.first() {
         let more = and_more(made.left.len() as u64 - 1);
-        tracing::warn!("not all could be taken up, and the chain ends at height {height}: {first}{more}");
+        tracing::warn!("some records were left out, and the chain ends at height {height}: {first}{more}");
     }
     if let Some(lost) = made.lost_tip {
-        tracing::warn!("the chain ends at height {height} and does not come to block {lost} any more, its tip before");
+        tracing::warn!("the chain ends at height {height} and lacks its former tip {lost}");
     }
     Ok(())
 }
@@ -282,9 +292,9 @@ fn reindexed_text(params: &ChainParams, made: &ReindexReport) -> String {
     lines.extend(made.tip.map(|(height, hash)| {
         format!("chain {}: {} indexed; tip {hash} at height {height}", params.name, counted(made.blocks, "block"))
     }));
-    lines.extend(made.left.iter().take(LINES).map(|left| format!("left where it is: {left}")));
+    lines.extend(made.left.iter().take(LINES).map(|left| format!("left out: {left}")));
     if made.left.len() > LINES {
-        lines.push(format!("left where they are: {} more", made.left.len() - LINES));
+        lines.push(format!("left out: {} more", made.left.len() - LINES));
     }
     lines.join("\n")
 }

@@ -1,24 +1,23 @@
-//! `adit validate`: blocks and headers from files, checked without a data folder; for one, [`recheck`] takes over.
+//! `adit validate`: checks blocks and headers from files. `--datadir` is handled in [`recheck`].
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use adit_validator::block::{DecodeError, DecodedBlock, MAX_BLOCK_SERIALIZED_SIZE};
+use adit_validator::block::{DecodeError, DecodedBlock};
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{
-    BlockOutcome, ChainEvent, ChainState, ChainStateOptions, ChainView, CommitPolicy, EventQueue, InvalidBlock,
+    BlockOutcome, ChainEvent, ChainState, ChainStateOptions, ChainView, CommitPolicy, InvalidBlock,
 };
-use adit_validator::headers::Entry;
-use adit_validator::import::{BlockFile, HeaderFile, Importer, accept_headers_in_any_order};
+use adit_validator::headers::Validity;
+use adit_validator::import::{BlockFile, HeaderFileError, Importer, accept_header_file, accept_headers_in_any_order};
 use adit_validator::prevouts::{CheckError, Prevouts, check_block_with_prevouts};
 use adit_validator::rules::{ConnectOptions, RuleError};
 use anyhow::{Context, anyhow};
 use bitcoin::BlockHash;
-use bitcoin::block::Header;
-use bitcoin::consensus::deserialize;
 use serde_json::{Value, json};
 
 use crate::cli::{AssumeValid, ValidateArgs};
@@ -26,6 +25,8 @@ use crate::clock::unix_time;
 use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::rate::counted;
 use crate::{chain, output, progress, recheck};
+
+const HEADER_BYTES: u64 = 80;
 
 pub fn run(args: &ValidateArgs) -> Result {
     let params = chain::named(&args.chain)?;
@@ -38,23 +39,23 @@ pub fn run(args: &ValidateArgs) -> Result {
         return recheck::validate_store(&params, &args.chain, datadir, args.json);
     }
     let mut report = Report::new(&params);
-    let verdict = if let Some(headers) = &args.headers {
+    let result = if let Some(headers) = &args.headers {
         validate_headers(&params, headers, &mut report)
     } else if let (Some(block), Some(prevouts)) = (&args.block, &args.prevouts) {
         validate_block(&params, block, prevouts, &mut report)
     } else {
         validate_block_files(params, &args.blocks, args.assume_valid, &mut report)
     };
-    report.finish(args.json, verdict)
+    report.finish(args.json, result)
 }
 
-/// Blocks in their files' order, from genesis.
+/// Checks blocks from genesis on, in the order of the files.
 fn validate_block_files(
     params: ChainParams,
     files: &[PathBuf],
     assume_valid: AssumeValid,
     report: &mut Report,
-) -> Verdict {
+) -> ValidateResult {
     let magic = params.magic;
     let options = ChainStateOptions::for_chain(&params)
         .with_commit(CommitPolicy::WhenFull)
@@ -74,7 +75,7 @@ fn validate_block_files(
         for record in BlockFile::new(file, magic) {
             let record = match record.with_context(|| path.display().to_string()).or_usage() {
                 Ok(record) => record,
-                // What stands before it is judged first.
+                // What stands before it is checked first.
                 Err(error) => return import.end().and(Err(error.into())),
             };
             empty = false;
@@ -90,17 +91,20 @@ fn validate_block_files(
     import.finish()
 }
 
-/// How much of what the chain tells may wait to be counted, in bytes. It is counted after each block.
-const EVENT_BYTES: usize = 1 << 30;
-
-/// Blocks on their way from files into a chain, and what became of them.
+/// An import of block files into a chain, and what became of the blocks.
 struct Import<'a> {
     chain: ChainState,
     importer: Importer<Place<'a>>,
-    events: EventQueue,
-    /// Where the blocks stand that are stored and not connected.
-    places: HashMap<BlockHash, Place<'a>>,
+    /// The blocks of branches that broke a rule when their branch became the best, lowest first.
+    invalid: Arc<Mutex<Vec<InvalidBlock>>>,
+    /// Blocks that were stored and not connected at once.
+    stored: HashMap<BlockHash, StoredBlock<'a>>,
     report: &'a mut Report,
+}
+
+struct StoredBlock<'a> {
+    place: Place<'a>,
+    counts: Counts,
 }
 
 impl<'a> Import<'a> {
@@ -108,53 +112,52 @@ impl<'a> Import<'a> {
         // Nothing is forgotten: blocks may stand in any order, and branches may be of any length. So memory grows with the
         // files.
         let importer = Importer::new(chain.params(), usize::MAX);
-        let events = chain.subscribe_queue(EVENT_BYTES);
-        Self { chain, importer, events, places: HashMap::new(), report }
+        let invalid = Arc::new(Mutex::new(Vec::new()));
+        let found = Arc::clone(&invalid);
+        chain.subscribe(move |_: u64, event: &ChainEvent| {
+            if let ChainEvent::Invalid(invalid) = event {
+                found.lock().unwrap_or_else(PoisonError::into_inner).push(invalid.clone());
+            }
+            ControlFlow::Continue(())
+        });
+        Self { chain, importer, invalid, stored: HashMap::new(), report }
     }
 
-    fn push(&mut self, place: Place<'a>, bytes: Vec<u8>) -> Verdict {
+    fn push(&mut self, place: Place<'a>, bytes: Vec<u8>) -> ValidateResult {
         self.importer.push(place, bytes);
         self.take()
     }
 
-    /// Judges all that was pushed.
-    fn end(&mut self) -> Verdict {
+    /// Checks all that was pushed.
+    fn end(&mut self) -> ValidateResult {
         self.importer.end();
-        self.take()
+        let result = self.take();
+        self.count_connected();
+        result
     }
 
-    /// Judges what the importer has ready.
-    fn take(&mut self) -> Verdict {
+    /// Checks what the importer has ready.
+    fn take(&mut self) -> ValidateResult {
         while let Some(imported) = self.importer.next(&mut self.chain, unix_time()).or_running()? {
             let place = imported.source;
             let (block, outcome) = imported.result.map_err(|error| undecodable(place, &error))?;
-            let hash = block.hash();
-            let height = self.chain.tip().height + 1;
+            let (hash, height) = (block.hash(), self.chain.tip().height + 1);
             match outcome {
-                BlockOutcome::Invalid(invalid) => return Err(Refusal::block(place, invalid, height)),
-                BlockOutcome::KnownInvalid { first } => {
-                    let error = RuleError::PreviousInvalid { previous: first };
-                    return Err(Refusal::rule(place, height, hash, error));
+                BlockOutcome::Connected { .. } => self.report.add_block(Counts::of(&block)),
+                BlockOutcome::SideBranch { .. } | BlockOutcome::AncestorsMissing { .. } => {
+                    self.stored.insert(hash, StoredBlock { place, counts: Counts::of(&block) });
                 }
-                BlockOutcome::Duplicate | BlockOutcome::UnknownParent => {}
-                _ => {
-                    self.report.unconnected.insert(hash, (block.transactions().len() as u64, input_count(&block)));
-                    self.places.insert(hash, place);
+                // The importer offers it again after its parent.
+                BlockOutcome::UnknownParent => {}
+                refused => {
+                    if let Some(invalid) = refused.refusal(hash, block.header()) {
+                        return Err(self.refuse(place, invalid, height));
+                    }
                 }
             }
-            for event in self.events.drain() {
-                match event {
-                    // A block of a branch is judged when the branch becomes the best.
-                    ChainEvent::Invalid(invalid) => {
-                        let place = self.places.remove(&invalid.hash).unwrap_or(place);
-                        return Err(Refusal::block(place, invalid, height));
-                    }
-                    ChainEvent::Connected { block, .. } => {
-                        self.places.remove(&block.hash());
-                        self.report.connected(block.hash());
-                    }
-                    _ => {}
-                }
+            let invalid = self.invalid.lock().unwrap_or_else(PoisonError::into_inner).drain(..).next();
+            if let Some(invalid) = invalid {
+                return Err(self.refuse(place, invalid, height));
             }
             self.report.tip = Some((self.chain.tip().height, self.chain.tip().hash));
             self.report.has_minimum_work = Some(self.chain.has_minimum_chain_work());
@@ -162,8 +165,29 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    /// The verdict, once all blocks were pushed.
-    fn finish(mut self) -> Verdict {
+    /// The refusal of a block. The block at `place` led to it, and may be another: an invalid block of a branch is found when
+    /// the branch becomes the best.
+    fn refuse(&mut self, place: Place<'a>, invalid: InvalidBlock, next: u32) -> Refusal {
+        self.count_connected();
+        let place = self.stored.get(&invalid.hash).map_or(place, |stored| stored.place);
+        Refusal::block(place, invalid, next)
+    }
+
+    /// Counts the stored blocks that were connected later.
+    fn count_connected(&mut self) {
+        let (tree, report) = (self.chain.headers(), &mut *self.report);
+        self.stored.retain(|hash, stored| {
+            let connected = tree.lookup(hash).is_some_and(|id| tree.entry(id).validity == Validity::Connected);
+            if connected {
+                report.add_block(stored.counts);
+            }
+            !connected
+        });
+        report.unconnected = self.stored.len();
+    }
+
+    /// The result, once all blocks were pushed.
+    fn finish(mut self) -> ValidateResult {
         self.end()?;
         match self.importer.unconnected().next() {
             None => Ok(()),
@@ -175,62 +199,60 @@ impl<'a> Import<'a> {
     }
 }
 
-/// Takes in the headers of block files, so that what lies on top of a block is known before it is connected. What cannot be
+/// Accepts the headers of block files, so that what lies on top of a block is known before it is connected. What cannot be
 /// read or breaks a rule is met again, and reported, with the blocks.
 fn take_headers(chain: &mut ChainState, files: &[PathBuf], magic: [u8; 4]) -> Result {
     // All are looked at first, and then one is open at a time: a chain has thousands.
     files.iter().try_for_each(|path| open(path).map(drop))?;
     let files = files.iter().filter_map(|path| File::open(path).ok());
-    let records = files.flat_map(|file| BlockFile::new(file, magic).map_while(std::result::Result::ok));
-    let headers = records.filter_map(|record| deserialize::<Header>(record.bytes.get(..80)?).ok());
-    accept_headers_in_any_order(chain, headers, unix_time());
+    accept_headers_in_any_order(chain, files.flat_map(|file| BlockFile::new(file, magic).headers()), unix_time());
     Ok(())
 }
 
-fn validate_headers(params: &ChainParams, path: &Path, report: &mut Report) -> Verdict {
+fn validate_headers(params: &ChainParams, path: &Path, report: &mut Report) -> ValidateResult {
     let (file, length) = open(path)?;
     let progress = progress::bytes(length);
-    let mut chain = ChainState::in_memory(params.clone(), None, ChainStateOptions::default()).or_running()?;
-    let least = params.consensus.minimum_chain_work;
-    for (header, byte) in HeaderFile::new(file).zip((0..).step_by(80)) {
-        let header = header.with_context(|| path.display().to_string()).or_usage()?;
-        let hash = header.block_hash();
-        let Some(error) = chain.accept_header(&header, unix_time()).refusal(header.prev_blockhash) else {
-            report.count_header(chain.headers().entry(chain.headers().best_header()));
-            progress.inc(80);
-            continue;
-        };
-        let parent = chain.headers().lookup(&header.prev_blockhash).map(|parent| chain.headers().entry(parent).height);
-        let last = report.tip.map_or(0, |(height, _)| height);
-        return Err(Refusal::rule(Place { path, byte }, parent.unwrap_or(last) + 1, hash, error));
-    }
+    let options = ChainStateOptions::for_chain(params);
+    let mut chain = ChainState::in_memory(params.clone(), None, options).or_running()?;
+    let accepted =
+        accept_header_file(&mut chain, file, unix_time(), |headers| progress.set_position(headers * HEADER_BYTES));
     progress.finish_and_clear();
-    report.has_minimum_work = Some(chain.headers().entry(chain.headers().best_header()).chain_work >= least);
-    match report.headers {
-        0 => Err(Exit::new(Failure::Usage, anyhow!("{} is empty: it holds no header", path.display())).into()),
-        _ => Ok(()),
+    // Each header is below the next, so the best header is the last.
+    report.headers = match &accepted {
+        Ok(count) => *count,
+        Err(HeaderFileError::Refused { byte, .. }) => *byte / HEADER_BYTES,
+        Err(_) => chain.headers().ids().count() as u64 - 1,
+    };
+    if report.headers > 0 {
+        let best = chain.headers().entry(chain.headers().best_header());
+        report.tip = Some((best.height, best.hash));
+    }
+    match accepted {
+        Ok(_) => {
+            report.has_minimum_work = Some(chain.headers_have_minimum_chain_work());
+            Ok(())
+        }
+        Err(HeaderFileError::Refused { byte, height, hash, error }) => {
+            Err(Refusal::rule(Place { path, byte }, height, hash, *error))
+        }
+        Err(error) => Err(error).with_context(|| path.display().to_string()).or_usage()?,
     }
 }
 
-/// One block with the outputs that it spends.
-fn validate_block(params: &ChainParams, block: &Path, prevouts: &Path, report: &mut Report) -> Verdict {
+/// Checks one block with the outputs that it spends.
+fn validate_block(params: &ChainParams, block: &Path, prevouts: &Path, report: &mut Report) -> ValidateResult {
     let (file, _) = open(prevouts)?;
     let spent = Prevouts::read(file).with_context(|| prevouts.display().to_string()).or_usage()?;
     let (file, _) = open(block)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_BLOCK_SERIALIZED_SIZE as u64 + 1)
-        .read_to_end(&mut bytes)
-        .with_context(|| block.display().to_string())
-        .or_usage()?;
-    let decoded = DecodedBlock::decode(bytes).map_err(|error| undecodable(Place { path: block, byte: 0 }, &error))?;
-    let waiting = progress::spinner(format!("checking {} inputs", input_count(&decoded)));
+    let decoded = DecodedBlock::read(file).with_context(|| block.display().to_string()).or_usage()?;
+    let counts = Counts::of(&decoded);
+    let waiting = progress::spinner(format!("checking {} inputs", counts.inputs));
     report.started = Instant::now();
     let checked =
         check_block_with_prevouts(&params.consensus, &decoded, &spent, unix_time(), ConnectOptions::default());
     waiting.finish_and_clear();
     match checked {
         Ok(checked) => {
-            let counts = (decoded.transactions().len() as u64, checked.connected.inputs as u64);
             report.add_block(counts);
             report.tip = Some((checked.height, decoded.hash()));
             report.unchecked = checked.unchecked.iter().map(|rule| (rule.rule, rule.lacking)).collect();
@@ -257,7 +279,7 @@ fn open(path: &Path) -> Result<(File, u64)> {
     Ok((file, metadata.len()))
 }
 
-/// Bytes that are no block; names the byte of the file.
+/// The failure for bytes that are not a block.
 fn undecodable(place: Place<'_>, error: &DecodeError) -> Exit {
     let block = match place.byte {
         0 => String::new(),
@@ -266,14 +288,25 @@ fn undecodable(place: Place<'_>, error: &DecodeError) -> Exit {
     Exit::new(Failure::Usage, anyhow!("{}: {block}{error}", place.path.display()))
 }
 
-fn input_count(block: &DecodedBlock) -> u64 {
-    block.transactions().iter().skip(1).map(|transaction| transaction.input.len() as u64).sum()
+/// What a block has.
+#[derive(Clone, Copy)]
+struct Counts {
+    transactions: u64,
+    /// Without the coinbase's.
+    inputs: u64,
 }
 
-/// Whether the input is good.
-type Verdict = std::result::Result<(), Refusal>;
+impl Counts {
+    fn of(block: &DecodedBlock) -> Self {
+        let transactions = block.transactions();
+        let inputs = transactions.iter().skip(1).map(|transaction| transaction.input.len() as u64).sum();
+        Self { transactions: transactions.len() as u64, inputs }
+    }
+}
 
-/// Where a record stands.
+type ValidateResult = std::result::Result<(), Refusal>;
+
+/// The position of a record.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     path: &'a Path,
@@ -281,7 +314,7 @@ struct Place<'a> {
     byte: u64,
 }
 
-/// Why it is not.
+/// Why validation failed.
 enum Refusal {
     /// A rule is broken.
     Rule { file: String, byte: u64, height: u32, hash: BlockHash, error: Box<RuleError> },
@@ -295,7 +328,7 @@ impl Refusal {
         Refusal::Rule { file, byte: place.byte, height, hash, error: Box::new(error) }
     }
 
-    /// Where its parent is unknown a block's height is that of its place, `next`: so it is in a file that is in order.
+    /// If the height is unknown, it is taken to be `next`, as in a file that is in order.
     fn block(place: Place<'_>, invalid: InvalidBlock, next: u32) -> Self {
         Self::rule(place, invalid.height.unwrap_or(next), invalid.hash, invalid.error)
     }
@@ -316,11 +349,11 @@ struct Report {
     transactions: u64,
     inputs: u64,
     tip: Option<(u32, BlockHash)>,
-    /// Blocks that were not connected: transactions and inputs of each.
-    unconnected: HashMap<BlockHash, (u64, u64)>,
-    /// Rules that could not be checked, and what they would have taken.
+    /// Blocks that were not connected.
+    unconnected: usize,
+    /// Rules that could not be checked, and what they need.
     unchecked: Vec<(&'static str, &'static str)>,
-    /// Whether the best chain has the work that the chain is known to have; `None`: it is about no chain.
+    /// Whether the best chain has the work that the chain is known to have; `None`: no chain was checked.
     has_minimum_work: Option<bool>,
 }
 
@@ -334,33 +367,21 @@ impl Report {
             transactions: 0,
             inputs: 0,
             tip: None,
-            unconnected: HashMap::new(),
+            unconnected: 0,
             unchecked: Vec::new(),
             has_minimum_work: None,
         }
     }
 
-    fn connected(&mut self, hash: BlockHash) {
-        // A block that was connected before, on a branch that has come back, counts once.
-        if let Some(counts) = self.unconnected.remove(&hash) {
-            self.add_block(counts);
-        }
-    }
-
-    fn add_block(&mut self, (transactions, inputs): (u64, u64)) {
+    fn add_block(&mut self, counts: Counts) {
         self.blocks += 1;
-        self.transactions += transactions;
-        self.inputs += inputs;
+        self.transactions += counts.transactions;
+        self.inputs += counts.inputs;
     }
 
-    fn count_header(&mut self, best: &Entry) {
-        self.headers += 1;
-        self.tip = Some((best.height, best.hash));
-    }
-
-    fn finish(self, as_json: bool, verdict: Verdict) -> Result {
+    fn finish(self, as_json: bool, result: ValidateResult) -> Result {
         let took = self.started.elapsed();
-        match verdict {
+        match result {
             Ok(()) => {
                 if as_json {
                     output::line(self.good(took))?;
@@ -411,7 +432,7 @@ impl Report {
             "chain": self.chain,
             "headers": self.headers,
             "blocks": self.blocks,
-            "blocks_not_connected": self.unconnected.len(),
+            "blocks_not_connected": self.unconnected,
             "transactions": self.transactions,
             "inputs": self.inputs,
             "tip": self.tip.map(|(height, hash)| json!({ "height": height, "hash": hash.to_string() })),
@@ -431,8 +452,8 @@ impl Report {
         let took = took.as_secs_f64();
         let mut lines = vec![format!("chain {}: {} good in {took:.2} s ({rates})", self.chain, counted(count, what))];
         lines.extend(self.tip.map(|(height, hash)| format!("tip {hash} at height {height}")));
-        if !self.unconnected.is_empty() {
-            let count = counted(self.unconnected.len() as u64, "block");
+        if self.unconnected > 0 {
+            let count = counted(self.unconnected as u64, "block");
             lines.push(format!(
                 "not connected: {count} on branches with less work, whose coins and scripts were not checked"
             ));

@@ -73,7 +73,7 @@ fn a_store_is_checked_damaged_named_and_mended() {
     fs::copy(store.join("COMMIT"), copy.path().join("COMMIT")).expect("it can be copied");
     let made = on(&REINDEX, copy.path());
     assert_eq!(made.json()["lost_tip"], tip["hash"], "{}", made.stderr());
-    assert!(made.stderr().contains("does not come to block"), "{}", made.stderr());
+    assert!(made.stderr().contains("lacks its former tip"), "{}", made.stderr());
     fs::write(&blocks, good).expect("writable");
 
     // An undo record, which is made anew, in place of the one that rotted.

@@ -211,6 +211,15 @@ fn a_bad_block_is_refused_wherever_it_stands() {
         validate(&["--chain", "regtest", "--blocks"], &file).refused(1, &["height 10", "bad-cb-amount"]);
     }
 
+    // A block on its branch is what makes the branch the best; the bad block's own position is named.
+    let rival = side.clone().next_block();
+    let overtaking = [&blocks[..9], &[rival], &blocks[9..11]].concat();
+    let file = block_file(folder.path(), "overtaking", &overtaking);
+    let byte: usize = overtaking[..10].iter().map(|block| 8 + block.len()).sum::<usize>() + 8;
+    let run = validate(&["--chain", "regtest", "--json", "--blocks"], &file);
+    let json = run.json();
+    assert_eq!((&json["valid"], &json["byte"], &json["blocks"]), (&false.into(), &byte.into(), &10.into()), "{json}");
+
     // Below the chain with most work it is never connected, which is said.
     let rival: Vec<_> = (0..5).map(|_| side.next_block()).collect();
     let file = block_file(folder.path(), "rival", &[&blocks[..9], &rival[..], &blocks[9..10]].concat());

@@ -8,6 +8,7 @@ mod layout;
 mod memory;
 
 use std::collections::HashMap;
+use std::io::{self, Read};
 use std::sync::OnceLock;
 
 use bitcoin::block::Header;
@@ -78,6 +79,18 @@ pub enum DecodeError {
     },
 }
 
+/// Why no block could be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadBlockError {
+    /// The input cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Its bytes are not a block.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
 /// A part of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -106,6 +119,9 @@ impl DecodedBlock {
     /// Memory is bounded by a multiple of the length of `raw` and some 20 MB, whatever lengths the bytes claim:
     /// `bitcoin` allocates at most that for a claim before it has seen the bytes, and ends at the first claim that
     /// fails. Runs on the current `rayon` pool.
+    ///
+    /// # Errors
+    /// The bytes are not one whole block, or more than a block can have.
     pub fn decode(raw: impl Into<Vec<u8>>) -> Result<Self, DecodeError> {
         let raw = raw.into();
         if raw.len() > MAX_BLOCK_SERIALIZED_SIZE {
@@ -123,6 +139,16 @@ impl DecodedBlock {
         let (txids, wtxids) = ids;
         let hash = BlockHash::from_raw_hash(sha256d::Hash::hash(&raw[..80]));
         Ok(Self { block: Block { header, txdata }, raw, hash, layout, txids, wtxids, places: OnceLock::new() })
+    }
+
+    /// Reads and decodes a block that ends where `input` ends. Reads no more than a block can have.
+    ///
+    /// # Errors
+    /// `input` cannot be read, or as [`Self::decode`].
+    pub fn read(input: impl Read) -> Result<Self, ReadBlockError> {
+        let mut raw = Vec::new();
+        input.take(MAX_BLOCK_SERIALIZED_SIZE as u64 + 1).read_to_end(&mut raw)?;
+        Ok(Self::decode(raw)?)
     }
 
     /// The header.

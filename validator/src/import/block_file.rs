@@ -5,6 +5,9 @@
 
 use std::io::Read;
 
+use bitcoin::block::Header;
+use bitcoin::consensus::deserialize;
+
 use super::file_error::FileError;
 use super::record_reader::RecordReader;
 
@@ -28,6 +31,11 @@ impl<R: Read> BlockFile<R> {
     /// A reader at the start of `file`, which need not be buffered. `magic` is the chain's.
     pub fn new(file: R, magic: [u8; 4]) -> Self {
         Self { records: RecordReader::new(file, magic), ended: false }
+    }
+
+    /// The headers of the blocks, up to the first error.
+    pub fn headers(self) -> impl Iterator<Item = Header> {
+        self.map_while(Result::ok).filter_map(|block| deserialize(block.bytes.get(..80)?).ok())
     }
 }
 

@@ -19,7 +19,7 @@ pub use block_file::{BlockFile, RawBlock};
 pub use block_pool::BlockPool;
 pub use file_error::FileError;
 pub use header_file::HeaderFile;
-pub use headers::accept_headers_in_any_order;
+pub use headers::{HeaderFileError, accept_header_file, accept_headers_in_any_order};
 pub use importer::{Imported, Importer};
 pub use prefetch::{Prefetch, PrefetchedBlock};
 pub use reindex::{ReindexReport, reindex};

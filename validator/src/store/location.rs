@@ -1,5 +1,7 @@
 //! Locations in a store: the names of files and folders, and the byte ranges of blocks and undo records.
 
+use std::path::Path;
+
 use bitcoin::BlockHash;
 
 /// A byte range of a file.
@@ -44,6 +46,33 @@ pub struct StoredBlock {
     pub height: u32,
     /// Its location.
     pub location: BlockLocation,
+}
+
+/// A kind of file in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileKind {
+    /// The file that says which chain the store holds.
+    Marker,
+    /// A block file. Its blocks exist nowhere else in the store.
+    Blocks,
+    /// Any other file, which can be rebuilt from the block files.
+    Derived,
+}
+
+impl FileKind {
+    /// The kind of the file at `path`, by its name.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        if name == MARKER {
+            Self::Marker
+        } else if name.starts_with("blk") {
+            Self::Blocks
+        } else {
+            Self::Derived
+        }
+    }
 }
 
 /// The folder of block and undo files in a store.

@@ -32,6 +32,6 @@ pub use backend::{BlockReader, Commit, LoadedStore, NewBlock, Store, StoreSnapsh
 pub use cache::{CachedCoins, CoinCache};
 pub use coin_source::{CoinSource, NoCoins};
 pub use error::StoreError;
-pub use location::{BlockLocation, FilePosition, Span, StoredBlock};
+pub use location::{BlockLocation, FileKind, FilePosition, Span, StoredBlock};
 pub use marker::{Identity, store_folder};
 pub use record::{BlockStatus, IndexRecord};
