@@ -1,7 +1,7 @@
 //! Work for the miner from a chain state in this process: templates on its tip, solutions into it.
 //!
-//! The chain state has one writer, and this is it: a solution is rebuilt into a block and given to the chain state exactly as
-//! a stranger's would be, and the template that follows is made before the lock is released.
+//! This is the chain state's one writer: a solution is rebuilt into a block and accepted like a block from a peer, and the
+//! next template is made before the lock is released.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,6 @@ use adit_miner::{Coinbase, Solution, Submission, Template, TemplateId, WorkSourc
 use adit_validator::block::DecodedBlock;
 use adit_validator::chainstate::{BlockOutcome, ChainState, ChainView};
 use adit_validator::filters::{FilterError, FilterHeader, FilterIndex};
-use adit_validator::rules::MAX_FUTURE_BLOCK_TIME;
 use adit_validator::store::StoreError;
 use adit_validator::template::{BlockTemplate, CoinbaseParts};
 use bitcoin::hashes::Hash;
@@ -40,23 +39,13 @@ pub enum Event {
     StoreFailed(FilterError),
 }
 
-/// What is kept of a chain.
-pub struct Kept {
+/// The chain that is mined, and its filter index if there is one.
+pub struct MinedChain {
     pub chain: ChainState,
     pub filters: Option<FilterIndex>,
 }
 
-impl Kept {
-    /// Brings the filter index to the tip; the tip's filter header.
-    fn follow(&mut self) -> Result<Option<FilterHeader>, FilterError> {
-        let Self { chain, filters } = self;
-        let Some(index) = filters else { return Ok(None) };
-        index.catch_up(chain)?;
-        index.header(chain.headers(), &chain.tip().hash).map(Some)
-    }
-}
-
-impl From<ChainState> for Kept {
+impl From<ChainState> for MinedChain {
     fn from(chain: ChainState) -> Self {
         Self { chain, filters: None }
     }
@@ -86,7 +75,7 @@ pub struct LocalWork {
 
 struct State {
     /// `None` once closed.
-    kept: Option<Kept>,
+    mined: Option<MinedChain>,
     payout: ScriptBuf,
     events: Sender<Event>,
     /// How many more blocks are wanted; `None`: any number.
@@ -106,10 +95,10 @@ struct Current {
 }
 
 impl LocalWork {
-    /// Mines on the chain of `kept`, at most `blocks` more blocks, rewards paid to `payout`. Events go to `events`.
-    pub fn new(kept: Kept, blocks: Option<u64>, payout: ScriptBuf, events: Sender<Event>) -> Self {
+    /// Mines on `mined`, at most `blocks` more blocks, rewards paid to `payout`. Events go to `events`.
+    pub fn new(mined: MinedChain, blocks: Option<u64>, payout: ScriptBuf, events: Sender<Event>) -> Self {
         let mut state = State {
-            kept: Some(kept),
+            mined: Some(mined),
             payout,
             events,
             remaining: blocks,
@@ -128,10 +117,10 @@ impl LocalWork {
     pub fn close(&self) -> Result<(), StoreError> {
         let Ok(mut state) = self.state.lock() else { return Err(StoreError::Stopped) };
         state.current = None;
-        let kept = state.kept.take();
+        let mined = state.mined.take();
         self.publish(&state);
         drop(state);
-        kept.map_or(Ok(()), |kept| kept.chain.close())
+        mined.map_or(Ok(()), |mined| mined.chain.close())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -192,27 +181,21 @@ impl State {
         self.remaining != Some(0) && self.current.as_ref().is_none_or(|current| current.made.elapsed() >= REFRESH)
     }
 
-    /// Makes a template on the tip, or none while the chain is so far ahead of the clock that its next block would be
-    /// refused. Where blocks are as easy as on regtest, every sixth moves the median time a second on.
+    /// Makes a template on the tip, or none while the chain is too far ahead of the clock.
     fn renew(&mut self) {
         self.current = None;
-        let Some(Kept { chain, .. }) = &self.kept else { return };
+        let Some(MinedChain { chain, .. }) = &self.mined else { return };
         let now = u32::try_from(unix_time()).unwrap_or(u32::MAX);
-        let next = chain.next_block(now);
-        let latest = now.saturating_add(MAX_FUTURE_BLOCK_TIME as u32);
-        if next.min_time > latest {
-            return;
-        }
         let salt = self.salt.wrapping_add(self.next_id);
-        let block = BlockTemplate::new(&next, self.payout.clone(), latest, salt);
+        let Some(block) = BlockTemplate::new(&chain.next_block(now), self.payout.clone(), now, salt) else { return };
         let template = Arc::new(for_miner(&block, TemplateId(self.next_id)));
         self.next_id += 1;
         self.current = Some(Current { block, template, made: Instant::now() });
     }
 
     fn submit(&mut self, solution: &Solution) -> Submission {
-        let (Some(current), Some(kept)) = (&self.current, &mut self.kept) else { return Submission::Stale };
-        let chain = &mut kept.chain;
+        let (Some(current), Some(mined)) = (&self.current, &mut self.mined) else { return Submission::Stale };
+        let MinedChain { chain, filters } = mined;
         if current.template.id != solution.template {
             return Submission::Stale;
         }
@@ -233,11 +216,11 @@ impl State {
         };
         let (submission, event) = match chain.accept_block(block, unix_time()) {
             Ok(BlockOutcome::Connected { .. }) => {
-                let followed = kept.follow();
-                mined.filter_header = *followed.as_ref().unwrap_or(&None);
+                let indexed = filters.as_mut().map(|index| index.catch_up(&*chain)).transpose();
+                mined.filter_header = *indexed.as_ref().unwrap_or(&None);
                 // The block is durable, whatever became of its filter.
                 let mined = Event::Mined(mined);
-                match followed {
+                match indexed {
                     Ok(_) => (Submission::Accepted, mined),
                     Err(error) => {
                         let _ = self.events.send(mined);
@@ -261,7 +244,7 @@ impl State {
         let _ = self.events.send(event);
         self.current = None;
         if failed {
-            self.kept = None;
+            self.mined = None;
         } else if self.remaining != Some(0) {
             self.renew();
         }
@@ -289,6 +272,7 @@ mod tests {
     use adit_miner::{CheckedCandidate, Job};
     use adit_validator::chain::ChainParams;
     use adit_validator::chainstate::ChainStateOptions;
+    use adit_validator::rules::MAX_FUTURE_BLOCK_TIME;
 
     use super::*;
 
@@ -324,7 +308,7 @@ mod tests {
             assert_eq!(work.submit(&solution), Submission::Accepted);
             assert_eq!(work.submit(&solution), Submission::Stale);
         }
-        assert_eq!(work.lock().kept.as_ref().unwrap().chain.tip().height, 5);
+        assert_eq!(work.lock().mined.as_ref().unwrap().chain.tip().height, 5);
     }
 
     #[test]
@@ -341,7 +325,7 @@ mod tests {
         for _ in 0..11 {
             let time = u32::try_from(ahead).unwrap();
             let next = chain.next_block(time);
-            let block = BlockTemplate::new(&next, ScriptBuf::from_bytes(ANYONE.to_vec()), u32::MAX, 0);
+            let block = BlockTemplate::new(&next, ScriptBuf::from_bytes(ANYONE.to_vec()), time, 0).unwrap();
             let solution = solve(&Arc::new(for_miner(&block, TemplateId(1))));
             let block = DecodedBlock::decode(block.solved(&solution.header, &solution.extranonce).unwrap()).unwrap();
             let outcome = chain.accept_block(block, ahead).unwrap();

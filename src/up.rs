@@ -21,7 +21,7 @@ use serde_json::json;
 
 use crate::cli::UpArgs;
 use crate::exit::{Exit, Failure, OrExit, Result};
-use crate::local_work::{Event, Kept, LocalWork, MinedBlock};
+use crate::local_work::{Event, LocalWork, MinedBlock, MinedChain};
 use crate::output::{self, Reader};
 use crate::rate::{counted, hashrate, significant};
 use crate::{chain, devices, filters, interrupt, recheck};
@@ -70,7 +70,7 @@ pub fn run(args: &UpArgs) -> Result {
     ))?;
 
     let (sender, events) = channel();
-    let source = Arc::new(LocalWork::new(Kept { chain, filters }, args.blocks, payout, sender));
+    let source = Arc::new(LocalWork::new(MinedChain { chain, filters }, args.blocks, payout, sender));
     if args.max_temp.is_some() {
         warn_of_no_sensor(&devices);
     }

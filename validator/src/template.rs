@@ -14,6 +14,7 @@ use bitcoin::{Amount, Block, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, T
 use thiserror::Error;
 
 use crate::chainstate::NextBlock;
+use crate::rules::MAX_FUTURE_BLOCK_TIME;
 
 /// The tag in every coinbase after height and extranonce, which names the program that built the block.
 const TAG: &[u8] = b"/adit/";
@@ -65,11 +66,17 @@ impl BlockTemplate {
     /// The length of the extranonce in bytes. It gives 2^64 Merkle roots.
     pub const EXTRANONCE_LEN: usize = 8;
 
-    /// A template for the block that `next` describes. Its reward is paid to `payout`. `latest` is the latest time that
-    /// the network's clock allows in a header, in seconds since 1970. `salt` is put into the coinbase, so that no two
-    /// templates are equal.
+    /// A template for the block that `next` describes. Its reward is paid to `payout`. `now` is the network's time in
+    /// seconds since 1970. `salt` is put into the coinbase, so that no two templates are equal.
+    ///
+    /// `None`: the chain is so far ahead of `now` that the block would be refused. Where blocks are as easy as on regtest,
+    /// every sixth block moves the median time past, and with it the earliest time, one second on.
     #[must_use]
-    pub fn new(next: &NextBlock, payout: ScriptBuf, latest: u32, salt: u64) -> Self {
+    pub fn new(next: &NextBlock, payout: ScriptBuf, now: u32, salt: u64) -> Option<Self> {
+        let latest = now.saturating_add(MAX_FUTURE_BLOCK_TIME as u32);
+        if next.time > latest {
+            return None;
+        }
         let before = Builder::new().push_int(i64::from(next.height)).push_slice(salt.to_le_bytes()).into_script();
         // One byte of push opcode stands before the extranonce.
         let extranonce_at = before.len() + 1;
@@ -102,8 +109,8 @@ impl BlockTemplate {
             bits: next.bits,
             nonce: 0,
         };
-        let max_time = next.time.saturating_add(TIME_ROOM).min(next.max_time).min(latest.max(next.time));
-        Self { block: Block { header, txdata: vec![coinbase] }, height: next.height, extranonce_at, max_time }
+        let max_time = next.time.saturating_add(TIME_ROOM).min(next.max_time).min(latest);
+        Some(Self { block: Block { header, txdata: vec![coinbase] }, height: next.height, extranonce_at, max_time })
     }
 
     /// The height of the block.

@@ -78,7 +78,7 @@ fn blocks_of_a_chain_with_another_rule_are_not_taken() {
 /// Mines the block that the template for `now` describes, at the latest time to which it may be rolled; its time.
 fn mine_template(state: &mut ChainState, now: u32, salt: u64) -> u32 {
     let next = state.next_block(now);
-    let template = BlockTemplate::new(&next, ScriptBuf::new(), u32::MAX, salt);
+    let template = BlockTemplate::new(&next, ScriptBuf::new(), next.time, salt).unwrap();
     let mut block: Block =
         deserialize(&template.solved(&serialize(template.header()).try_into().unwrap(), &[7; 8]).unwrap()).unwrap();
     block.header.time = template.max_time();

@@ -5,10 +5,13 @@
 #[expect(dead_code, reason = "some of it is for other tests")]
 mod support;
 
+use adit_validator::block::DecodedBlock;
 use adit_validator::chainstate::{ChainView, CommitPolicy};
 use adit_validator::coins::Coin;
+use adit_validator::rules::ConnectError;
+use bitcoin::consensus::serialize;
 use bitcoin::hashes::Hash;
-use bitcoin::{Amount, BlockHash, OutPoint};
+use bitcoin::{Amount, BlockHash, OutPoint, Target};
 use support::{Branch, NOW, connect_all, in_memory, on_disk, options};
 
 /// Asks everything of a view whose active chain is `active`, and which also has the blocks of `side` from `fork` on.
@@ -38,6 +41,7 @@ fn check_view(view: &impl ChainView, active: &Branch, side: &Branch, fork: u32) 
     let unknown = BlockHash::all_zeros();
     assert!(view.block(&unknown).unwrap().is_none() && view.undo(&unknown).unwrap().is_none());
 
+    check_candidates(view, active, side);
     check_coins(view, active);
 
     let facts = view.next_block(tip.header().time + 600);
@@ -51,6 +55,28 @@ fn check_view(view: &impl ChainView, active: &Branch, side: &Branch, fork: u32) 
     let headers = view.headers_after(&theirs, &unknown, 2);
     let wanted: Vec<_> = active.blocks[fork as usize..].iter().take(2).map(|block| *block.header()).collect();
     assert_eq!(headers, wanted);
+}
+
+/// Proposals without proof of work on top of `active`.
+fn check_candidates(view: &impl ChainView, active: &Branch, side: &Branch) {
+    let unsolved = |branch: &Branch| {
+        let mut block = branch.blocks.last().unwrap().block().clone();
+        let target = Target::from_compact(block.header.bits);
+        while target.is_met_by(block.header.block_hash()) {
+            block.header.nonce += 1;
+        }
+        DecodedBlock::decode(serialize(&block)).unwrap()
+    };
+    let checked = view.check_candidate(&unsolved(active.clone().mine(1, 9, 2)), NOW).unwrap();
+    assert!(checked.inputs > 0, "no coin was asked for");
+    for (bad, reason) in
+        [(active.clone().mine_greedy(9, 1_000), "bad-cb-amount"), (side.clone().mine(1, 9, 0), "prev-blk-not-found")]
+    {
+        match view.check_candidate(&unsolved(bad), NOW) {
+            Err(ConnectError::Rule(error)) => assert_eq!(error.reject_reason(), reason),
+            other => panic!("{reason}: {other:?}"),
+        }
+    }
 }
 
 /// Every output of the chain is a coin, or was spent, or can never be one; all together are those of a replay.

@@ -23,6 +23,7 @@ mod snapshot;
 mod stored;
 mod timings;
 mod view;
+mod view_coins;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -50,6 +51,7 @@ pub use prune_lock::{MIN_BLOCKS_TO_KEEP, PruneLock};
 pub use snapshot::{ChainReader, ChainSnapshot};
 pub use timings::Timings;
 pub use view::ChainView;
+pub use view_coins::ViewCoins;
 
 pub(crate) use fetch::FetchedCoins;
 
@@ -253,6 +255,7 @@ impl ChainState {
         timed(&mut self.timings.commit, || self.store.commit(commit))?;
         self.coins.mark_clean();
         self.commits += 1;
+        self.fetched = None;
         self.changed.clear();
         self.durable_tip = self.tip_id();
         self.unpublished = true;

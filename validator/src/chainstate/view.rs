@@ -7,11 +7,13 @@ use bitcoin::{BlockHash, OutPoint};
 
 use super::next_block::NextBlock;
 use super::stored::decode_stored;
+use super::view_coins::ViewCoins;
 use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
 use crate::coins::statistics::CoinStatistics;
 use crate::coins::{BlockUndo, Coin};
 use crate::headers::{Entry, EntryId, HeaderTree};
+use crate::rules::{self, ConnectError, ConnectOptions, Connected};
 use crate::store::{BlockReader, StoreError, StoredBlock};
 
 /// A chain at one moment: its headers, its active chain, and their blocks and coins.
@@ -61,6 +63,16 @@ pub trait ChainView {
     /// the target depends on the time.
     fn next_block(&self, time: u32) -> NextBlock {
         NextBlock::on(self.params(), self.headers(), self.tip_id(), time)
+    }
+
+    /// Checks a block on the tip in every rule but the proof of work and, on a signet, the block's signature: for block
+    /// proposals. `now` is the network's time in seconds since 1970.
+    ///
+    /// # Errors
+    /// As [`rules::check_candidate`].
+    fn check_candidate(&self, block: &DecodedBlock, now: u64) -> Result<Connected, ConnectError<StoreError>> {
+        let (params, ancestry) = (&self.params().consensus, self.headers().chain(self.tip_id()));
+        rules::check_candidate(params, &ancestry, block, &mut ViewCoins::new(self), now, ConnectOptions::default())
     }
 
     /// A stored block, active or not; `None`: it is not stored.

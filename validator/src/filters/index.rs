@@ -127,12 +127,13 @@ impl FilterIndex {
         self.prune_lock.keep_from(self.position.map_or(0, |position| position.height + 1));
     }
 
-    /// Indexes `chain` to its tip.
+    /// Indexes `chain` to its tip, and returns the tip's filter header.
     ///
     /// # Errors
     /// As [`Self::step`].
-    pub fn catch_up(&mut self, chain: &dyn ChainView) -> Result<(), FilterError> {
-        self.catch_up_while(chain, || true)
+    pub fn catch_up(&mut self, chain: &dyn ChainView) -> Result<FilterHeader, FilterError> {
+        self.catch_up_while(chain, || true)?;
+        self.header(chain.headers(), &chain.tip().hash)
     }
 
     /// Indexes `chain` to its tip, or until `goes_on` returns `false`, which is called between steps.

@@ -14,7 +14,7 @@ use crate::chainstate::IncomingBlock;
 #[derive(Debug)]
 pub struct BlockPool<T> {
     by_arrival: BTreeMap<u64, PooledBlock<T>>,
-    arrivals: HashMap<BlockHash, u64>,
+    arrivals: HashMap<BlockHash, Vec<u64>>,
     by_parent: HashMap<BlockHash, Vec<u64>>,
     next: u64,
     bytes: usize,
@@ -58,21 +58,26 @@ impl<T> BlockPool<T> {
         self.by_arrival.values().map(|waiting| (&**waiting.block.block(), &waiting.source))
     }
 
-    /// Adds a block, unless it is in the pool, and drops the oldest while the pool is over its limit. The block added
-    /// may be dropped too.
+    /// Adds a block, unless its bytes are in the pool, and drops the oldest while the pool is over its limit. The block
+    /// added may be dropped too. Blocks with the same header and other bytes are all kept, since the first may be a
+    /// damaged copy.
     pub fn insert(&mut self, block: IncomingBlock, source: T) {
         let (hash, parent) = (block.block().hash(), block.block().header().prev_blockhash);
-        if self.arrivals.contains_key(&hash) {
+        let copies = self.arrivals.entry(hash).or_default();
+        let is_same = |arrival: &u64| {
+            self.by_arrival.get(arrival).is_some_and(|known| known.block.block().raw() == block.block().raw())
+        };
+        if copies.iter().any(is_same) {
             return;
         }
+        copies.push(self.next);
         self.bytes += memory(block.block());
-        self.arrivals.insert(hash, self.next);
         self.by_parent.entry(parent).or_default().push(self.next);
         self.by_arrival.insert(self.next, PooledBlock { block, source });
         self.next += 1;
         while self.bytes > self.limit {
             let Some((arrival, oldest)) = self.by_arrival.pop_first() else { break };
-            self.forget(oldest.block.block());
+            self.forget(arrival, oldest.block.block());
             let parent = oldest.block.block().header().prev_blockhash;
             if let Some(siblings) = self.by_parent.get_mut(&parent) {
                 siblings.retain(|sibling| *sibling != arrival);
@@ -86,16 +91,22 @@ impl<T> BlockPool<T> {
     /// Removes and returns the blocks whose parent is `parent`, oldest first.
     pub fn take_children(&mut self, parent: &BlockHash) -> Vec<(IncomingBlock, T)> {
         let arrivals = self.by_parent.remove(parent).unwrap_or_default();
-        let children: Vec<PooledBlock<T>> =
-            arrivals.iter().filter_map(|arrival| self.by_arrival.remove(arrival)).collect();
-        for child in &children {
-            self.forget(child.block.block());
+        let mut children = Vec::with_capacity(arrivals.len());
+        for arrival in arrivals {
+            let Some(PooledBlock { block, source }) = self.by_arrival.remove(&arrival) else { continue };
+            self.forget(arrival, block.block());
+            children.push((block, source));
         }
-        children.into_iter().map(|waiting| (waiting.block, waiting.source)).collect()
+        children
     }
 
-    fn forget(&mut self, block: &DecodedBlock) {
-        self.arrivals.remove(&block.hash());
+    fn forget(&mut self, arrival: u64, block: &DecodedBlock) {
+        if let Some(copies) = self.arrivals.get_mut(&block.hash()) {
+            copies.retain(|copy| *copy != arrival);
+            if copies.is_empty() {
+                self.arrivals.remove(&block.hash());
+            }
+        }
         self.bytes -= memory(block);
     }
 }
@@ -137,6 +148,23 @@ mod tests {
         assert_eq!(taken, [(blocks[0].hash(), 'a'), (blocks[2].hash(), 'c')]);
         assert!(pool.take_children(&BlockHash::from_byte_array([1; 32])).is_empty());
         assert_eq!(pool.iter().map(|(block, _)| block.hash()).collect::<Vec<_>>(), [blocks[1].hash()]);
+    }
+
+    #[test]
+    fn a_copy_with_other_bytes_under_the_same_header_is_kept_too() {
+        let good = block(1, 1);
+        let mut other = bitcoin::consensus::deserialize::<bitcoin::Block>(good.raw()).unwrap();
+        other.txdata[0].input[0].witness.push([7]);
+        let other = DecodedBlock::decode(serialize(&other)).unwrap();
+        assert_eq!(good.hash(), other.hash());
+        let mut pool = BlockPool::new(10_000);
+        for (block, source) in [&other, &good, &other, &good].into_iter().zip('a'..) {
+            pool.insert(block.clone().into(), source);
+        }
+        let children = pool.take_children(&BlockHash::from_byte_array([1; 32]));
+        let taken: Vec<_> = children.iter().map(|(block, source)| (block.block().raw(), *source)).collect();
+        assert_eq!(taken, [(other.raw(), 'a'), (good.raw(), 'b')]);
+        assert_eq!((pool.bytes, pool.arrivals.len(), pool.by_parent.len()), (0, 0, 0));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) struct FramedRecord {
     pub(crate) length: u32,
 }
 
-/// A buffered input with an offset and a look-ahead.
+/// A buffered input with an offset, whose next bytes can be read without being consumed.
 #[derive(Debug)]
 pub(crate) struct RecordReader<R> {
     input: R,
@@ -52,8 +52,7 @@ impl<R: Read> RecordReader<R> {
             }
             // Piece by piece, so that a claimed length is not allocated before its bytes were read.
             let filled = self.buffer.len();
-            let room = self.buffer.capacity() - filled;
-            self.buffer.resize(filled + if room > 0 { room } else { READ_BYTES }, 0);
+            self.buffer.resize(filled + READ_BYTES, 0);
             let read = self.input.read(&mut self.buffer[filled..]);
             self.buffer.truncate(filled + *read.as_ref().unwrap_or(&0));
             match read {

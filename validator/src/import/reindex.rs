@@ -67,7 +67,8 @@ pub fn reindex(
             Box::new(store),
             loaded,
             params.clone(),
-            options.with_commit(CommitPolicy::WhenFull),
+            // Block files that were not read yet look old.
+            options.with_commit(CommitPolicy::WhenFull).with_prune_bytes(None),
         )?,
         folder: folder.join(BLOCKS),
         watcher,
