@@ -70,6 +70,10 @@ impl Feed for Whole {
         true
     }
 
+    fn has_given_up(&self) -> bool {
+        false
+    }
+
     fn report(&self, work: &HeaderWork, candidates: &[u32]) {
         let mut state = self.0.lock().expect("nothing that holds the state panics");
         state.1 += work.range.count;

@@ -22,6 +22,7 @@ mod measure;
 mod no_gpu;
 #[cfg(feature = "gpu")]
 mod quiet;
+mod report_timeout;
 mod selection;
 mod solve;
 mod telemetry;

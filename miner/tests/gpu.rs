@@ -46,6 +46,10 @@ impl Feed for LosingFeed {
         true
     }
 
+    fn has_given_up(&self) -> bool {
+        false
+    }
+
     fn report(&self, _work: &HeaderWork, _candidates: &[u32]) {
         if self.reports.fetch_add(1, Ordering::Relaxed) == 2 {
             (self.lose)();

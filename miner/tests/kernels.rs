@@ -47,6 +47,10 @@ impl Feed for Collector {
         true
     }
 
+    fn has_given_up(&self) -> bool {
+        false
+    }
+
     fn report(&self, work: &HeaderWork, candidates: &[u32]) {
         let mut state = self.0.lock().unwrap();
         state.1 += work.range.count;

@@ -52,7 +52,7 @@ impl Subject {
     }
 
     fn measure(&mut self, plan: &MeasurePlan) -> anyhow::Result<()> {
-        let samples = measure_with(&mut *self.device, plan, self.sensor.as_deref())?;
+        let samples = measure_with(&mut *self.device, plan, self.sensor.clone())?;
         self.samples.push(*samples.first().ok_or_else(|| anyhow!("no sample"))?);
         Ok(())
     }
@@ -152,6 +152,10 @@ mod tests {
 
         fn is_current(&self, work: &HeaderWork) -> bool {
             self.0.is_current(work)
+        }
+
+        fn has_given_up(&self) -> bool {
+            self.0.has_given_up()
         }
 
         fn report(&self, work: &HeaderWork, _candidates: &[u32]) {

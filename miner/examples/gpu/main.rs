@@ -15,6 +15,7 @@ mod nvidia;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -111,8 +112,8 @@ fn run(args: &Args) -> Result<Value, Error> {
     let sensor = sensor_of(&info);
     let begun = Instant::now();
     while pruned.samples.len() < 3 || begun.elapsed().as_secs_f64() < args.seconds {
-        pruned.sample(sensor.as_deref())?;
-        reference.sample(sensor.as_deref())?;
+        pruned.sample(sensor.as_ref())?;
+        reference.sample(sensor.as_ref())?;
     }
 
     let rival = if about.vendor_id == nvidia::VENDOR { nvidia::rival(&args.rival) } else { None };
@@ -148,15 +149,15 @@ fn run(args: &Args) -> Result<Value, Error> {
         "host_thread_share_of_core": median_of(pruned.host.iter().copied()),
         "process_share_of_core": pruned.median(|sample| Some(sample.cpu_seconds? / sample.seconds)),
         "clock_mhz": clock_mhz,
-        "watts": pruned.median(watts),
+        "watts": pruned.median(|sample| Some(sample.joules()? / sample.seconds)),
     }))
 }
 
 impl Row {
-    fn sample(&mut self, sensor: Option<&dyn Sensor>) -> Result<(), Error> {
+    fn sample(&mut self, sensor: Option<&Arc<dyn Sensor>>) -> Result<(), Error> {
         let plan = MeasurePlan::new(1, SAMPLE).with_warm_up(WARM_UP);
         let before = host::Clock::now();
-        let samples = measure_with(&mut self.gpu, &plan, sensor)?;
+        let samples = measure_with(&mut self.gpu, &plan, sensor.cloned())?;
         self.host.extend(before.share());
         self.samples.push(*samples.first().ok_or_else(|| format!("{} gave no sample", self.gpu.info().name))?);
         Ok(())
@@ -171,11 +172,6 @@ impl Row {
     fn median(&self, figure: impl Fn(&Measurement) -> Option<f64>) -> Option<f64> {
         median_of(self.samples.iter().filter_map(figure))
     }
-}
-
-/// As the hardware counted the energy, or else as the readings while the sample was taken have it.
-fn watts(sample: &Measurement) -> Option<f64> {
-    sample.counted_joules.map(|joules| joules / sample.seconds).or(sample.mean.power_watts)
 }
 
 fn as_json(operations: &Operations) -> Value {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::cpu::CpuDevice;
 use crate::device_info::DeviceInfo;
+use crate::report_timeout::tests::HangingDevice;
 
 /// The CPU, with its reports falsified on the way to the feed.
 struct Forger<F>(CpuDevice, F);
@@ -28,6 +29,9 @@ impl<F: Fn(&HeaderWork, &mut Vec<u32>) + Sync> Feed for ForgedFeed<'_, F> {
     }
     fn is_current(&self, work: &HeaderWork) -> bool {
         self.0.is_current(work)
+    }
+    fn has_given_up(&self) -> bool {
+        self.0.has_given_up()
     }
     fn report(&self, work: &HeaderWork, candidates: &[u32]) {
         let mut candidates = candidates.to_vec();
@@ -56,6 +60,17 @@ fn a_sound_device_passes_and_every_report_is_counted() {
     };
     assert_eq!(test_until(&mut cpu, &|| false, &answered), Ok(()));
     assert!(answers.into_inner() >= small_scans().len());
+}
+
+#[test]
+fn a_device_that_hangs_in_the_test_is_given_up() {
+    for reports in [0, 3] {
+        let (mut hanging, limit) = (HangingDevice::new(reports), Duration::from_millis(50));
+        let outcome = test_within(&mut hanging, limit, &AtomicBool::new(false));
+        assert!(matches!(outcome, Err(DeviceError::Hung { .. })), "{outcome:?}");
+    }
+    let stopped = test_within(&mut HangingDevice::new(0), Duration::MAX, &AtomicBool::new(true));
+    assert!(matches!(stopped, Err(DeviceError::Hung { .. })), "{stopped:?}");
 }
 
 #[test]

@@ -15,6 +15,9 @@ impl Feed for MinuteFeed<'_> {
     fn is_current(&self, work: &HeaderWork) -> bool {
         self.0.is_current(work)
     }
+    fn has_given_up(&self) -> bool {
+        self.0.has_given_up()
+    }
     fn report(&self, work: &HeaderWork, candidates: &[u32]) {
         if self.2.fetch_add(1, Ordering::Relaxed) < 2 {
             self.1.sleep(Duration::from_secs(60));
