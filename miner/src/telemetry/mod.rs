@@ -128,7 +128,8 @@ mod tests {
     use crate::device_info::DeviceId;
 
     fn gpu(pci: Option<&str>, software: bool) -> DeviceInfo {
-        let gpu = GpuInfo { vendor_id: 0x10de, pci: pci.map(str::to_owned), software, ..GpuInfo::new("vulkan") };
+        // Of AMD: NVIDIA's are looked for in this machine's NVML.
+        let gpu = GpuInfo { vendor_id: 0x1002, pci: pci.map(str::to_owned), software, ..GpuInfo::new("vulkan") };
         DeviceInfo::new(DeviceId::Gpu(0), "card".to_owned(), DeviceKind::Gpu(gpu))
     }
 
