@@ -51,7 +51,7 @@ fn measure_and_report(args: &BenchArgs) -> Result {
     // Before anything is read, because listing GPUs may start the program again, and a pipe can be read only once.
     let listed = devices::list_to_measure(&args.devices)?;
     // Files that cannot be used are refused before GPUs are opened, tuned and measured.
-    let plot = args.plot.as_deref().map(ReplacedFile::open).transpose().context("--plot").or_usage()?;
+    let plot = args.plot.as_deref().map(ReplacedFile::check).transpose().context("--plot").or_usage()?;
     let earlier = args.compare.as_deref().map(|file| {
         let report = BenchReport::read(file).with_context(|| file.display().to_string());
         report.context("--compare").or_usage().map(|report| (file, report))
