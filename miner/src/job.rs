@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use adit_hash::{Digest, HEADER_LEN, Header, NonceRange, ScanJob, ScanTarget};
+use adit_hash::{HEADER_LEN, HashBytes, HeaderBytes, NonceRange, ScanJob, ScanTarget};
 use sha2::{Digest as _, Sha256};
 
 use crate::work::{Solution, Template, TemplateId};
@@ -147,7 +147,7 @@ impl HeaderWork {
 
 /// SHA-256 of SHA-256, by the `sha2` crate.
 #[must_use]
-pub fn sha256d(bytes: &[u8]) -> Digest {
+pub fn sha256d(bytes: &[u8]) -> HashBytes {
     Sha256::digest(Sha256::digest(bytes)).into()
 }
 
@@ -165,7 +165,7 @@ struct Cursor {
     version_roll: u64,
     extranonce: Extranonce,
     time: u32,
-    merkle_root: Digest,
+    merkle_root: HashBytes,
     scan: ScanJob,
     next_nonce: u64,
     exhausted: bool,
@@ -273,7 +273,7 @@ fn deposit_bits(value: u32, mask: u32) -> u32 {
 }
 
 /// The header with nonce 0.
-fn header(template: &Template, version_roll: u32, merkle_root: &Digest, time: u32) -> Header {
+fn header(template: &Template, version_roll: u32, merkle_root: &HashBytes, time: u32) -> HeaderBytes {
     let version = template.version as u32 ^ deposit_bits(version_roll, template.version_mask);
     let mut header = [0; HEADER_LEN];
     header[..4].copy_from_slice(&version.to_le_bytes());
@@ -286,9 +286,9 @@ fn header(template: &Template, version_roll: u32, merkle_root: &Digest, time: u3
 
 /// The root over the coinbase with `extranonce` in place, up the template's branch. The coinbase is leaf 0, so it is the
 /// left child at every level.
-fn merkle_root(template: &Template, extranonce: Extranonce) -> Digest {
+fn merkle_root(template: &Template, extranonce: Extranonce) -> HashBytes {
     let coinbase = &template.coinbase;
-    let txid: Digest = Sha256::digest(
+    let txid: HashBytes = Sha256::digest(
         Sha256::new()
             .chain_update(&coinbase.prefix)
             .chain_update(extranonce.to_vec())

@@ -29,6 +29,10 @@ mod telemetry;
 mod throttle;
 mod work;
 
+// Tests that the unit tests share with tests/ name the crate as its users do.
+#[cfg(test)]
+extern crate self as adit_miner;
+
 pub use adit_hash;
 #[cfg(feature = "gpu")]
 pub use adit_shaders::{self, GpuKernel, Operations};

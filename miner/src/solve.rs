@@ -5,7 +5,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use adit_hash::{Header, NonceRange, ScanJob, ScanTarget};
+use adit_hash::{HeaderBytes, NonceRange, ScanJob, ScanTarget};
 
 use crate::device::{Device, DeviceError, Draw, Feed};
 use crate::job::{CheckedCandidate, Extranonce, HeaderWork};
@@ -31,7 +31,7 @@ pub struct Solved {
 /// If the device fails. One that reports nothing for two minutes is given up.
 pub fn solve(
     device: &mut dyn Device,
-    header: &Header,
+    header: &HeaderBytes,
     range: NonceRange,
     target: &ScanTarget,
     progress: &(dyn Fn(u64) + Sync),
@@ -43,7 +43,7 @@ pub fn solve(
 fn solve_within(
     limit: Duration,
     device: &mut dyn Device,
-    header: &Header,
+    header: &HeaderBytes,
     range: NonceRange,
     target: &ScanTarget,
     progress: &(dyn Fn(u64) + Sync),

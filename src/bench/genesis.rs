@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use adit_hash::{Header, NonceRange, ScanTarget};
+use adit_hash::{HeaderBytes, NonceRange, ScanTarget};
 use adit_miner::solve;
 use anyhow::{Context, anyhow};
 use bitcoin::Network;
@@ -22,7 +22,7 @@ const GENESIS_NONCE: u32 = 2_083_236_893;
 pub fn run(args: &BenchArgs) -> Result {
     let header = genesis_block(Network::Bitcoin).header;
     let target = ScanTarget::from_le_bytes(header.target().to_le_bytes());
-    let bytes: Header = serialize(&header).try_into().expect("a header has 80 bytes");
+    let bytes: HeaderBytes = serialize(&header).try_into().expect("a header has 80 bytes");
     // The search ignores the header's nonce.
     let range = NonceRange::new(GENESIS_FROM, 1 << 32);
     for mut device in devices::open(&args.devices)? {

@@ -12,7 +12,7 @@ mod session;
 mod stats;
 mod supervise;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verify;
 mod watchdog;
 

@@ -5,7 +5,7 @@ use crate::work::Coinbase;
 use proptest::prelude::*;
 use std::collections::HashSet;
 
-fn template(version_mask: u32, extranonce_len: usize, merkle_branch: Vec<Digest>, times: u32) -> Template {
+fn template(version_mask: u32, extranonce_len: usize, merkle_branch: Vec<HashBytes>, times: u32) -> Template {
     Template {
         id: TemplateId(7),
         height: 1,
@@ -22,7 +22,7 @@ fn template(version_mask: u32, extranonce_len: usize, merkle_branch: Vec<Digest>
 }
 
 /// The Merkle root written the slow way, from whole serializations and the hash crate's Merkle code.
-fn rebuilt_root(template: &Template, extranonce: &[u8]) -> Digest {
+fn rebuilt_root(template: &Template, extranonce: &[u8]) -> HashBytes {
     let coinbase = [&template.coinbase.prefix[..], extranonce, &template.coinbase.suffix[..]].concat();
     let mut node = sha256d(&coinbase);
     for sibling in &template.merkle_branch {

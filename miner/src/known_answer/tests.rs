@@ -3,12 +3,11 @@
 use super::*;
 use crate::cpu::CpuDevice;
 use crate::device_info::DeviceInfo;
+use crate::engine::tests::BeforeReport;
 use crate::report_timeout::tests::HangingDevice;
 
 /// The CPU, with its reports falsified on the way to the feed.
 struct Forger<F>(CpuDevice, F);
-
-struct ForgedFeed<'a, F>(&'a dyn Feed, &'a F);
 
 impl<F: Fn(&HeaderWork, &mut Vec<u32>) + Sync + Send> Device for Forger<F> {
     fn info(&self) -> &DeviceInfo {
@@ -16,27 +15,7 @@ impl<F: Fn(&HeaderWork, &mut Vec<u32>) + Sync + Send> Device for Forger<F> {
     }
 
     fn run(&mut self, feed: &dyn Feed) -> Result<(), DeviceError> {
-        self.0.run(&ForgedFeed(feed, &self.1))
-    }
-}
-
-impl<F: Fn(&HeaderWork, &mut Vec<u32>) + Sync> Feed for ForgedFeed<'_, F> {
-    fn draw(&self, nonces: u64) -> Draw {
-        self.0.draw(nonces)
-    }
-    fn wait(&self) {
-        self.0.wait();
-    }
-    fn is_current(&self, work: &HeaderWork) -> bool {
-        self.0.is_current(work)
-    }
-    fn has_given_up(&self) -> bool {
-        self.0.has_given_up()
-    }
-    fn report(&self, work: &HeaderWork, candidates: &[u32]) {
-        let mut candidates = candidates.to_vec();
-        (self.1)(work, &mut candidates);
-        self.0.report(work, &candidates);
+        self.0.run(&BeforeReport { feed, before: &self.1 })
     }
 }
 
