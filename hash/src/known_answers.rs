@@ -1,7 +1,7 @@
 //! Scans whose hits are known. A kernel or device must find them before it mines.
 //!
-//! A kernel that is wrong in some lane, or misses the hit at the edge of a batch, still looks busy. Only known hits show it.
-//! The answers come from the `sha2` crate and from mainnet's genesis block, and never from a kernel of ours.
+//! A kernel that is wrong in one lane, or misses a hit at the edge of a batch, has the same hashrate as a correct one. Only known
+//! hits show the fault. The answers come from the `sha2` crate and from mainnet's genesis block, and never from our own kernels.
 
 use crate::{Backend, HashBytes, HeaderBytes, NonceRange, ScanJob, ScanTarget, sha2_crate};
 

@@ -1,7 +1,7 @@
 //! The `sha2` crate's compression function: whatever acceleration it has for this CPU, on every architecture.
 //!
-//! It is the default where no kernel of ours runs, and the baseline that the others are measured against: its scan is a plain
-//! loop of two compressions a nonce from a midstate.
+//! It is the default where no other kernel runs, and the baseline that the others are measured with: its scan is the plain loop,
+//! two compressions a nonce from a midstate.
 
 use sha2::block_api::compress256;
 

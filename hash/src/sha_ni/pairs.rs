@@ -7,8 +7,8 @@
 //!
 //! The rounds of a hash wait for each other, its schedule does not need them, and the second hash needs the first. So the
 //! loop takes two groups of nonces at a time: the first hash's rounds of one run beside the second hash's schedule of the
-//! group before, and then the other way round. The order of instructions is what this file is about. The compiler, left
-//! alone, makes whole schedules first and rounds later; [`Pairs::together`] forbids it.
+//! group before, and then the other way round. The order of instructions decides the speed. The compiler by itself makes
+//! whole schedules first and rounds later; [`Pairs::together`] prevents that.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -102,7 +102,7 @@ impl Pairs {
         let mut groups = range.groups(STREAMS as u32);
         let Some(mut now) = groups.next() else { return };
         self.first_schedule(&known, now.0, &mut first_kw);
-        // The group before the first and the one after the last are searched for nothing.
+        // The loop also searches a group before the first and one after the last; their masks are 0, so their hits are dropped.
         let mut before = (now.0, 0);
         let mut message = [self.splat(0, 0); 4];
         loop {
