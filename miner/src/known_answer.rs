@@ -1,6 +1,6 @@
 //! The known-answer test that every device passes before it mines: hits at the places where kernels go wrong.
 //!
-//! A kernel that misses hits loses its owner money and looks busy. The scans and their answers come from the hash crate
+//! A kernel that misses hits has the same hashrate as a correct one. The scans and their answers come from the hash crate
 //! (`hash/src/known_answers.rs`). There they test a kernel alone; here they go through a feed, and so test the device as it
 //! mines: its batches, buffers, threads and driver.
 //!
@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use adit_hash::{GENESIS, KnownAnswer, NonceRange, ScanJob, ScanTarget, known_answers};
+use adit_hash::{GENESIS, GENESIS_NONCE, GENESIS_TARGET, KnownAnswer, NonceRange, ScanJob, known_answers};
 
 use crate::device::{Device, DeviceError, Draw, Feed};
 use crate::job::{CheckedCandidate, Extranonce, HeaderWork};
@@ -134,13 +134,9 @@ impl Batches {
 /// A scan of `count` nonces, at most [`LARGEST_BATCH`], in which `place` nonces come before the genesis block's. Others may
 /// meet its target, too.
 fn genesis_at(place: u64, count: u64) -> KnownAnswer {
-    let [.., a, b, c, d] = GENESIS;
-    let nonce = u32::from_le_bytes([a, b, c, d]);
-    let mut target = [0; 32];
-    [target[26], target[27]] = [0xff, 0xff];
     // The place is below 2^30, and the nonce is not.
-    let range = NonceRange::new(nonce - place as u32, count);
-    KnownAnswer::new(ScanJob::new(&GENESIS), range, ScanTarget::from_le_bytes(target), vec![nonce])
+    let range = NonceRange::new(GENESIS_NONCE - place as u32, count);
+    KnownAnswer::new(ScanJob::new(&GENESIS), range, GENESIS_TARGET, vec![GENESIS_NONCE])
 }
 
 impl<'a> TestFeed<'a> {

@@ -129,7 +129,7 @@ impl Feed for Search<'_> {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use adit_hash::{GENESIS, HEADER_LEN};
+    use adit_hash::{GENESIS, GENESIS_NONCE, HEADER_LEN};
 
     use super::*;
     use crate::cpu::CpuDevice;
@@ -150,7 +150,7 @@ mod tests {
             assert_eq!((reported.into_inner(), solved.hardware_errors), (solved.hashes, 0));
             solved
         };
-        assert_eq!(search(2_083_200_000, 100_000).nonce, Some(2_083_236_893));
+        assert_eq!(search(2_083_200_000, 100_000).nonce, Some(GENESIS_NONCE));
         assert_eq!(search(2_083_200_000, 36_893), Solved { nonce: None, hashes: 36_893, hardware_errors: 0 });
         assert_eq!(search(5, 0), Solved::default());
     }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use adit_hash::{HeaderBytes, NonceRange, ScanTarget};
+use adit_hash::{GENESIS_NONCE, HeaderBytes, NonceRange, ScanTarget};
 use adit_miner::solve;
 use anyhow::{Context, anyhow};
 use bitcoin::Network;
@@ -14,9 +14,8 @@ use crate::cli::BenchArgs;
 use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::{devices, output, progress};
 
-/// The nonce that the search begins with, and the nonce that it must find.
+/// The nonce that the search begins with.
 const GENESIS_FROM: u32 = 2_083_000_000;
-const GENESIS_NONCE: u32 = 2_083_236_893;
 
 /// Every device that the flags name searches mainnet's genesis header by itself.
 pub fn run(args: &BenchArgs) -> Result {

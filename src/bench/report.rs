@@ -15,7 +15,7 @@ pub const SCHEMA: &str = "adit-bench";
 /// The value of `schema_version`.
 ///
 /// Version 1 called the baseline a ruler: its fields `ruler` and `ratio_to_ruler` are read as `baseline` and
-/// `ratio_to_baseline`.
+/// `ratio_to_baseline`, and the machine's `kernel` as `os_release`.
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// The baseline's name in tables and plots.

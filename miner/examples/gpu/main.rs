@@ -82,7 +82,7 @@ fn args() -> Result<Args, Error> {
 }
 
 /// A kernel on the device, and its samples.
-struct Row {
+struct KernelRun {
     gpu: GpuDevice,
     samples: Vec<Measurement>,
     /// The share of a core that the feeding thread had in each.
@@ -103,10 +103,10 @@ fn run(args: &Args) -> Result<Value, Error> {
 
     let tuning =
         cache.and_then(|cache| cache.get(&info)).map_or_else(|| devices.tune(info.id).map(|tuned| tuned.tuning), Ok)?;
-    let open = |kernel| -> Result<Row, Error> {
+    let open = |kernel| -> Result<KernelRun, Error> {
         let mut gpu = devices.open_gpu(info.id, tuning.settings().with_kernel(kernel))?;
         test_known_answers(&mut gpu, &AtomicBool::new(false)).map_err(|error| format!("{}: {error}", kernel.name()))?;
-        Ok(Row { gpu, samples: Vec::new(), host: Vec::new() })
+        Ok(KernelRun { gpu, samples: Vec::new(), host: Vec::new() })
     };
     let [mut pruned, mut reference] = [open(GpuKernel::Pruned)?, open(GpuKernel::Reference)?];
     let sensor = sensor_of(&info);
@@ -127,7 +127,7 @@ fn run(args: &Args) -> Result<Value, Error> {
         "device": info.name,
         "vendor": about.vendor,
         "driver": about.driver,
-        "interface": about.backend,
+        "interface": about.interface,
         "software": about.software,
         "adit": env!("CARGO_PKG_VERSION"),
         "commit": host::commit(),
@@ -153,10 +153,10 @@ fn run(args: &Args) -> Result<Value, Error> {
     }))
 }
 
-impl Row {
+impl KernelRun {
     fn sample(&mut self, sensor: Option<&Arc<dyn Sensor>>) -> Result<(), Error> {
         let plan = MeasurePlan::new(1, SAMPLE).with_warm_up(WARM_UP);
-        let before = host::Clock::now();
+        let before = host::ThreadTimes::now();
         let samples = measure_with(&mut self.gpu, &plan, sensor.cloned())?;
         self.host.extend(before.share());
         self.samples.push(*samples.first().ok_or_else(|| format!("{} gave no sample", self.gpu.info().name))?);

@@ -97,10 +97,10 @@ fn templates_that_contradict_themselves_are_refused() {
 fn the_longest_extranonce_and_the_widest_mask_do_not_overflow() {
     let job = Job::new(Arc::new(template(u32::MAX, 8, vec![], 1))).unwrap();
     {
-        let mut cursor = job.lock();
-        cursor.version_roll = u64::from(u32::MAX);
-        cursor.extranonce = Extranonce::new(u64::MAX, 8);
-        cursor.next_nonce = NONCES;
+        let mut position = job.lock();
+        position.version_roll = u64::from(u32::MAX);
+        position.extranonce = Extranonce::new(u64::MAX, 8);
+        position.next_nonce = NONCES;
     }
     assert_eq!(job.draw(1), None);
 }
