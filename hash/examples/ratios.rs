@@ -2,7 +2,7 @@
 //!
 //! An absolute rate means little on a machine that does other things too. Each line gives the kernel's and the rival's
 //! best rate, the ratio of the two, and the median of the ratios of neighbouring samples. On a quiet machine the two
-//! ratios agree; where other programs take the core away in the middle of samples, the median wanders and the bests hold.
+//! ratios agree; where other programs take the core away in the middle of samples, the median varies and the best rates do not.
 //! Pin it to a core: `taskset -c 1 cargo run --release -p adit-hash --example ratios -- [scan|merkle|headers|threads]
 //! [samples]`.
 

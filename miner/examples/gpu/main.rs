@@ -1,7 +1,7 @@
 //! Both GPU kernels in one run, and on an NVIDIA machine a CUDA rival too, as one JSON object. `benches/gpu` starts it.
 //!
 //! The kernels take turns in many short samples, because a machine that is busy with other things slows both alike: the ratio
-//! of neighbours says more than either rate. Fields that nothing is known of are null.
+//! of neighbours says more than either rate. Fields whose value is unknown are null.
 //!
 //! ```text
 //! cargo run --release -p adit-miner --example gpu -- [--device gpuN] [--seconds S] [--lanes N] [--clock-mhz F]
