@@ -7,15 +7,15 @@
 //!
 //! `cargo bench --bench blocks -- --rounds 20`
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use adit_testchain::trials::read_vector;
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
 use adit_validator::coins::Coin;
 use adit_validator::prevouts::{CheckedBlock, Prevouts, check_block_with_prevouts};
 use adit_validator::rules::{ConnectOptions, script_flags};
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use bitcoinkernel::{PrecomputedTransactionData, ScriptPubkey, Transaction, TxOut, verify};
 use clap::Parser;
 use rayon::ThreadPool;
@@ -28,7 +28,7 @@ struct Arguments {
     /// Samples of everything, in turn.
     #[arg(long, default_value_t = 20)]
     rounds: usize,
-    /// Cargo says so.
+    /// Cargo passes this flag.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -42,12 +42,7 @@ struct Recorded {
 
 impl Recorded {
     fn read(height: u32) -> anyhow::Result<Self> {
-        let root = std::env::var_os("ADIT_VECTORS")
-            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors"), PathBuf::from);
-        let file = |ending: &str| {
-            let path = root.join(format!("mainnet/block-{height}.{ending}"));
-            std::fs::read(&path).with_context(|| path.display().to_string())
-        };
+        let file = |ending: &str| read_vector(&format!("mainnet/block-{height}.{ending}"));
         let prevouts = Prevouts::read(&file("prevouts.json")?[..])?;
         Ok(Self { height, raw: file("bin")?, prevouts, params: ChainParams::main() })
     }

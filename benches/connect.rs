@@ -37,7 +37,7 @@ struct Arguments {
     rounds: usize,
     #[command(flatten)]
     size: Size,
-    /// Cargo says so.
+    /// Cargo passes this flag.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -53,7 +53,7 @@ struct Size {
     /// Coins that are there before, in the chain heavy in coins.
     #[arg(long, default_value_t = 10_000_000, global = true)]
     coins: u32,
-    /// Of all that is random.
+    /// Random seed.
     #[arg(long, default_value_t = 1, global = true)]
     seed: u64,
 }

@@ -6,10 +6,10 @@
 //! `$ADIT_VECTORS` or `../shared/vectors`.
 
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
 
-use adit_hash::{Backend, Digest, Header};
+use adit_hash::{Backend, HashBytes, HeaderBytes};
 use adit_testchain::Oracle;
+use adit_testchain::trials::read_vector;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, ChainStateOptions, HeaderOutcome};
 use bitcoin::consensus::deserialize;
@@ -22,20 +22,17 @@ const HEADERS: usize = 2_000;
 const INDEXES: usize = 10;
 
 /// The headers of a file after genesis; none where there are no vectors.
-fn headers_of(file: &str) -> Vec<Header> {
-    let root = std::env::var_os("ADIT_VECTORS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors"), PathBuf::from);
-    let file = root.join(file);
-    match std::fs::read(&file) {
+fn headers_of(file: &str) -> Vec<HeaderBytes> {
+    match read_vector(file) {
         Ok(bytes) => bytes.as_chunks::<80>().0[1..].to_vec(),
-        Err(error) => {
-            eprintln!("skipped: {}: {error}", file.display());
+        Err(missing) => {
+            eprintln!("skipped: {missing}");
             Vec::new()
         }
     }
 }
 
-fn decoded(bytes: &[Header]) -> Vec<bitcoin::block::Header> {
+fn decoded(bytes: &[HeaderBytes]) -> Vec<bitcoin::block::Header> {
     bytes.iter().map(|header| deserialize(header).expect("any 80 bytes are a header")).collect()
 }
 
@@ -46,7 +43,7 @@ fn hash(criterion: &mut Criterion) {
     }
     bytes.truncate(HEADERS);
     let headers = decoded(&bytes);
-    let mut out: Vec<Digest> = vec![[0; 32]; HEADERS];
+    let mut out: Vec<HashBytes> = vec![[0; 32]; HEADERS];
     let mut group = criterion.benchmark_group("hash headers");
     group.throughput(Throughput::Elements(HEADERS as u64));
     group.bench_function("rival: bitcoin block_hash", |bencher| {

@@ -2,14 +2,14 @@
 
 use std::hint::black_box;
 
-use adit_hash::{Backend, Digest, merkle_root};
+use adit_hash::{Backend, HashBytes, merkle_root};
 use bitcoin::merkle_tree::calculate_root;
 use bitcoin_hashes::{Hash, sha256d};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 const LEAVES: usize = 4_096;
 
-fn leaves() -> Vec<Digest> {
+fn leaves() -> Vec<HashBytes> {
     (0..LEAVES as u64).map(|i| sha256d::Hash::hash(&i.to_le_bytes()).to_byte_array()).collect()
 }
 

@@ -53,10 +53,10 @@ pub enum Command {
     Bench(BenchArgs),
 }
 
-/// Which devices mine and how.
+/// The devices to use, and their settings.
 #[derive(Args, Clone, Debug)]
 pub struct DeviceArgs {
-    /// What computes: auto (every real GPU, or the CPU where there is none), cpu, gpu (every real GPU), all (CPU and every
+    /// Devices to use: auto (every real GPU, or the CPU where there is none), cpu, gpu (every real GPU), all (CPU and every
     /// real GPU), or a list of names from `adit devices`, such as cpu,gpu1. Without it `bench` takes all, the others auto
     #[arg(long, value_name = "auto|cpu|gpu|all|ID,…")]
     pub device: Option<String>,
@@ -75,7 +75,7 @@ pub struct DeviceArgs {
 pub enum AssumeValid {
     /// All scripts are run.
     None,
-    /// Those of this block's ancestors are not.
+    /// The scripts of this block's ancestors are not run.
     Block(BlockHash),
 }
 
@@ -112,8 +112,8 @@ pub struct UpArgs {
     #[arg(long, value_name = "CELSIUS", value_parser = clap::value_parser!(u16).range(30..=110))]
     pub max_temp: Option<u16>,
 
-    /// Open a device again that has work and makes no progress for this long, in seconds. A slow device is given ten times what
-    /// its slowest batch took of late
+    /// Open a device again that has work and makes no progress for this long, in seconds. A device may always take ten times its
+    /// longest recent batch
     #[arg(long, default_value_t = 45, value_name = "S", value_parser = clap::value_parser!(u64).range(5..=3600))]
     pub stall: u64,
 
@@ -126,13 +126,12 @@ pub struct UpArgs {
     #[arg(long, value_name = "HASH|none", value_parser = assume_valid)]
     pub assume_valid: Option<AssumeValid>,
 
-    /// Memory for coins, in MiB: what is read or changed again from there is not read from disk. An eighth of it is for blocks of
-    /// the database's tables. One block may go over it
+    /// Memory for unspent coins in MiB. An eighth caches database tables. One block may exceed it
     #[arg(long, value_name = "MIB", default_value_t = 450, value_parser = clap::value_parser!(u32).range(4..=30 << 10))]
     pub cache: u32,
 
-    /// Keep to this many MiB of block files by deleting the oldest. The last 288 blocks are always kept, however long they
-    /// are, and files go as wholes of 128 MiB; hence at least 550 [default: keep everything]
+    /// Keep to this many MiB of block files by deleting the oldest; at least 550. Whole files of 128 MiB are deleted. The last 288
+    /// blocks are always kept [default: keep everything]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(550..))]
     pub prune: Option<u32>,
 
@@ -148,7 +147,7 @@ pub struct UpArgs {
 }
 
 impl UpArgs {
-    /// How the chain is kept.
+    /// The options of the chain's store.
     pub fn chain_options(&self, params: &ChainParams) -> ChainStateOptions {
         let options = ChainStateOptions::for_chain(params)
             .with_cache_bytes(usize::try_from(u64::from(self.cache) << 20).unwrap_or(usize::MAX))
@@ -172,7 +171,7 @@ Exit codes:
   3  interrupted (--datadir), or something failed while running")]
 #[command(group = clap::ArgGroup::new("input").required(true).multiple(false))]
 pub struct ValidateArgs {
-    /// Whose rules: main, testnet3, testnet4, signet, regtest, dev, or the path of a chain file
+    /// The chain: main, testnet3, testnet4, signet, regtest, dev, or the path of a chain file
     #[arg(long, default_value = "main", value_name = "NAME|FILE")]
     pub chain: String,
 
@@ -251,7 +250,7 @@ pub struct DevicesArgs {
 
 /// What `adit bench --solve` searches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Puzzle {
+pub enum KnownHeader {
     /// Mainnet's genesis header, from nonce 2083000000
     Genesis,
 }
@@ -272,7 +271,7 @@ pub struct BenchArgs {
 
     /// Search a header whose answer is known instead of measuring
     #[arg(long, value_enum, conflicts_with_all = ["rounds", "seconds", "compare", "plot"])]
-    pub solve: Option<Puzzle>,
+    pub solve: Option<KnownHeader>,
 
     /// Compare with an earlier run: a file with the output of `adit bench --json`
     #[arg(long, value_name = "FILE")]

@@ -6,13 +6,11 @@ use std::num::NonZeroUsize;
 #[cfg(target_os = "linux")]
 use std::process::Command;
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use adit_hash::Backend;
 use adit_miner::{
     CpuDevice, CpuSettings, Device, DeviceError, DeviceId, DeviceInfo, DeviceKind, DeviceOpener, Devices, GpuKernel,
-    Reading, Selection, Sensor, TuningCache, sensor_of,
+    Reading, Selection, TuningCache, readings_of,
 };
 use anyhow::{Context, anyhow};
 use etcetera::BaseStrategy;
@@ -20,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{DeviceArgs, DevicesArgs};
 use crate::exit::{OrExit, Result};
+use crate::named_devices::NamedDevices;
 use crate::output;
 use crate::rate::counted;
 
@@ -29,7 +28,7 @@ const NO_DEVICE_SELECT: &str = "NODEVICE_SELECT";
 
 pub fn run(args: &DevicesArgs) -> Result {
     let devices = list(CpuSettings::default(), &Selection::All).or_running()?;
-    let readings = readings(devices.infos());
+    let readings = readings_of(devices.infos());
     let listed = devices.infos().iter().zip(&readings);
     if args.json {
         let devices: Vec<_> = listed.map(|(info, reading)| as_json(info, reading.as_ref())).collect();
@@ -38,18 +37,6 @@ pub fn run(args: &DevicesArgs) -> Result {
         output::line(listed.map(|(info, reading)| as_text(info, reading.as_ref())).collect::<Vec<_>>().join("\n"))?;
     }
     Ok(())
-}
-
-/// The present readings of the devices' sensors; `None` for a device without a sensor.
-fn readings(devices: &[DeviceInfo]) -> Vec<Option<Reading>> {
-    /// The time between two readings of an energy counter, of which power is computed.
-    const BETWEEN: Duration = Duration::from_millis(100);
-    let sensors: Vec<_> = devices.iter().map(sensor_of).collect();
-    let counts = |sensor: &Arc<dyn Sensor>| sensor.energy_joules().is_some() && sensor.read().power_watts.is_none();
-    if sensors.iter().flatten().any(counts) {
-        thread::sleep(BETWEEN);
-    }
-    sensors.iter().map(|sensor| sensor.as_ref().map(|sensor| sensor.read())).collect()
 }
 
 /// The devices that the flags name, ready to run; at least one. Called before anything is printed or opened.
@@ -62,9 +49,9 @@ pub fn openers(args: &DeviceArgs) -> Result<Vec<Arc<dyn DeviceOpener>>> {
     open_by(args, Devices::opener)
 }
 
-/// Whether the flags name devices one by one: then the user wants these and no others.
-pub fn are_named(args: &DeviceArgs) -> Result<bool> {
-    Ok(matches!(selection(args)?, Some(Selection::Ids(_))))
+/// The devices that the flags name one by one, if they do.
+pub fn named(args: &DeviceArgs) -> Result<NamedDevices> {
+    Ok(NamedDevices::new(&selection(args)?.unwrap_or_default()))
 }
 
 fn open_by<D>(
@@ -74,46 +61,21 @@ fn open_by<D>(
     let selection = selection(args)?.unwrap_or_default();
     let devices = list_tuned(cpu_settings(args)?, &selection).context("--backend").or_usage()?;
     let ids = devices.select(&selection).context("--device").or_usage()?;
-    open_each(&selection, ids, |id| open(&devices, id))
-}
-
-/// Opens each of `ids`. One that fails is an error where the user named it; otherwise it is left out with a warning, as
-/// long as another is left.
-fn open_each<D>(
-    selection: &Selection,
-    ids: Vec<DeviceId>,
-    open: impl Fn(DeviceId) -> std::result::Result<D, DeviceError>,
-) -> Result<Vec<D>> {
-    let mut opened = Vec::new();
-    let mut failure = None;
-    for id in ids {
-        match open(id).with_context(|| id.to_string()) {
-            Ok(device) => opened.push(device),
-            Err(error) if matches!(selection, Selection::Ids(_)) => return Err(error).or_running(),
-            Err(error) => {
-                tracing::warn!("{error:#}; going on without it");
-                failure = Some(error);
-            }
-        }
-    }
-    match failure {
-        Some(error) if opened.is_empty() => Err(error).or_running(),
-        _ => Ok(opened),
-    }
+    NamedDevices::new(&selection).open_each(ids, |id| open(&devices, id))
 }
 
 /// What `adit bench` measures.
-pub struct ToMeasure {
+pub struct BenchDevices {
     /// Every device that was listed, measured or not.
     pub devices: Vec<DeviceInfo>,
     /// Whether GPUs were looked for.
     pub gpus_listed: bool,
     /// At least one.
-    pub rows: Vec<Measured>,
+    pub rows: Vec<KernelDevice>,
 }
 
 /// A device with one of its kernels.
-pub struct Measured {
+pub struct KernelDevice {
     /// The kernel's name.
     pub kernel: String,
     pub device: Box<dyn Device>,
@@ -121,7 +83,7 @@ pub struct Measured {
 
 /// The devices that were listed and those of them that the flags name, none opened yet: opening a GPU takes seconds, and
 /// longer where it has to be tuned.
-pub struct Listed {
+pub struct SelectedDevices {
     devices: Devices,
     selection: Selection,
     settings: CpuSettings,
@@ -130,28 +92,28 @@ pub struct Listed {
 
 /// The devices that the flags name. Without `--device` that is the CPU and every real GPU. Called before anything is printed
 /// or read, since it may start the program anew.
-pub fn list_to_measure(args: &DeviceArgs) -> Result<Listed> {
+pub fn select_to_measure(args: &DeviceArgs) -> Result<SelectedDevices> {
     let selection = selection(args)?.unwrap_or(Selection::All);
     let settings = cpu_settings(args)?;
     let devices = list_tuned(settings, &selection).context("--backend").or_usage()?;
     let ids = devices.select(&selection).context("--device").or_usage()?;
-    Ok(Listed { devices, selection, settings, ids })
+    Ok(SelectedDevices { devices, selection, settings, ids })
 }
 
-impl Listed {
+impl SelectedDevices {
     /// Opens them, the CPU once for each kernel that it runs unless one is named.
-    pub fn open(self) -> Result<ToMeasure> {
+    pub fn open(self) -> Result<BenchDevices> {
         let Self { devices, selection, settings, ids } = self;
-        let opened = open_each(&selection, ids, |id| match id {
+        let opened = NamedDevices::new(&selection).open_each(ids, |id| match id {
             DeviceId::Cpu => {
                 let backends = settings.backend.map_or_else(|| Backend::supported().collect(), |backend| vec![backend]);
                 backends.into_iter().map(|backend| on_cpu(settings.threads, backend)).collect()
             }
             DeviceId::Gpu(_) => {
-                Ok(vec![Measured { kernel: GpuKernel::default().name().to_owned(), device: devices.open(id)? }])
+                Ok(vec![KernelDevice { kernel: GpuKernel::default().name().to_owned(), device: devices.open(id)? }])
             }
         })?;
-        Ok(ToMeasure {
+        Ok(BenchDevices {
             devices: devices.infos().to_vec(),
             gpus_listed: selection.needs_gpus(),
             rows: opened.into_iter().flatten().collect(),
@@ -160,12 +122,12 @@ impl Listed {
 }
 
 /// The CPU with a plain loop over the `sha2` crate, which every measurement is compared with.
-pub fn baseline(threads: Option<u16>) -> Result<Measured> {
+pub fn baseline(threads: Option<u16>) -> Result<KernelDevice> {
     on_cpu(thread_count(threads), Backend::Sha2Crate).or_running()
 }
 
-fn on_cpu(threads: Option<NonZeroUsize>, backend: Backend) -> std::result::Result<Measured, DeviceError> {
-    Ok(Measured { kernel: backend.name().to_owned(), device: Box::new(CpuDevice::new(threads, Some(backend))?) })
+fn on_cpu(threads: Option<NonZeroUsize>, backend: Backend) -> std::result::Result<KernelDevice, DeviceError> {
+    Ok(KernelDevice { kernel: backend.name().to_owned(), device: Box::new(CpuDevice::new(threads, Some(backend))?) })
 }
 
 /// A device's label: its id, and its name or, for the CPU, its kernel and threads.
@@ -260,7 +222,7 @@ fn as_text(info: &DeviceInfo, reading: Option<&Reading>) -> String {
         DeviceKind::Gpu(gpu) => {
             let sort = if gpu.software { "software on the CPU, never chosen by itself" } else { "real GPU" };
             let address = gpu.pci.as_ref().map_or(String::new(), |pci| format!(", PCI {pci}"));
-            let interface = format!("vendor {}, {}{address}", gpu.vendor, gpu.backend);
+            let interface = format!("vendor {}, {}{address}", gpu.vendor, gpu.interface);
             format!("{name}\n      {sort}, {interface}\n      driver {}", gpu.driver)
         }
         _ => name,
@@ -306,7 +268,7 @@ fn as_json(info: &DeviceInfo, reading: Option<&Reading>) -> Value {
             object["vendor_id"] = gpu.vendor_id.into();
             object["device_id"] = gpu.device_id.into();
             object["driver"] = gpu.driver.clone().into();
-            object["backend"] = gpu.backend.into();
+            object["interface"] = gpu.interface.into();
             object["pci"] = json!(gpu.pci);
         }
         _ => {}
@@ -327,23 +289,6 @@ fn as_json(info: &DeviceInfo, reading: Option<&Reading>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn try_to_open(selection: &Selection, ids: &[DeviceId]) -> Option<Vec<DeviceId>> {
-        let broken = |id| match id {
-            DeviceId::Gpu(0) => Err(DeviceError::Lost("unplugged".to_owned())),
-            _ => Ok(id),
-        };
-        open_each(selection, ids.to_vec(), broken).ok()
-    }
-
-    #[test]
-    fn a_device_that_does_not_open_leaves_the_others_unless_it_was_named() {
-        let both = [DeviceId::Gpu(0), DeviceId::Gpu(1)];
-        assert_eq!(try_to_open(&Selection::Auto, &both), Some(vec![DeviceId::Gpu(1)]));
-        assert_eq!(try_to_open(&Selection::All, &[DeviceId::Cpu, DeviceId::Gpu(0)]), Some(vec![DeviceId::Cpu]));
-        assert_eq!(try_to_open(&Selection::Auto, &both[..1]), None);
-        assert_eq!(try_to_open(&Selection::Ids(both.to_vec()), &both), None);
-    }
 
     #[test]
     fn sensors_are_shown_as_far_as_they_are_known() {

@@ -10,8 +10,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-/// A second signal within this long of the first is the same wish: shells and `timeout` send to the group and the process.
-const SAME_WISH: Duration = Duration::from_secs(1);
+/// A second signal within this time of the first counts as the same one: shells and `timeout` signal both the process and its
+/// group.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(1);
 
 /// A flag that the first signal sets.
 pub fn flag() -> io::Result<Arc<AtomicBool>> {
@@ -22,7 +23,7 @@ pub fn flag() -> io::Result<Arc<AtomicBool>> {
         let mut first: Option<Instant> = None;
         for signal in signals.forever() {
             flag.store(true, Ordering::Relaxed);
-            if first.get_or_insert_with(Instant::now).elapsed() >= SAME_WISH {
+            if first.get_or_insert_with(Instant::now).elapsed() >= DUPLICATE_WINDOW {
                 // It cannot fail for these two; if it did, the first signal still ends the run.
                 let _ = emulate_default_handler(signal);
             }

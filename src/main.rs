@@ -13,6 +13,7 @@ mod exit;
 mod filters;
 mod interrupt;
 mod local_work;
+mod named_devices;
 mod output;
 mod progress;
 mod proof;

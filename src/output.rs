@@ -1,4 +1,4 @@
-//! Standard output, where a reader that has left is no failure and everything else that goes wrong is.
+//! Writes lines to standard output. A closed pipe is not an error.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
@@ -7,24 +7,24 @@ use anyhow::Context;
 
 use crate::exit::{OrExit, Result};
 
-/// Who is at the other end.
+/// The other end of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reader {
-    /// Somebody who took the line.
-    There,
-    /// Nobody any more: the pipe is closed, as after `| head -1`.
-    Gone,
+pub enum PipeEnd {
+    /// It took the line.
+    Open,
+    /// The pipe is closed, as after `| head -1`.
+    Closed,
 }
 
-/// Writes `text` and a line's end, at once.
-pub fn line(text: impl Display) -> Result<Reader> {
+/// Writes `text` and a line feed, and flushes.
+pub fn line(text: impl Display) -> Result<PipeEnd> {
     write_line(&mut io::stdout().lock(), &text.to_string())
 }
 
-fn write_line(out: &mut impl Write, text: &str) -> Result<Reader> {
+fn write_line(out: &mut impl Write, text: &str) -> Result<PipeEnd> {
     match out.write_all(format!("{text}\n").as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ok(Reader::There),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Ok(()) => Ok(PipeEnd::Open),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(PipeEnd::Closed),
         Err(error) => Err(error).context("cannot write to standard output").or_running(),
     }
 }
@@ -46,11 +46,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_reader_that_left_is_no_failure() {
+    fn only_a_closed_pipe_is_no_error() {
         let mut out = Vec::new();
-        assert_eq!(write_line(&mut out, "a").unwrap(), Reader::There);
+        assert_eq!(write_line(&mut out, "a").unwrap(), PipeEnd::Open);
         assert_eq!(out, b"a\n");
-        assert_eq!(write_line(&mut Failing(ErrorKind::BrokenPipe), "a").unwrap(), Reader::Gone);
+        assert_eq!(write_line(&mut Failing(ErrorKind::BrokenPipe), "a").unwrap(), PipeEnd::Closed);
         assert!(write_line(&mut Failing(ErrorKind::StorageFull), "a").is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! How far long work has come, drawn on standard error where that is a terminal and nowhere else.
+//! Progress bars on standard error, if it is a terminal.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;

@@ -1,4 +1,6 @@
-//! A file that is written as a whole at the end of a run, and opened at its beginning so that a bad path is refused at once.
+//! A file that is written as a whole at the end of a run, and tried at its beginning so that a bad path is refused at once.
+//!
+//! The draft that is tried is removed at once: a run that is interrupted leaves nothing beside the file.
 
 use std::fs;
 use std::io::{self, Write};
@@ -10,18 +12,18 @@ use atomic_write_file::AtomicWriteFile;
 /// A file to be replaced. Until then whatever is there stays as it is.
 #[derive(Debug)]
 pub struct ReplacedFile {
-    /// Written beside the file, and renamed to it.
-    draft: AtomicWriteFile,
+    /// Where it is, links followed.
+    file: PathBuf,
     /// As it was given, for messages.
     path: PathBuf,
 }
 
 impl ReplacedFile {
-    /// Opens a draft for the file at `path`. A link is kept, and the file that it points to is replaced.
+    /// Checks that the file at `path` can be replaced. A link is kept, and the file that it points to is replaced.
     ///
     /// # Errors
     /// `path` is not a file and cannot become one, or its folder takes no new files.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn check(path: &Path) -> Result<Self> {
         let name = || path.display().to_string();
         let file = match fs::canonicalize(path) {
             Ok(file) if file.is_file() => file,
@@ -33,8 +35,8 @@ impl ReplacedFile {
         if file.file_name().is_none() || file.as_os_str().as_encoded_bytes().ends_with(b"/") {
             return Err(anyhow!("{}: not a file that could be replaced", name()));
         }
-        match AtomicWriteFile::open(&file) {
-            Ok(draft) => Ok(Self { draft, path: path.to_owned() }),
+        match AtomicWriteFile::open(&file).and_then(AtomicWriteFile::discard) {
+            Ok(()) => Ok(Self { file, path: path.to_owned() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let folder = file.parent().unwrap_or(Path::new("")).display().to_string();
                 Err(anyhow!("{}: there is no folder {folder}", name()))
@@ -47,8 +49,13 @@ impl ReplacedFile {
     ///
     /// # Errors
     /// The file system's; the file is then as it was.
-    pub fn replace(mut self, bytes: &[u8]) -> Result<()> {
-        self.draft.write_all(bytes).and_then(|()| self.draft.commit()).with_context(|| self.path.display().to_string())
+    pub fn replace(self, bytes: &[u8]) -> Result<()> {
+        let write = || {
+            let mut draft = AtomicWriteFile::open(&self.file)?;
+            draft.write_all(bytes)?;
+            draft.commit()
+        };
+        write().with_context(|| self.path.display().to_string())
     }
 }
 
@@ -68,12 +75,37 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("plot.svg");
         for content in ["first", "second"] {
-            ReplacedFile::open(&file).unwrap().replace(content.as_bytes()).unwrap();
+            ReplacedFile::check(&file).unwrap().replace(content.as_bytes()).unwrap();
             assert_eq!(fs::read_to_string(&file).unwrap(), content);
         }
-        drop(ReplacedFile::open(&file).unwrap());
-        assert_eq!(names(folder.path()), ["plot.svg"], "a draft that is given up is removed");
-        assert_eq!(fs::read_to_string(&file).unwrap(), "second");
+        assert_eq!(names(folder.path()), ["plot.svg"]);
+    }
+
+    /// A run that is killed drops nothing, so nothing may lie in the folder before the file is replaced.
+    #[test]
+    fn a_run_that_never_ends_leaves_the_folder_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plot.svg");
+        std::mem::forget(ReplacedFile::check(&file).unwrap());
+        assert_eq!(names(folder.path()), [""; 0]);
+        fs::write(&file, "old").unwrap();
+        std::mem::forget(ReplacedFile::check(&file).unwrap());
+        assert_eq!((names(folder.path()), fs::read_to_string(&file).unwrap()), (vec!["plot.svg".into()], "old".into()));
+    }
+
+    #[test]
+    fn a_folder_that_takes_no_file_is_refused_beforehand() {
+        let folder = tempfile::tempdir().unwrap();
+        // Permissions do not stop root. A draft's name is longer than its file's, and no file system takes 258 bytes.
+        let file = folder.path().join(format!("{}.svg", "p".repeat(246)));
+        let error = format!("{:#}", ReplacedFile::check(&file).unwrap_err());
+        assert!(error.contains("pp.svg: "), "{error}");
+        // Linux' sysfs takes nobody's files.
+        #[cfg(target_os = "linux")]
+        {
+            let error = format!("{:#}", ReplacedFile::check(Path::new("/sys/plot.svg")).unwrap_err());
+            assert!(error.starts_with("/sys/plot.svg: "), "{error}");
+        }
     }
 
     #[test]
@@ -81,10 +113,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing");
         for path in [folder.path(), &missing.join(""), Path::new(""), Path::new("/"), Path::new("..")] {
-            let error = ReplacedFile::open(path).unwrap_err().to_string();
+            let error = ReplacedFile::check(path).unwrap_err().to_string();
             assert!(error.ends_with("not a file that could be replaced"), "{path:?}: {error}");
         }
-        let error = ReplacedFile::open(&missing.join("plot.svg")).unwrap_err().to_string();
+        let error = ReplacedFile::check(&missing.join("plot.svg")).unwrap_err().to_string();
         assert!(error.contains("there is no folder") && error.ends_with("missing"), "{error}");
     }
 
@@ -93,7 +125,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gone/plot.svg");
         fs::create_dir(path.parent().unwrap()).unwrap();
-        let file = ReplacedFile::open(&path).unwrap();
+        let file = ReplacedFile::check(&path).unwrap();
         fs::remove_dir_all(path.parent().unwrap()).unwrap();
         let error = format!("{:#}", file.replace(b"bars").unwrap_err());
         assert!(error.contains("gone/plot.svg"), "{error}");
@@ -106,10 +138,10 @@ mod tests {
         let (file, link) = (folder.path().join("plot.svg"), folder.path().join("latest.svg"));
         fs::write(&file, "old").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        ReplacedFile::open(&link).unwrap().replace(b"new").unwrap();
+        ReplacedFile::check(&link).unwrap().replace(b"new").unwrap();
         assert_eq!((fs::read_to_string(&file).unwrap().as_str(), fs::read_link(&link).unwrap()), ("new", file));
         let dangling = folder.path().join("dangling.svg");
         std::os::unix::fs::symlink(folder.path().join("nowhere"), &dangling).unwrap();
-        assert!(ReplacedFile::open(&dangling).is_err());
+        assert!(ReplacedFile::check(&dangling).is_err());
     }
 }

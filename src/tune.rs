@@ -9,7 +9,7 @@ use crate::{devices, output};
 
 pub fn run(args: &BenchArgs) -> Result {
     let (devices, gpus) = devices::gpus(&args.devices)?;
-    let mut lost = None;
+    let mut first_failure = None;
     for gpu in gpus {
         let tuned = devices.tune(gpu.id).with_context(|| gpu.id.to_string()).or_running()?;
         let tuning = tuned.tuning;
@@ -34,10 +34,12 @@ pub fn run(args: &BenchArgs) -> Result {
                 gpu.id, gpu.name, tuning.workgroup, tuning.nonces_per_thread, tuning.batch, tuned.tried, tuned.settings
             ))?;
         }
-        // The others are worth tuning for what is printed.
+        // The others are tuned all the same, for what is printed.
         if let Err(error) = tuned.kept {
-            lost = Some(anyhow!(error).context(format!("the settings of {} are not kept for mining", gpu.id)));
+            let error = anyhow!(error).context(format!("the settings of {} are not kept for mining", gpu.id));
+            tracing::warn!("{error:#}");
+            first_failure.get_or_insert(error);
         }
     }
-    lost.map_or(Ok(()), Err).or_running()
+    first_failure.map_or(Ok(()), Err).or_running()
 }

@@ -22,22 +22,23 @@ use serde_json::json;
 use crate::cli::UpArgs;
 use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::local_work::{Event, LocalWork, MinedBlock, MinedChain};
-use crate::output::{self, Reader};
+use crate::named_devices::NamedDevices;
+use crate::output::{self, PipeEnd};
 use crate::rate::{counted, hashrate, significant};
 use crate::{chain, devices, filters, interrupt, recheck};
 
-/// How often a terminal's line is drawn anew.
+/// How often a terminal's line is redrawn.
 const REDRAW: Duration = Duration::from_millis(200);
 
-/// How often a pipe gets a line.
+/// How often a line is written to a pipe.
 const LINE: Duration = Duration::from_secs(5);
 
-/// How many digits of a hash a terminal's line has room for.
+/// The digits of a hash that a terminal's line shows.
 const TERMINAL_HASH: usize = 12;
 
 pub fn run(args: &UpArgs) -> Result {
     let params = private_chain(&args.chain)?;
-    let mut named_devices = NamedDevices::new(devices::are_named(&args.devices)?);
+    let mut named_devices = devices::named(&args.devices)?;
     let devices = devices::openers(&args.devices)?;
     let payout = args.payout.clone().unwrap_or_else(anyone_can_spend);
     let interrupted = interrupt::flag().or_running()?;
@@ -77,10 +78,10 @@ pub fn run(args: &UpArgs) -> Result {
     let engine = Engine::start(source.clone(), devices, engine_options(args));
     let engine = engine.context("cannot start the miner").or_running()?;
     let outcome = watch(&engine, &events, &interrupted, args.blocks, &mut named_devices, &mut display);
-    // The chain first: what is in flight in the devices is stale from here on.
+    // The chain is closed first: what the devices find from here on is stale.
     let closed = source.close().context("cannot make the chain durable").or_running();
     let snapshot = engine.stop();
-    // A block may have been connected after the last look at the events.
+    // A block may have been connected after the last event was taken.
     let late = events.try_iter().try_for_each(|event| display.take(event));
     let shown = display.finish(&snapshot);
     outcome.and(late).and(closed).and(shown)
@@ -102,7 +103,7 @@ fn warn_of_no_sensor(devices: &[Arc<dyn DeviceOpener>]) {
     }
 }
 
-/// The chain to mine: not one that belongs to everybody, and one whose blocks need nothing but work.
+/// The chain to mine: private, and without block signatures.
 fn private_chain(name: &str) -> Result<ChainParams> {
     let params = chain::named(name)?;
     if ["main", "testnet3", "testnet4", "signet"].contains(&params.name.as_str()) {
@@ -120,7 +121,7 @@ fn private_chain(name: &str) -> Result<ChainParams> {
     Ok(params)
 }
 
-/// Shows what happens until there is nothing more to wait for.
+/// Prints blocks and figures until the run is over.
 fn watch(
     engine: &Engine,
     events: &Receiver<Event>,
@@ -154,35 +155,6 @@ fn watch(
     Ok(())
 }
 
-/// Devices that the user named: one that never began to mine ends the run, since a miner without it is not what was asked
-/// for. Of others the engine makes the best.
-struct NamedDevices {
-    named: bool,
-    /// Which have begun to mine.
-    began: Vec<bool>,
-}
-
-impl NamedDevices {
-    fn new(named: bool) -> Self {
-        Self { named, began: Vec::new() }
-    }
-
-    fn check(&mut self, snapshot: &EngineSnapshot) -> Result {
-        self.began.resize(snapshot.devices.len(), false);
-        for (device, began) in snapshot.devices.iter().zip(&mut self.began) {
-            // One may begin and fail between two looks.
-            *began |= device.state == DeviceState::Mining || device.hashes > 0;
-            if let DeviceState::Sick { reason, .. } | DeviceState::Dead { reason, .. } = &device.state
-                && self.named
-                && !*began
-            {
-                return Err(Exit::new(Failure::Running, anyhow!("{}: {reason}", device.info.id)));
-            }
-        }
-        Ok(())
-    }
-}
-
 fn failures(snapshot: &EngineSnapshot) -> String {
     snapshot
         .devices
@@ -195,7 +167,7 @@ fn failures(snapshot: &EngineSnapshot) -> String {
         .join("; ")
 }
 
-/// `OP_TRUE`: a chain without wallets pays whoever comes first.
+/// `OP_TRUE`, the default payout: anyone can spend it.
 fn anyone_can_spend() -> ScriptBuf {
     ScriptBuf::from_bytes(vec![0x51])
 }
@@ -205,10 +177,10 @@ fn default_datadir() -> Result<PathBuf> {
     Ok(home.or_usage()?.data_dir().join("adit"))
 }
 
-/// Standard output: one JSON object a block, or one line that is drawn anew.
+/// Standard output: one JSON object a block, or one line that is redrawn.
 struct Display {
     json: bool,
-    /// Draws on a terminal; hidden where standard output is none.
+    /// Hidden where standard output is no terminal.
     line: indicatif::ProgressBar,
     terminal: bool,
     printed: Instant,
@@ -216,7 +188,7 @@ struct Display {
     tip: String,
     difficulty: f64,
     mined: u64,
-    /// Nobody reads standard output any more: a run whose blocks nobody sees is over.
+    /// Whether standard output is closed, which ends the run.
     unread: bool,
 }
 
@@ -240,7 +212,7 @@ impl Display {
         }
     }
 
-    /// A sentence for people, once.
+    /// Prints a line, unless the output is JSON.
     fn say(&mut self, sentence: &str) -> Result {
         if self.json { Ok(()) } else { self.print(sentence) }
     }
@@ -248,7 +220,7 @@ impl Display {
     fn print(&mut self, text: &str) -> Result {
         if self.terminal {
             self.line.println(text);
-        } else if output::line(text)? == Reader::Gone {
+        } else if output::line(text)? == PipeEnd::Closed {
             self.unread = true;
         }
         Ok(())
@@ -288,7 +260,7 @@ impl Display {
         self.say(&format!("stopped; {}", self.status(snapshot)))
     }
 
-    /// The tip's hash, cut short where a terminal's width is what there is.
+    /// The tip's hash, shortened on a terminal.
     fn shown_tip(&self) -> String {
         match self.tip.get(..TERMINAL_HASH) {
             Some(beginning) if self.terminal => format!("{beginning}…"),
@@ -320,7 +292,7 @@ impl Display {
     }
 }
 
-/// A device's part of the line: its rate and what its sensors say, or what ails it.
+/// A device's part of the line: its rate and what its sensors say, or its failure.
 fn device_status(device: &DeviceSnapshot, now: Instant) -> String {
     let id = device.info.id;
     match &device.state {
@@ -354,7 +326,7 @@ fn named(info: &DeviceInfo) -> String {
     format!("{} ({})", info.id, info.name)
 }
 
-/// How many times harder than Bitcoin's easiest target.
+/// The difficulty: mainnet's easiest target over this one.
 fn difficulty(bits: CompactTarget) -> f64 {
     Target::from(bits).difficulty_float()
 }
@@ -378,13 +350,15 @@ fn as_json(block: &MinedBlock, difficulty: f64) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
-    use adit_miner::{CpuDevice, Device, DeviceError, Reading, Solution, Submission, Template, TemplateId, WorkSource};
+    use adit_miner::{
+        CpuDevice, Device, DeviceError, Reading, Selection, Solution, Submission, Template, TemplateId, WorkSource,
+    };
 
     use adit_validator::chainstate::ChainStateOptions;
 
     use super::*;
 
-    /// A device that is there and cannot be opened, and no work for it.
+    /// A device that cannot be opened, and a source without work.
     struct Broken(DeviceInfo);
 
     impl DeviceOpener for Broken {
@@ -425,33 +399,20 @@ mod tests {
         let params = ChainParams::by_name("regtest").expect("a chain");
         let chain = ChainState::in_memory(params, None, ChainStateOptions::default()).expect("a chain");
         let mut display = Display::new(true, chain.tip());
-        let ended = watch(&engine, &events, &AtomicBool::new(false), None, &mut NamedDevices::new(false), &mut display)
-            .expect_err("no device is left");
+        let ended = watch(
+            &engine,
+            &events,
+            &AtomicBool::new(false),
+            None,
+            &mut NamedDevices::new(&Selection::Auto),
+            &mut display,
+        )
+        .expect_err("no device is left");
         assert_eq!(ended.to_string(), "no device is left: cpu: device lost: unplugged");
     }
 
     #[test]
-    fn a_named_device_that_fails_at_start_ends_the_run_and_one_that_mined_does_not() {
-        let engine = Engine::start(broken(), vec![broken() as Arc<dyn DeviceOpener>], EngineOptions::default());
-        let mut snapshot = engine.expect("threads").stop();
-        let now = Instant::now();
-        let sick = DeviceState::Sick { reason: "unplugged".to_owned(), failures: 1, since: now, next_try: now };
-        let check =
-            |snapshot: &EngineSnapshot, named: &mut NamedDevices| named.check(snapshot).map_err(|end| end.to_string());
-        let [mut named, mut other] = [true, false].map(NamedDevices::new);
-        for state in [DeviceState::Starting, sick.clone()] {
-            snapshot.devices[0].state = state;
-            assert_eq!(check(&snapshot, &mut other), Ok(()));
-        }
-        assert_eq!(check(&snapshot, &mut named), Err("cpu: unplugged".to_owned()));
-        for state in [DeviceState::Mining, sick] {
-            snapshot.devices[0].state = state;
-            assert_eq!(check(&snapshot, &mut named), Ok(()));
-        }
-    }
-
-    #[test]
-    fn the_line_says_what_ails_a_device() {
+    fn the_line_has_a_device_s_failure() {
         let engine = Engine::start(broken(), vec![broken() as Arc<dyn DeviceOpener>], EngineOptions::default());
         let mut device = engine.expect("threads").stop().devices.remove(0);
         let (now, reason) = (Instant::now(), "device lost: unplugged".to_owned());

@@ -2,21 +2,18 @@
 //!
 //! An absolute rate means little on a machine that does other things too. Each line gives the kernel's and the rival's
 //! best rate, the ratio of the two, and the median of the ratios of neighbouring samples. On a quiet machine the two
-//! ratios agree; where other programs take the core away in the middle of samples, the median wanders and the bests hold.
+//! ratios agree; where other programs take the core away in the middle of samples, the median varies and the best rates do not.
 //! Pin it to a core: `taskset -c 1 cargo run --release -p adit-hash --example ratios -- [scan|merkle|headers|threads]
 //! [samples]`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use adit_hash::{Backend, Digest, Header, NonceRange, ScanJob, ScanTarget, merkle_root};
+use adit_hash::{Backend, HashBytes, HeaderBytes, NonceRange, ScanJob, ScanTarget, merkle_root};
 use bitcoin::block;
 use bitcoin::consensus::encode::deserialize;
 use bitcoin::merkle_tree::calculate_root;
 use bitcoin_hashes::{Hash as _, sha256d};
-use sha2::block_api::compress256;
-
-const IV: [u32; 8] = [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -37,52 +34,25 @@ fn main() {
     }
 }
 
-/// Every scan kernel beside the baseline: two compressions of the `sha2` crate a nonce, from a midstate.
+/// Every scan kernel beside the baseline: the plain loop over the `sha2` crate, two compressions a nonce from a midstate.
 fn scan(samples: usize) {
     let job = ScanJob::new(&header(0));
     let target = ScanTarget::from_le_bytes([0; 32]);
-    let rival = |count: u64| black_box(baseline(black_box(&job), count));
-    for backend in Backend::supported() {
-        let kernel = |count: u64| {
-            let mut hits = Vec::new();
-            backend.scan(black_box(&job), NonceRange::new(0, count), &target, &mut hits);
-            black_box(hits);
-        };
-        compare(&format!("scan {backend}"), samples, 1 << 16, 1 << 15, kernel, |count| {
-            rival(count);
-        });
+    let search = |backend: Backend, count: u64| {
+        let mut hits = Vec::new();
+        backend.scan(black_box(&job), NonceRange::new(0, count), &target, &mut hits);
+        black_box(hits);
+    };
+    for backend in Backend::supported().filter(|&backend| backend != Backend::Sha2Crate) {
+        let (kernel, rival) = (|count| search(backend, count), |count| search(Backend::Sha2Crate, count));
+        compare(&format!("scan {backend}"), samples, 1 << 16, 1 << 15, kernel, rival);
     }
-}
-
-/// The plain loop that every scan is measured with.
-#[inline(never)]
-fn baseline(job: &ScanJob, count: u64) -> u64 {
-    let mut first = [0; 64];
-    first[..12].copy_from_slice(&job.header(0)[64..76]);
-    first[16] = 0x80;
-    first[62..].copy_from_slice(&640u16.to_be_bytes());
-    let mut second = [0; 64];
-    second[32] = 0x80;
-    second[62..].copy_from_slice(&256u16.to_be_bytes());
-    let mut hits = 0;
-    for nonce in 0..count as u32 {
-        first[12..16].copy_from_slice(&nonce.to_le_bytes());
-        let mut state = job.midstate();
-        compress256(&mut state, &[first]);
-        for (four, word) in second.as_chunks_mut::<4>().0.iter_mut().zip(state) {
-            *four = word.to_be_bytes();
-        }
-        let mut state = IV;
-        compress256(&mut state, &[second]);
-        hits += u64::from(state[7] == 0);
-    }
-    hits
 }
 
 /// Merkle roots of 4,096 leaves beside `bitcoin`'s walk over `bitcoin_hashes`.
 fn merkle(samples: usize) {
     let hashes: Vec<sha256d::Hash> = (0..4096u32).map(|i| sha256d::Hash::hash(&i.to_le_bytes())).collect();
-    let leaves: Vec<Digest> = hashes.iter().map(|hash| hash.to_byte_array()).collect();
+    let leaves: Vec<HashBytes> = hashes.iter().map(|hash| hash.to_byte_array()).collect();
     for backend in Backend::supported() {
         let kernel = |count: u64| {
             for _ in 0..count / 4096 {
@@ -101,7 +71,7 @@ fn merkle(samples: usize) {
 
 /// The hashes of 2,000 headers beside `bitcoin`'s `block_hash`.
 fn headers(samples: usize) {
-    let headers: Vec<Header> = (0..2000).map(header).collect();
+    let headers: Vec<HeaderBytes> = (0..2000).map(header).collect();
     let decoded: Vec<block::Header> =
         headers.iter().map(|header| deserialize(header).expect("any 80 bytes are a header")).collect();
     let mut out = vec![[0; 32]; headers.len()];
@@ -178,7 +148,7 @@ fn timed(work: impl FnOnce()) -> Duration {
 }
 
 /// Some header, another for each `seed`.
-fn header(seed: u32) -> Header {
+fn header(seed: u32) -> HeaderBytes {
     let mut header = [0; 80];
     for (i, bytes) in header.as_chunks_mut::<4>().0.iter_mut().enumerate() {
         *bytes = (seed * 20 + i as u32).wrapping_mul(0x9e37_79b9).to_le_bytes();

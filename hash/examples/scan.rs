@@ -4,18 +4,15 @@
 //! cargo run --release -p adit-hash --example scan
 //! ```
 
-use adit_hash::{Backend, GENESIS, NonceRange, ScanJob, ScanTarget};
+use adit_hash::{Backend, GENESIS, GENESIS_TARGET, NonceRange, ScanJob};
 
 fn main() {
-    // What the header holds as nonce does not matter to a scan. Target: 32 zero bits, and 16 ones below them.
+    // A scan ignores the nonce that the header holds.
     let (job, range) = (ScanJob::new(&GENESIS), NonceRange::new(2_083_000_000, 1 << 20));
-    let mut target = [0; 32];
-    target[26..28].fill(0xff);
-    let target = ScanTarget::from_le_bytes(target);
 
     let backend = Backend::fastest();
     let mut hits = Vec::new();
-    backend.scan(&job, range, &target, &mut hits);
+    backend.scan(&job, range, &GENESIS_TARGET, &mut hits);
 
     let headers: Vec<_> = hits.iter().map(|&nonce| job.header(nonce)).collect();
     let mut digests = vec![[0; 32]; headers.len()];

@@ -6,10 +6,8 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use adit_hash::{Backend, NonceRange, ScanTarget, known_answers};
+use adit_hash::{Backend, GENESIS, GENESIS_NONCE, NonceRange, ScanJob, ScanTarget};
 use sha2::{Digest as _, Sha256};
-
-const GENESIS_NONCE: u32 = 2_083_236_893;
 
 fn main() -> ExitCode {
     let mut backends: Vec<Backend> = Vec::new();
@@ -26,10 +24,7 @@ fn main() -> ExitCode {
         backends.extend(Backend::supported().filter(|b| ![Backend::Sha2Crate, Backend::Portable].contains(b)));
     }
 
-    let job = known_answers(1)[0].job;
-    let mut bytes = [0xff; 32];
-    bytes[28..].copy_from_slice(&511u32.to_le_bytes());
-    let target = ScanTarget::from_le_bytes(bytes);
+    let (job, target) = (ScanJob::new(&GENESIS), ScanTarget::from_top(511));
     let mut first: Option<Vec<u32>> = None;
     for backend in backends {
         let (start, mut hits) = (Instant::now(), Vec::new());

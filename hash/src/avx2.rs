@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use crate::lanes::{self, Lanes};
 use crate::scan::{NonceRange, ScanJob, ScanTarget};
-use crate::{Digest, Header, sha2_crate};
+use crate::{HashBytes, HeaderBytes, sha2_crate};
 
 const N: usize = 8;
 
@@ -33,7 +33,7 @@ pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: 
 
 /// Writes the double hash of `headers[i]` to `out[i]`.
 #[target_feature(enable = "avx2")]
-pub(crate) fn hash_headers(headers: &[Header], out: &mut [Digest]) {
+pub(crate) fn hash_headers(headers: &[HeaderBytes], out: &mut [HashBytes]) {
     let (groups, rest) = headers.as_chunks::<N>();
     let (digests, rest_digests) = out.as_chunks_mut::<N>();
     for (group, digests) in groups.iter().zip(digests) {
@@ -44,7 +44,7 @@ pub(crate) fn hash_headers(headers: &[Header], out: &mut [Digest]) {
 
 /// Writes the double hash of `pairs[i]` to `out[i]`.
 #[target_feature(enable = "avx2")]
-pub(crate) fn hash_pairs(pairs: &[[u8; 64]], out: &mut [Digest]) {
+pub(crate) fn hash_pairs(pairs: &[[u8; 64]], out: &mut [HashBytes]) {
     let (groups, rest) = pairs.as_chunks::<N>();
     let (digests, rest_digests) = out.as_chunks_mut::<N>();
     for (group, digests) in groups.iter().zip(digests) {
@@ -139,7 +139,7 @@ impl Lanes<N> for Avx2 {
     }
 
     #[inline(always)]
-    fn store(self, [a, b, c, d, e, f, g, h]: [__m256i; 8], digests: &mut [Digest; N]) {
+    fn store(self, [a, b, c, d, e, f, g, h]: [__m256i; 8], digests: &mut [HashBytes; N]) {
         for (half, words) in [[a, b, c, d], [e, f, g, h]].into_iter().enumerate() {
             for (row, x) in transpose(self, words).into_iter().enumerate() {
                 let x = swap_bytes(self, x);

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::scan::{NonceRange, ScanJob, ScanTarget};
-use crate::{Digest, Header, portable, sha2_crate};
+use crate::{HashBytes, HeaderBytes, portable, sha2_crate};
 #[cfg(target_arch = "x86_64")]
 use crate::{avx2, avx512, sha_ni};
 
@@ -141,7 +141,7 @@ impl Backend {
     ///
     /// # Panics
     /// If the slices differ in length, or the CPU lacks the backend's instructions.
-    pub fn hash_headers(self, headers: &[Header], out: &mut [Digest]) {
+    pub fn hash_headers(self, headers: &[HeaderBytes], out: &mut [HashBytes]) {
         assert_eq!(headers.len(), out.len(), "one digest a header");
         assert!(self.is_supported(), "this CPU lacks the instructions of {self}");
         match self {
@@ -163,7 +163,7 @@ impl Backend {
     ///
     /// # Panics
     /// If the slices differ in length, or the CPU lacks the backend's instructions.
-    pub fn hash_pairs(self, pairs: &[[u8; 64]], out: &mut [Digest]) {
+    pub fn hash_pairs(self, pairs: &[[u8; 64]], out: &mut [HashBytes]) {
         assert_eq!(pairs.len(), out.len(), "one digest a pair");
         assert!(self.is_supported(), "this CPU lacks the instructions of {self}");
         match self {

@@ -1,9 +1,9 @@
 //! Scans whose hits are known. A kernel or device must find them before it mines.
 //!
-//! A kernel that is wrong in some lane, or misses the hit at the edge of a batch, still looks busy. Only known hits show it.
-//! The answers come from the `sha2` crate and from mainnet's genesis block, and never from a kernel of ours.
+//! A kernel that is wrong in one lane, or misses a hit at the edge of a batch, has the same hashrate as a correct one. Only known
+//! hits show the fault. The answers come from the `sha2` crate and from mainnet's genesis block, and never from our own kernels.
 
-use crate::{Backend, Digest, Header, NonceRange, ScanJob, ScanTarget, sha2_crate};
+use crate::{Backend, HashBytes, HeaderBytes, NonceRange, ScanJob, ScanTarget, sha2_crate};
 
 /// A scan and what it must find.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub enum SelfTestError {
 }
 
 /// Mainnet's genesis header, nonce included.
-pub const GENESIS: Header = {
+pub const GENESIS: HeaderBytes = {
     let mut header = [0; 80];
     header[0] = 1;
     let root = *b"\x3b\xa3\xed\xfd\x7a\x7b\x12\xb2\x7a\xc7\x2c\x3e\x67\x76\x8f\x61\
@@ -79,19 +79,19 @@ pub const GENESIS: Header = {
     header
 };
 
-/// The only nonce that solves it within any range used here.
-const GENESIS_NONCE: u32 = 2_083_236_893;
+/// The nonce of [`GENESIS`], the only one that solves it in any range of the known answers.
+pub const GENESIS_NONCE: u32 = 2_083_236_893;
 
-/// Its target, `0x1d00ffff` in compact form.
-const GENESIS_TARGET: ScanTarget = {
+/// The target of [`GENESIS`], `0x1d00ffff` in compact form: 32 zero bits.
+pub const GENESIS_TARGET: ScanTarget = {
     let mut bytes = [0; 32];
     [bytes[26], bytes[27]] = [0xff, 0xff];
     ScanTarget::from_le_bytes(bytes)
 };
 
-/// Ranges of up to twice as many nonces and one are hashed whole to find their hits. With half of them hits, such a range fills a
-/// GPU's list of candidates to half, which is as far as a device lets it fill.
-const SEARCHED: u32 = 2_048;
+/// Ranges of up to 2 · 2048 + 1 nonces are hashed completely. With half of them hits they half fill a GPU's candidate list of
+/// 4,096.
+const MAX_HASHED_GROUP: u32 = 2_048;
 
 /// Scans with hits at the first and the last nonce of the range and of groups of `group` nonces, at most 2^20. A group is
 /// whatever the kernel works in: its lanes, or a GPU's workgroup.
@@ -111,10 +111,10 @@ pub fn known_answers(group: u32) -> Vec<KnownAnswer> {
         }
     }
 
-    let small = group.min(SEARCHED);
+    let small = group.min(MAX_HASHED_GROUP);
     for first in [0, 0x89ab_cdef, u32::MAX - small] {
         let job = ScanJob::new(&seeded_header(first));
-        let digests: Vec<Digest> = (0..2 * small + 1).map(|i| digest(&job, first.wrapping_add(i))).collect();
+        let digests: Vec<HashBytes> = (0..2 * small + 1).map(|i| digest(&job, first.wrapping_add(i))).collect();
         let answer = |count: u32, target: ScanTarget| {
             let met = (0..count).filter(|&i| target.is_met_by(&digests[i as usize]));
             let hits = met.map(|i| first.wrapping_add(i)).collect();
@@ -143,7 +143,7 @@ pub fn known_answers(group: u32) -> Vec<KnownAnswer> {
 pub fn self_test(backend: Backend) -> Result<(), SelfTestError> {
     check_scan(backend, |job, range, target, hits| backend.scan(job, range, target, hits))?;
 
-    let headers: Vec<Header> = (0..67).map(seeded_header).collect();
+    let headers: Vec<HeaderBytes> = (0..67).map(seeded_header).collect();
     let pairs: Vec<[u8; 64]> = headers.iter().map(|header| header[..64].try_into().expect("64 of 80 bytes")).collect();
     let mut wanted = [vec![[0; 32]; headers.len()], vec![[0; 32]; headers.len()]];
     sha2_crate::hash_headers(&headers, &mut wanted[0]);
@@ -178,14 +178,14 @@ fn check_scan(
 }
 
 /// The double hash of the job's header with `nonce`, by the `sha2` crate.
-fn digest(job: &ScanJob, nonce: u32) -> Digest {
+fn digest(job: &ScanJob, nonce: u32) -> HashBytes {
     let mut digest = [[0; 32]];
     sha2_crate::hash_headers(&[job.header(nonce)], &mut digest);
     digest[0]
 }
 
 /// A pseudorandom header for each seed.
-fn seeded_header(seed: u32) -> Header {
+fn seeded_header(seed: u32) -> HeaderBytes {
     let mut header = [0; 80];
     let mut x = seed ^ 0x9e37_79b9;
     for byte in &mut header {
@@ -205,8 +205,8 @@ mod tests {
     /// Kernels with the faults that known answers are there to find.
     #[test]
     fn faults_are_found() {
-        type Fault = fn(nonce: u32, range: NonceRange) -> bool;
-        let faults: [(&str, Fault); 4] = [
+        type MissesHit = fn(nonce: u32, range: NonceRange) -> bool;
+        let faults: [(&str, MissesHit); 4] = [
             ("the range's first nonce is missed", |nonce, range| nonce == range.first),
             ("the range's last nonce is missed", |nonce, range| {
                 u64::from(nonce.wrapping_sub(range.first)) + 1 == range.count
@@ -216,11 +216,11 @@ mod tests {
         ];
         let scan = Backend::Sha2Crate;
         for (fault, misses) in faults {
-            let verdict = check_scan(scan, |job, range, target, hits| {
+            let outcome = check_scan(scan, |job, range, target, hits| {
                 scan.scan(job, range, target, hits);
                 hits.retain(|&nonce| !misses(nonce, range));
             });
-            assert!(matches!(verdict, Err(SelfTestError::Scan { .. })), "{fault}");
+            assert!(matches!(outcome, Err(SelfTestError::Scan { .. })), "{fault}");
         }
         let only_easy = check_scan(scan, |job, range, target, hits| {
             if target.top() != 0 {

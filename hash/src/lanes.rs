@@ -13,7 +13,7 @@ use crate::scan::{NonceRange, ScanJob, ScanTarget};
 use crate::sha256::{
     self, DIGEST_BITS, HEADER_BITS, IV, K, PADDING_BIT, PAIR_PADDING, round as scalar_round, schedule,
 };
-use crate::{Digest, Header};
+use crate::{HashBytes, HeaderBytes};
 
 /// A vector of `N` 32-bit words and what SHA-256 does with it.
 pub(crate) trait Lanes<const N: usize>: Copy {
@@ -39,7 +39,7 @@ pub(crate) trait Lanes<const N: usize>: Copy {
     /// The four big-endian words at bytes `at..at + 16` of every row.
     fn load<const LEN: usize>(self, rows: &[[u8; LEN]; N], at: usize) -> [Self::V; 4];
     /// Writes each lane's eight words big-endian to its digest.
-    fn store(self, words: [Self::V; 8], digests: &mut [Digest; N]);
+    fn store(self, words: [Self::V; 8], digests: &mut [HashBytes; N]);
 }
 
 /// Appends to `hits` every nonce of `range` whose double hash meets `target`, in the order of the range.
@@ -291,7 +291,7 @@ fn added<const N: usize, L: Lanes<N>>(l: L, mut s: [L::V; 8], state: [L::V; 8]) 
 
 /// Writes the double hash of `headers[i]` to `out[i]`.
 #[inline(always)]
-pub(crate) fn hash_headers<const N: usize, L: Lanes<N>>(l: L, headers: &[Header; N], out: &mut [Digest; N]) {
+pub(crate) fn hash_headers<const N: usize, L: Lanes<N>>(l: L, headers: &[HeaderBytes; N], out: &mut [HashBytes; N]) {
     let block = [l.load(headers, 0), l.load(headers, 16), l.load(headers, 32), l.load(headers, 48)];
     let middle = compress(l, splats(l, IV), concat(block));
     let zero = [l.splat(0); 4];
@@ -303,7 +303,7 @@ pub(crate) fn hash_headers<const N: usize, L: Lanes<N>>(l: L, headers: &[Header;
 
 /// Writes the double hash of `pairs[i]` to `out[i]`.
 #[inline(always)]
-pub(crate) fn hash_pairs<const N: usize, L: Lanes<N>>(l: L, pairs: &[[u8; 64]; N], out: &mut [Digest; N]) {
+pub(crate) fn hash_pairs<const N: usize, L: Lanes<N>>(l: L, pairs: &[[u8; 64]; N], out: &mut [HashBytes; N]) {
     let block = [l.load(pairs, 0), l.load(pairs, 16), l.load(pairs, 32), l.load(pairs, 48)];
     let middle = compress(l, splats(l, IV), concat(block));
     l.store(second_hash(l, compress_pair_padding(l, middle)), out);

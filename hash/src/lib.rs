@@ -25,11 +25,11 @@ mod sha2_crate;
 mod sha_ni;
 
 pub use backend::{Backend, UnknownBackend};
-pub use known_answers::{GENESIS, KnownAnswer, SelfTestError, known_answers, self_test};
+pub use known_answers::{GENESIS, GENESIS_NONCE, GENESIS_TARGET, KnownAnswer, SelfTestError, known_answers, self_test};
 pub use merkle::{MerkleRoot, merkle_root};
 pub use scan::{NonceRange, ScanJob, ScanTarget, ScheduleWords};
 
-/// For the test suite of this crate.
+/// The forms of each job, for this crate's own tests: a CPU runs only one of them. Not for users; it may change at any time.
 #[cfg(target_arch = "x86_64")]
 #[doc(hidden)]
 pub use sha_ni::{Variant, variants};
@@ -38,10 +38,10 @@ pub use sha_ni::{Variant, variants};
 pub const HEADER_LEN: usize = 80;
 
 /// A serialized block header: version, previous hash, Merkle root, time, bits, nonce.
-pub type Header = [u8; HEADER_LEN];
+pub type HeaderBytes = [u8; HEADER_LEN];
 
 /// A SHA-256d digest in SHA-256's byte order. Read as a little-endian number, it is compared with a target.
-pub type Digest = [u8; 32];
+pub type HashBytes = [u8; 32];
 
 /// Compiles the code of the README.
 #[cfg(doctest)]

@@ -2,7 +2,7 @@
 
 use crate::scan::{NonceRange, ScanJob, ScanTarget};
 use crate::sha256::{HEADER_BITS, IV, PADDING_BIT, PAIR_PADDING, bytes, compress, second_hash, words};
-use crate::{Digest, Header};
+use crate::{HashBytes, HeaderBytes};
 
 /// Appends to `hits` every nonce of `range` whose double hash meets `target`, in the order of the range.
 pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: &mut Vec<u32>) {
@@ -17,7 +17,7 @@ pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: 
 }
 
 /// Writes the double hash of `headers[i]` to `out[i]`.
-pub(crate) fn hash_headers(headers: &[Header], out: &mut [Digest]) {
+pub(crate) fn hash_headers(headers: &[HeaderBytes], out: &mut [HashBytes]) {
     for (header, digest) in headers.iter().zip(out) {
         let midstate = compress(IV, words(&header[..64]));
         let mut block = [0; 16];
@@ -29,7 +29,7 @@ pub(crate) fn hash_headers(headers: &[Header], out: &mut [Digest]) {
 }
 
 /// Writes the double hash of `pairs[i]` to `out[i]`.
-pub(crate) fn hash_pairs(pairs: &[[u8; 64]], out: &mut [Digest]) {
+pub(crate) fn hash_pairs(pairs: &[[u8; 64]], out: &mut [HashBytes]) {
     for (pair, digest) in pairs.iter().zip(out) {
         *digest = bytes(second_hash(compress(compress(IV, words(pair)), PAIR_PADDING)));
     }

@@ -3,7 +3,7 @@
 use crate::sha256::{
     HEADER_BITS, IV, K, PADDING_BIT, bytes, compress, round, second_hash, small_sigma0, small_sigma1, words,
 };
-use crate::{Digest, Header};
+use crate::{HashBytes, HeaderBytes};
 
 /// The largest hash that counts as a hit: a 256-bit number, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl ScanTarget {
 
     /// Whether `digest`, read as a little-endian number, is not above the target.
     #[must_use]
-    pub fn is_met_by(&self, digest: &Digest) -> bool {
+    pub fn is_met_by(&self, digest: &HashBytes) -> bool {
         digest.iter().rev().le(self.0.iter().rev())
     }
 
@@ -109,7 +109,7 @@ pub struct ScheduleWords {
 /// big-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScanJob {
-    header: Header,
+    header: HeaderBytes,
     midstate: [u32; 8],
     tail: [u32; 3],
     round_3: [u32; 8],
@@ -119,7 +119,7 @@ pub struct ScanJob {
 impl ScanJob {
     /// Prepares `header`. Its nonce field is ignored.
     #[must_use]
-    pub fn new(header: &Header) -> Self {
+    pub fn new(header: &HeaderBytes) -> Self {
         let midstate = compress(IV, words(&header[..64]));
         let tail = words(&header[64..76]);
         let [w0, w1, w2] = tail;
@@ -139,7 +139,7 @@ impl ScanJob {
 
     /// The header with `nonce` in place.
     #[must_use]
-    pub fn header(&self, nonce: u32) -> Header {
+    pub fn header(&self, nonce: u32) -> HeaderBytes {
         let mut header = self.header;
         header[76..].copy_from_slice(&nonce.to_le_bytes());
         header

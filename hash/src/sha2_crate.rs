@@ -1,13 +1,13 @@
 //! The `sha2` crate's compression function: whatever acceleration it has for this CPU, on every architecture.
 //!
-//! It is the default where no kernel of ours runs, and the baseline that the others are measured against: its scan is a plain
-//! loop of two compressions a nonce from a midstate.
+//! It is the default where no other kernel runs, and the baseline that the others are measured with: its scan is the plain loop,
+//! two compressions a nonce from a midstate.
 
 use sha2::block_api::compress256;
 
 use crate::scan::{NonceRange, ScanJob, ScanTarget};
 use crate::sha256::{DIGEST_BITS, HEADER_BITS, IV, PAIR_BITS, bytes};
-use crate::{Digest, Header};
+use crate::{HashBytes, HeaderBytes};
 
 /// Appends to `hits` every nonce of `range` whose double hash meets `target`, in the order of the range.
 pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: &mut Vec<u32>) {
@@ -26,7 +26,7 @@ pub(crate) fn scan(job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: 
 }
 
 /// Writes the double hash of `headers[i]` to `out[i]`.
-pub(crate) fn hash_headers(headers: &[Header], out: &mut [Digest]) {
+pub(crate) fn hash_headers(headers: &[HeaderBytes], out: &mut [HashBytes]) {
     let mut blocks = [[0; 64], padded::<16>(HEADER_BITS)];
     for (header, digest) in headers.iter().zip(out) {
         blocks.as_flattened_mut()[..header.len()].copy_from_slice(header);
@@ -37,7 +37,7 @@ pub(crate) fn hash_headers(headers: &[Header], out: &mut [Digest]) {
 }
 
 /// Writes the double hash of `pairs[i]` to `out[i]`.
-pub(crate) fn hash_pairs(pairs: &[[u8; 64]], out: &mut [Digest]) {
+pub(crate) fn hash_pairs(pairs: &[[u8; 64]], out: &mut [HashBytes]) {
     for (pair, digest) in pairs.iter().zip(out) {
         let mut state = IV;
         compress256(&mut state, &[*pair, padded::<0>(PAIR_BITS)]);

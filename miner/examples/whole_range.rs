@@ -7,15 +7,19 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "../tests/support/collector.rs"]
+mod collector;
+
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::time::Instant;
 
 use adit_hash::{HEADER_LEN, NonceRange, ScanJob, ScanTarget};
 use adit_miner::{
-    CheckedCandidate, CpuSettings, Device, DeviceId, Devices, Draw, Extranonce, Feed, GpuKernel, GpuSettings,
-    HeaderWork, Selection, TemplateId,
+    CheckedCandidate, CpuSettings, Device, DeviceId, Devices, Extranonce, GpuKernel, GpuSettings, HeaderWork,
+    Selection, TemplateId,
 };
+
+use collector::{Reported, collect};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -52,39 +56,12 @@ fn run() -> Result<(), Error> {
     Ok(())
 }
 
-/// All nonces of one header, and the candidates reported among them.
-struct Whole(Mutex<(Option<HeaderWork>, u64, Vec<u32>)>);
-
-impl Feed for Whole {
-    fn draw(&self, nonces: u64) -> Draw {
-        let mut state = self.0.lock().expect("nothing that holds the state panics");
-        let Some(work) = state.0.take() else { return Draw::Done };
-        let (piece, rest) = work.split_at(nonces);
-        state.0 = rest;
-        Draw::Work(piece)
-    }
-
-    fn wait(&self) {}
-
-    fn is_current(&self, _work: &HeaderWork) -> bool {
-        true
-    }
-
-    fn report(&self, work: &HeaderWork, candidates: &[u32]) {
-        let mut state = self.0.lock().expect("nothing that holds the state panics");
-        state.1 += work.range.count;
-        state.2.extend(candidates);
-    }
-}
-
 /// The hits of `device`, sorted.
 fn hits(name: &str, device: &mut dyn Device) -> Result<Vec<u32>, Error> {
     let (scan, target) = (ScanJob::new(&[0x5a; HEADER_LEN]), ScanTarget::from_top(TOP));
     let work = HeaderWork::new(TemplateId(0), scan, NonceRange::ALL, target, Extranonce::default());
-    let feed = Whole(Mutex::new((Some(work.clone()), 0, Vec::new())));
     let begun = Instant::now();
-    device.run(&feed)?;
-    let (_, searched, mut nonces) = feed.0.into_inner().expect("nothing that holds the state panics");
+    let Reported { searched, candidates: mut nonces } = collect(device, &work)?;
     nonces.sort_unstable();
     if searched != work.range.count {
         return Err(format!("{name}: {searched} nonces searched; wanted {}", work.range.count).into());

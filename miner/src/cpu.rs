@@ -221,6 +221,10 @@ mod tests {
             true
         }
 
+        fn has_given_up(&self) -> bool {
+            false
+        }
+
         fn report(&self, _work: &HeaderWork, _candidates: &[u32]) {
             assert!(self.0.swap(true, Ordering::Relaxed), "the first report");
         }

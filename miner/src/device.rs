@@ -72,10 +72,9 @@ pub trait Feed: Sync {
     fn is_current(&self, work: &HeaderWork) -> bool;
 
     /// Whether the device is given up: it reported nothing for too long, or did not stop. A device that sees this during a wait
-    /// returns an error. The feed decides it, because a slow device is not a hung one.
-    fn has_given_up(&self) -> bool {
-        false
-    }
+    /// returns an error. The feed decides it, because a slow device is not a hung one. A feed that never gives a device up
+    /// returns `false`; one that wraps another feed asks that.
+    fn has_given_up(&self) -> bool;
 
     /// Reports that every nonce of `work` was searched. `candidates` has every nonce whose hash meets the target, in any order.
     /// It may have others whose hash is not above the target in its most significant 32 bits.

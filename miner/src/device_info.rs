@@ -92,8 +92,8 @@ pub struct GpuInfo {
     pub device_id: u32,
     /// The driver's name and version, as far as they are known.
     pub driver: String,
-    /// The interface through which it is reached: `vulkan`, `metal`, `dx12` or `gl`.
-    pub backend: &'static str,
+    /// The graphics interface through which it is reached: `vulkan`, `metal`, `dx12` or `gl`.
+    pub interface: &'static str,
     /// The PCI address, `domain:bus:device.function` in hexadecimal, if the interface tells it.
     pub pci: Option<String>,
     /// Whether it is a program that runs on the CPU.
@@ -123,11 +123,11 @@ impl CpuInfo {
 }
 
 impl GpuInfo {
-    /// A real GPU that is reached through `backend`, and of which nothing else is known.
+    /// A real GPU that is reached through the graphics interface `interface`, and of which nothing else is known.
     #[must_use]
-    pub fn new(backend: &'static str) -> Self {
+    pub fn new(interface: &'static str) -> Self {
         let (vendor, driver) = (String::new(), String::new());
-        Self { vendor, vendor_id: 0, device_id: 0, driver, backend, pci: None, software: false }
+        Self { vendor, vendor_id: 0, device_id: 0, driver, interface, pci: None, software: false }
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use adit_hash::{Digest, HEADER_LEN, Header, NonceRange, ScanJob, ScanTarget};
+use adit_hash::{HEADER_LEN, HashBytes, HeaderBytes, NonceRange, ScanJob, ScanTarget};
 use sha2::{Digest as _, Sha256};
 
 use crate::work::{Solution, Template, TemplateId};
@@ -147,7 +147,7 @@ impl HeaderWork {
 
 /// SHA-256 of SHA-256, by the `sha2` crate.
 #[must_use]
-pub fn sha256d(bytes: &[u8]) -> Digest {
+pub fn sha256d(bytes: &[u8]) -> HashBytes {
     Sha256::digest(Sha256::digest(bytes)).into()
 }
 
@@ -155,17 +155,17 @@ pub fn sha256d(bytes: &[u8]) -> Digest {
 #[derive(Debug)]
 pub struct Job {
     template: Arc<Template>,
-    cursor: Mutex<Cursor>,
+    position: Mutex<JobPosition>,
 }
 
 /// The present header and the first of its nonces that is not drawn.
 #[derive(Debug)]
-struct Cursor {
+struct JobPosition {
     /// How often the version was rolled. Its low bits are spread over the mask and exclusive-ored into the version.
     version_roll: u64,
     extranonce: Extranonce,
     time: u32,
-    merkle_root: Digest,
+    merkle_root: HashBytes,
     scan: ScanJob,
     next_nonce: u64,
     exhausted: bool,
@@ -190,8 +190,9 @@ impl Job {
         let merkle_root = merkle_root(&template, extranonce);
         let scan = ScanJob::new(&header(&template, 0, &merkle_root, template.time));
         let time = template.time;
-        let cursor = Cursor { version_roll: 0, extranonce, time, merkle_root, scan, next_nonce: 0, exhausted: false };
-        Ok(Self { template, cursor: Mutex::new(cursor) })
+        let position =
+            JobPosition { version_roll: 0, extranonce, time, merkle_root, scan, next_nonce: 0, exhausted: false };
+        Ok(Self { template, position: Mutex::new(position) })
     }
 
     /// The template.
@@ -204,21 +205,21 @@ impl Job {
     ///
     /// A draw ends with its header, so it may be smaller than asked.
     pub fn draw(&self, nonces: u64) -> Option<HeaderWork> {
-        let mut cursor = self.lock();
-        if cursor.next_nonce == NONCES {
-            cursor.roll(&self.template);
+        let mut position = self.lock();
+        if position.next_nonce == NONCES {
+            position.roll(&self.template);
         }
-        if cursor.exhausted {
+        if position.exhausted {
             return None;
         }
-        let range = NonceRange::new(cursor.next_nonce as u32, nonces.clamp(1, NONCES - cursor.next_nonce));
-        cursor.next_nonce += range.count;
+        let range = NonceRange::new(position.next_nonce as u32, nonces.clamp(1, NONCES - position.next_nonce));
+        position.next_nonce += range.count;
         Some(HeaderWork {
             template: self.template.id,
-            scan: cursor.scan,
+            scan: position.scan,
             range,
             target: self.template.target,
-            extranonce: cursor.extranonce,
+            extranonce: position.extranonce,
         })
     }
 
@@ -228,12 +229,12 @@ impl Job {
         self.lock().exhausted
     }
 
-    fn lock(&self) -> MutexGuard<'_, Cursor> {
-        self.cursor.lock().expect("nothing that holds the cursor panics")
+    fn lock(&self) -> MutexGuard<'_, JobPosition> {
+        self.position.lock().expect("nothing that holds the position panics")
     }
 }
 
-impl Cursor {
+impl JobPosition {
     /// Goes on to the next header: version bits, then extranonce, then time.
     fn roll(&mut self, template: &Template) {
         if self.exhausted {
@@ -273,7 +274,7 @@ fn deposit_bits(value: u32, mask: u32) -> u32 {
 }
 
 /// The header with nonce 0.
-fn header(template: &Template, version_roll: u32, merkle_root: &Digest, time: u32) -> Header {
+fn header(template: &Template, version_roll: u32, merkle_root: &HashBytes, time: u32) -> HeaderBytes {
     let version = template.version as u32 ^ deposit_bits(version_roll, template.version_mask);
     let mut header = [0; HEADER_LEN];
     header[..4].copy_from_slice(&version.to_le_bytes());
@@ -286,9 +287,9 @@ fn header(template: &Template, version_roll: u32, merkle_root: &Digest, time: u3
 
 /// The root over the coinbase with `extranonce` in place, up the template's branch. The coinbase is leaf 0, so it is the
 /// left child at every level.
-fn merkle_root(template: &Template, extranonce: Extranonce) -> Digest {
+fn merkle_root(template: &Template, extranonce: Extranonce) -> HashBytes {
     let coinbase = &template.coinbase;
-    let txid: Digest = Sha256::digest(
+    let txid: HashBytes = Sha256::digest(
         Sha256::new()
             .chain_update(&coinbase.prefix)
             .chain_update(extranonce.to_vec())

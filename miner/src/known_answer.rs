@@ -1,6 +1,6 @@
 //! The known-answer test that every device passes before it mines: hits at the places where kernels go wrong.
 //!
-//! A kernel that misses hits loses its owner money and looks busy. The scans and their answers come from the hash crate
+//! A kernel that misses hits has the same hashrate as a correct one. The scans and their answers come from the hash crate
 //! (`hash/src/known_answers.rs`). There they test a kernel alone; here they go through a feed, and so test the device as it
 //! mines: its batches, buffers, threads and driver.
 //!
@@ -9,11 +9,13 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use adit_hash::{GENESIS, KnownAnswer, NonceRange, ScanJob, ScanTarget, known_answers};
+use adit_hash::{GENESIS, GENESIS_NONCE, GENESIS_TARGET, KnownAnswer, NonceRange, ScanJob, known_answers};
 
 use crate::device::{Device, DeviceError, Draw, Feed};
 use crate::job::{CheckedCandidate, Extranonce, HeaderWork};
+use crate::report_timeout::{self, ReportTimeout};
 use crate::work::TemplateId;
 
 /// Hits are at the first and last nonces of groups of these sizes: a CPU kernel's lanes (up to two interleaved groups of 16), a
@@ -32,18 +34,35 @@ const LARGEST_BATCH: u64 = 1 << 30;
 /// Runs `device` on all known answers. `stop` ends the test early, as passed.
 ///
 /// # Errors
-/// If the device fails, misses a hit, reports a nonce that is none, or leaves a nonce unsearched.
+/// If the device fails, misses a hit, reports a nonce that is none, or leaves a nonce unsearched. A device that reports nothing
+/// for two minutes is given up.
 pub fn test(device: &mut dyn Device, stop: &AtomicBool) -> Result<(), DeviceError> {
-    test_until(device, &|| stop.load(Ordering::Acquire), &|| {})
+    test_within(device, report_timeout::LIMIT, stop)
 }
 
-/// [`test`] that ends early when `over` says so, and calls `answered` at every report.
+/// [`test`] that gives up a device that reports nothing for `limit`.
+fn test_within(device: &mut dyn Device, limit: Duration, stop: &AtomicBool) -> Result<(), DeviceError> {
+    let (timeout, stopped) = (ReportTimeout::new(limit), || stop.load(Ordering::Acquire));
+    test_by(device, &stopped, &|| stopped() || timeout.has_passed(), &|| timeout.restart())
+}
+
+/// [`test`] under a watchdog: `over` says whether the test ends early, which also gives the device up; `answered` is called
+/// at every report.
 pub(crate) fn test_until(
     device: &mut dyn Device,
     over: &(dyn Fn() -> bool + Sync),
     answered: &(dyn Fn() + Sync),
 ) -> Result<(), DeviceError> {
-    let feed = TestFeed::new(device.row(), over, answered);
+    test_by(device, over, over, answered)
+}
+
+fn test_by(
+    device: &mut dyn Device,
+    over: &(dyn Fn() -> bool + Sync),
+    given_up: &(dyn Fn() -> bool + Sync),
+    answered: &(dyn Fn() + Sync),
+) -> Result<(), DeviceError> {
+    let feed = TestFeed::new(device.row(), over, given_up, answered);
     device.run(&feed)?;
     if over() { Ok(()) } else { feed.result().map_err(DeviceError::KnownAnswer) }
 }
@@ -64,6 +83,7 @@ fn small_scans() -> Vec<KnownAnswer> {
 /// A feed that gives out the scans and collects what the device reports.
 struct TestFeed<'a> {
     over: &'a (dyn Fn() -> bool + Sync),
+    given_up: &'a (dyn Fn() -> bool + Sync),
     answered: &'a (dyn Fn() + Sync),
     state: Mutex<TestState>,
 }
@@ -114,23 +134,24 @@ impl Batches {
 /// A scan of `count` nonces, at most [`LARGEST_BATCH`], in which `place` nonces come before the genesis block's. Others may
 /// meet its target, too.
 fn genesis_at(place: u64, count: u64) -> KnownAnswer {
-    let [.., a, b, c, d] = GENESIS;
-    let nonce = u32::from_le_bytes([a, b, c, d]);
-    let mut target = [0; 32];
-    [target[26], target[27]] = [0xff, 0xff];
     // The place is below 2^30, and the nonce is not.
-    let range = NonceRange::new(nonce - place as u32, count);
-    KnownAnswer::new(ScanJob::new(&GENESIS), range, ScanTarget::from_le_bytes(target), vec![nonce])
+    let range = NonceRange::new(GENESIS_NONCE - place as u32, count);
+    KnownAnswer::new(ScanJob::new(&GENESIS), range, GENESIS_TARGET, vec![GENESIS_NONCE])
 }
 
 impl<'a> TestFeed<'a> {
-    fn new(row: Option<u64>, over: &'a (dyn Fn() -> bool + Sync), answered: &'a (dyn Fn() + Sync)) -> Self {
+    fn new(
+        row: Option<u64>,
+        over: &'a (dyn Fn() -> bool + Sync),
+        given_up: &'a (dyn Fn() -> bool + Sync),
+        answered: &'a (dyn Fn() + Sync),
+    ) -> Self {
         let scans = small_scans();
         let mut open: Vec<_> = (0..).zip(&scans).map(|(id, scan)| work(id, scan)).collect();
         open.reverse();
         let answers = vec![(0, Vec::new()); scans.len()];
         let batches = Batches { row, given: 0, size: 0, of_size: 0 };
-        Self { over, answered, state: Mutex::new(TestState { scans, open, batches, answers }) }
+        Self { over, given_up, answered, state: Mutex::new(TestState { scans, open, batches, answers }) }
     }
 
     fn result(self) -> Result<(), String> {
@@ -215,7 +236,7 @@ impl Feed for TestFeed<'_> {
     }
 
     fn has_given_up(&self) -> bool {
-        (self.over)()
+        (self.given_up)()
     }
 
     fn report(&self, work: &HeaderWork, candidates: &[u32]) {

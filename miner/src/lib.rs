@@ -22,11 +22,16 @@ mod measure;
 mod no_gpu;
 #[cfg(feature = "gpu")]
 mod quiet;
+mod report_timeout;
 mod selection;
 mod solve;
 mod telemetry;
 mod throttle;
 mod work;
+
+// Tests that the unit tests share with tests/ name the crate as its users do.
+#[cfg(test)]
+extern crate self as adit_miner;
 
 pub use adit_hash;
 #[cfg(feature = "gpu")]
@@ -38,13 +43,13 @@ pub use device_info::{CpuInfo, DeviceId, DeviceInfo, DeviceKind, GpuInfo, Invali
 pub use devices::{CpuSettings, Devices};
 pub use engine::{DeviceSnapshot, DeviceState, Engine, EngineOptions, EngineSnapshot, WatchdogPolicy};
 #[cfg(feature = "gpu")]
-pub use gpu::{GpuDevice, GpuSettings, Tuned, Tuning, TuningCache};
+pub use gpu::{GpuDevice, GpuSettings, Tuned, Tuning, TuningCache, kernel_input};
 pub use job::{CheckedCandidate, Extranonce, HeaderWork, Job, JobError, MAX_BRANCH_LEN, MAX_EXTRANONCE_LEN, sha256d};
 pub use known_answer::test as test_known_answers;
 pub use measure::{MeasurePlan, Measurement, measure, measure_with};
 pub use selection::{SelectError, Selection};
 pub use solve::{Solved, solve};
-pub use telemetry::{Reading, Sensor, sensor_of};
+pub use telemetry::{Reading, Sensor, readings_of, sensor_of};
 pub use throttle::{DutyCycle, ThrottlePolicy};
 pub use work::{Coinbase, Solution, Submission, Template, TemplateId, WorkSource};
 

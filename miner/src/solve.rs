@@ -3,16 +3,14 @@
 //! The search is a feed, so the device runs the same loop as when it mines.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use adit_hash::{Header, NonceRange, ScanJob, ScanTarget};
+use adit_hash::{HeaderBytes, NonceRange, ScanJob, ScanTarget};
 
 use crate::device::{Device, DeviceError, Draw, Feed};
 use crate::job::{CheckedCandidate, Extranonce, HeaderWork};
+use crate::report_timeout::{self, ReportTimeout};
 use crate::work::TemplateId;
-
-/// The longest time between two reports, after which the device is given up. No watchdog looks on here.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The result of a search of one header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -30,10 +28,22 @@ pub struct Solved {
 /// of nonces searched so far, from one of the device's threads.
 ///
 /// # Errors
-/// If the device fails.
+/// If the device fails. One that reports nothing for two minutes is given up.
 pub fn solve(
     device: &mut dyn Device,
-    header: &Header,
+    header: &HeaderBytes,
+    range: NonceRange,
+    target: &ScanTarget,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Solved, DeviceError> {
+    solve_within(report_timeout::LIMIT, device, header, range, target, progress)
+}
+
+/// [`solve`] that gives up a device that reports nothing for `limit`.
+fn solve_within(
+    limit: Duration,
+    device: &mut dyn Device,
+    header: &HeaderBytes,
     range: NonceRange,
     target: &ScanTarget,
     progress: &(dyn Fn(u64) + Sync),
@@ -48,11 +58,8 @@ pub fn solve(
     let search = Search {
         first: range.first,
         progress,
-        state: Mutex::new(SearchState {
-            rest: (range.count > 0).then_some(whole),
-            solved: Solved::default(),
-            heard: Instant::now(),
-        }),
+        timeout: ReportTimeout::new(limit),
+        state: Mutex::new(SearchState { rest: (range.count > 0).then_some(whole), solved: Solved::default() }),
     };
     device.run(&search)?;
     Ok(search.state.into_inner().expect("nothing that holds the search panics").solved)
@@ -62,14 +69,13 @@ pub fn solve(
 struct Search<'a> {
     first: u32,
     progress: &'a (dyn Fn(u64) + Sync),
+    timeout: ReportTimeout,
     state: Mutex<SearchState>,
 }
 
 struct SearchState {
     rest: Option<HeaderWork>,
     solved: Solved,
-    /// When the last report came, or when the search began.
-    heard: Instant,
 }
 
 impl Feed for Search<'_> {
@@ -92,13 +98,13 @@ impl Feed for Search<'_> {
     }
 
     fn has_given_up(&self) -> bool {
-        self.state.lock().expect("nothing that holds the search panics").heard.elapsed() >= PATIENCE
+        self.timeout.has_passed()
     }
 
     fn report(&self, work: &HeaderWork, candidates: &[u32]) {
+        self.timeout.restart();
         let hashes = {
             let mut state = self.state.lock().expect("nothing that holds the search panics");
-            state.heard = Instant::now();
             let solved = &mut state.solved;
             solved.hashes += work.range.count;
             for &nonce in candidates {
@@ -123,10 +129,11 @@ impl Feed for Search<'_> {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use adit_hash::{GENESIS, HEADER_LEN};
+    use adit_hash::{GENESIS, GENESIS_NONCE, HEADER_LEN};
 
     use super::*;
     use crate::cpu::CpuDevice;
+    use crate::report_timeout::tests::HangingDevice;
 
     #[test]
     fn the_first_hit_of_the_range_is_found_and_nothing_where_there_is_none() {
@@ -143,9 +150,17 @@ mod tests {
             assert_eq!((reported.into_inner(), solved.hardware_errors), (solved.hashes, 0));
             solved
         };
-        assert_eq!(search(2_083_200_000, 100_000).nonce, Some(2_083_236_893));
+        assert_eq!(search(2_083_200_000, 100_000).nonce, Some(GENESIS_NONCE));
         assert_eq!(search(2_083_200_000, 36_893), Solved { nonce: None, hashes: 36_893, hardware_errors: 0 });
         assert_eq!(search(5, 0), Solved::default());
+    }
+
+    #[test]
+    fn a_device_that_hangs_is_given_up() {
+        let (limit, range) = (Duration::from_millis(50), NonceRange::new(0, 100));
+        let hard = ScanTarget::from_le_bytes([0; 32]);
+        let outcome = solve_within(limit, &mut HangingDevice::new(2), &GENESIS, range, &hard, &|_| {});
+        assert!(matches!(outcome, Err(DeviceError::Hung { .. })), "{outcome:?}");
     }
 
     #[test]

@@ -24,10 +24,6 @@ pub enum DutyCycle {
 }
 
 impl DutyCycle {
-    /// Every duty cycle, the highest first.
-    pub const ALL: [DutyCycle; 5] =
-        [DutyCycle::Full, DutyCycle::ThreeQuarters, DutyCycle::Half, DutyCycle::Quarter, DutyCycle::Paused];
-
     /// The busy time in percent.
     #[must_use]
     pub const fn percent(self) -> u32 {
@@ -106,6 +102,24 @@ impl ThrottlePolicy {
         Self { hysteresis, ..self }
     }
 
+    /// The same policy with this least time from any step to a slower one.
+    #[must_use]
+    pub fn with_slower_after(self, slower_after: Duration) -> Self {
+        Self { slower_after, ..self }
+    }
+
+    /// The same policy with this least time from any step to a faster one.
+    #[must_use]
+    pub fn with_faster_after(self, faster_after: Duration) -> Self {
+        Self { faster_after, ..self }
+    }
+
+    /// The same policy in which a sensor that gave temperatures is silent after this time without one.
+    #[must_use]
+    pub fn with_blind_after(self, blind_after: Duration) -> Self {
+        Self { blind_after, ..self }
+    }
+
     /// The same policy with sensors read this often.
     #[must_use]
     pub fn with_read_every(self, read_every: Duration) -> Self {
@@ -115,7 +129,7 @@ impl ThrottlePolicy {
 
 /// Turns a device's temperatures into its duty cycle.
 #[derive(Clone, Debug)]
-pub struct Throttle {
+pub(crate) struct Throttle {
     policy: ThrottlePolicy,
     limit: f64,
     duty_cycle: DutyCycle,
@@ -127,20 +141,17 @@ pub struct Throttle {
 
 impl Throttle {
     /// A device that may be as hot as `limit`, in degrees Celsius.
-    #[must_use]
-    pub fn new(limit: f64, policy: ThrottlePolicy) -> Self {
+    pub(crate) fn new(limit: f64, policy: ThrottlePolicy) -> Self {
         Self { policy, limit, duty_cycle: DutyCycle::Full, changed: None, heard: None, blind: false }
     }
 
     /// The limit in degrees Celsius.
-    #[must_use]
-    pub fn limit(&self) -> f64 {
+    pub(crate) fn limit(&self) -> f64 {
         self.limit
     }
 
     /// Whether the sensor gave temperatures once and is silent now.
-    #[must_use]
-    pub fn is_blind(&self) -> bool {
+    pub(crate) fn is_blind(&self) -> bool {
         self.blind
     }
 
@@ -149,7 +160,7 @@ impl Throttle {
     /// Above the limit the device goes a step slower, and well below it a step faster. If its sensor falls silent, it runs at a
     /// quarter until the sensor answers: at full duty it could overheat, and a pause would end mining with every driver that
     /// loses a sensor. A device that never gave a temperature is not slowed down.
-    pub fn observe(&mut self, now: Instant, temperature: Option<f64>) -> DutyCycle {
+    pub(crate) fn observe(&mut self, now: Instant, temperature: Option<f64>) -> DutyCycle {
         let Some(temperature) = temperature.filter(|temperature| temperature.is_finite()) else {
             let silence = self.heard.map(|heard| now.saturating_duration_since(heard));
             if silence.is_some_and(|silence| silence >= self.policy.blind_after) {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_hash::{Digest, Header, ScanTarget};
+use adit_hash::{HashBytes, HeaderBytes, ScanTarget};
 
 /// Tells templates apart. Larger is newer; a source never repeats one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,11 +46,11 @@ pub struct Template {
     /// The version bits that may be rolled; BIP320 gives `0x1fffe000`.
     pub version_mask: u32,
     /// The hash of the previous block, in header order.
-    pub prev_hash: Digest,
+    pub prev_hash: HashBytes,
     /// The coinbase, whose extranonce may be rolled.
     pub coinbase: Coinbase,
     /// The Merkle branch from the coinbase (leaf 0) to the root: the sibling at each level, leaves first.
-    pub merkle_branch: Vec<Digest>,
+    pub merkle_branch: Vec<HashBytes>,
     /// The header's time when the template was made, in seconds since 1970.
     pub time: u32,
     /// The latest time that may be rolled to, at least `time`.
@@ -68,7 +68,7 @@ impl Template {
     #[must_use]
     pub fn new(
         id: TemplateId,
-        prev_hash: Digest,
+        prev_hash: HashBytes,
         coinbase: Coinbase,
         time: u32,
         bits: u32,
@@ -103,7 +103,7 @@ impl Template {
 
     /// The same template with this Merkle branch: the sibling at each level, leaves first.
     #[must_use]
-    pub fn with_merkle_branch(self, merkle_branch: Vec<Digest>) -> Self {
+    pub fn with_merkle_branch(self, merkle_branch: Vec<HashBytes>) -> Self {
         Self { merkle_branch, ..self }
     }
 
@@ -121,11 +121,11 @@ pub struct Solution {
     /// The template that it solves.
     pub template: TemplateId,
     /// The whole header, solved.
-    pub header: Header,
+    pub header: HeaderBytes,
     /// The extranonce of the coinbase.
     pub extranonce: Vec<u8>,
     /// The header's double hash by the `sha2` crate, in header order.
-    pub hash: Digest,
+    pub hash: HashBytes,
 }
 
 /// A source's answer to a solution.

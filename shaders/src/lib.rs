@@ -2,7 +2,8 @@
 //!
 //! The shaders are text: this crate needs no GPU and no graphics library. [`GpuKernel::source`] is a whole module for any
 //! WGSL compiler, [`KernelInput`] is its uniform buffer, [`candidates_size`] the size of its storage buffer, and
-//! [`GpuKernel::operations`] what a hash costs. The crate `adit-miner` runs them through `wgpu`.
+//! [`GpuKernel::operations`] what a hash costs. The crate `adit-miner` runs them through `wgpu`; its `kernel_input` fills the
+//! uniform buffer for a header, a target and a range of nonces.
 //!
 //! # Bindings
 //!

@@ -34,7 +34,7 @@ pub struct Comparison {
     /// What else differs: each may be the reason for a difference of rates.
     pub differences: Vec<Difference>,
     /// The baseline's rates.
-    pub baseline: Change,
+    pub baseline: RelativeChange,
     pub rows: Vec<Compared>,
     /// Rows of this run that the earlier one does not have.
     pub appeared: Vec<String>,
@@ -55,15 +55,15 @@ pub struct Difference {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Compared {
     pub label: String,
-    pub hashes_per_second: Change,
-    pub ratio_to_baseline: Change,
+    pub hashes_per_second: RelativeChange,
+    pub ratio_to_baseline: RelativeChange,
     pub judged_by: Figure,
-    pub verdict: Significance,
+    pub significance: Significance,
 }
 
 /// This run's figure over the earlier run's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Change {
+pub struct RelativeChange {
     /// Median over median.
     pub factor: f64,
     /// This run's lower end over the earlier run's upper end.
@@ -89,7 +89,7 @@ pub enum Significance {
     Slower,
 }
 
-impl Change {
+impl RelativeChange {
     /// The change from the samples `earlier` to the samples `now`; `None` if either is empty.
     fn of(earlier: &[f64], now: &[f64]) -> Option<Self> {
         let ((earlier_low, earlier_high), (now_low, now_high)) = (interval(earlier)?, interval(now)?);
@@ -100,7 +100,7 @@ impl Change {
         })
     }
 
-    fn verdict(self) -> Significance {
+    fn significance(self) -> Significance {
         if self.low > 1.0 && self.factor > 1.0 + LEAST_DIFFERENCE {
             Significance::Faster
         } else if self.high < 1.0 && self.factor < 1.0 - LEAST_DIFFERENCE {
@@ -139,7 +139,7 @@ impl Comparison {
             began: earlier.began.clone(),
             adit: earlier.adit.line(),
             differences: differences(earlier, now),
-            baseline: Change::of(&earlier.baseline.rates(), &now.baseline.rates())?,
+            baseline: RelativeChange::of(&earlier.baseline.rates(), &now.baseline.rates())?,
             rows,
             appeared,
             disappeared: gone.map(|(_, row)| row.label()).collect(),
@@ -150,17 +150,18 @@ impl Comparison {
     pub fn text(&self) -> String {
         let names = self.rows.iter().map(|row| row.label.chars().count());
         let width = names.max().unwrap_or(0).max(BASELINE.len());
-        let range = |change: &Change| format!("{:.3} ({:.3} to {:.3})", change.factor, change.low, change.high);
+        let range = |change: &RelativeChange| format!("{:.3} ({:.3} to {:.3})", change.factor, change.low, change.high);
         let mut lines = vec![format!("against {}, {}, {}", self.file, self.began, self.adit)];
         for Difference { field, earlier, now } in &self.differences {
             lines.push(format!("  differs: {field} was {earlier}, is {now}"));
         }
-        lines.push(format!("{:width$}  {:>24}  {:>24}  verdict", "now over then", "rate", "ratio to the baseline"));
+        lines
+            .push(format!("{:width$}  {:>24}  {:>24}  significance", "now over then", "rate", "ratio to the baseline"));
         lines.push(format!("{BASELINE:width$}  {:>24}", range(&self.baseline)));
         for row in &self.rows {
             let [rate, ratio] = [range(&row.hashes_per_second), range(&row.ratio_to_baseline)];
             let by = if row.judged_by == Figure::HashesPerSecond { " by rate" } else { "" };
-            lines.push(format!("{:width$}  {rate:>24}  {ratio:>24}  {}{by}", row.label, row.verdict.name()));
+            lines.push(format!("{:width$}  {rate:>24}  {ratio:>24}  {}{by}", row.label, row.significance.name()));
         }
         lines.extend(self.appeared.iter().map(|label| format!("{label}: not in the earlier run")));
         lines.extend(self.disappeared.iter().map(|label| format!("{label}: only in the earlier run")));
@@ -172,13 +173,19 @@ impl Comparison {
 
 impl Compared {
     fn of(earlier: &Row, now: &Row) -> Option<Self> {
-        let hashes_per_second = Change::of(&earlier.rates(), &now.rates())?;
-        let ratio_to_baseline = Change::of(&earlier.ratios(), &now.ratios())?;
+        let hashes_per_second = RelativeChange::of(&earlier.rates(), &now.rates())?;
+        let ratio_to_baseline = RelativeChange::of(&earlier.ratios(), &now.ratios())?;
         let (judged_by, change) = match now.kind {
             Kind::Gpu => (Figure::HashesPerSecond, hashes_per_second),
             Kind::Cpu | Kind::SoftwareGpu => (Figure::RatioToBaseline, ratio_to_baseline),
         };
-        Some(Self { label: now.label(), hashes_per_second, ratio_to_baseline, judged_by, verdict: change.verdict() })
+        Some(Self {
+            label: now.label(),
+            hashes_per_second,
+            ratio_to_baseline,
+            judged_by,
+            significance: change.significance(),
+        })
     }
 }
 
@@ -242,9 +249,9 @@ mod tests {
         Comparison::of(Path::new("some/earlier.json"), earlier, now).unwrap()
     }
 
-    fn verdict(earlier: &[f64], now: &[f64]) -> Significance {
+    fn significance(earlier: &[f64], now: &[f64]) -> Significance {
         let of = |ratios: &[f64]| report(&[(Kind::Cpu, "sha_ni", ratios)]);
-        compared(&of(earlier), &of(now)).rows[0].verdict
+        compared(&of(earlier), &of(now)).rows[0].significance
     }
 
     #[test]
@@ -252,7 +259,9 @@ mod tests {
         let report = report(&[(Kind::Cpu, "sha_ni", &[3.0, 3.1, 3.2, 3.1, 3.0]), (Kind::Gpu, "pruned", &[700.0; 5])]);
         let same = compared(&report, &report);
         assert!(
-            same.rows.iter().all(|row| row.verdict == Significance::WithinNoise && row.ratio_to_baseline.factor == 1.0)
+            same.rows
+                .iter()
+                .all(|row| row.significance == Significance::WithinNoise && row.ratio_to_baseline.factor == 1.0)
         );
         assert!(same.differences.is_empty() && same.appeared.is_empty() && same.disappeared.is_empty());
         assert_eq!((same.file.as_str(), same.baseline.factor), ("earlier.json", 1.0));
@@ -261,24 +270,24 @@ mod tests {
     #[test]
     fn intervals_that_touch_are_noise_and_those_apart_are_not() {
         let earlier = [3.00, 3.10, 3.20, 3.12, 3.05];
-        assert_eq!(verdict(&earlier, &[3.19, 3.30, 3.40, 3.35, 3.38]), Significance::WithinNoise);
-        assert_eq!(verdict(&earlier, &[3.20, 3.30, 3.40, 3.35, 3.38]), Significance::WithinNoise);
-        assert_eq!(verdict(&earlier, &[3.21, 3.30, 3.40, 3.35, 3.38]), Significance::Faster);
-        assert_eq!(verdict(&[3.21, 3.30, 3.40, 3.35, 3.38], &earlier), Significance::Slower);
+        assert_eq!(significance(&earlier, &[3.19, 3.30, 3.40, 3.35, 3.38]), Significance::WithinNoise);
+        assert_eq!(significance(&earlier, &[3.20, 3.30, 3.40, 3.35, 3.38]), Significance::WithinNoise);
+        assert_eq!(significance(&earlier, &[3.21, 3.30, 3.40, 3.35, 3.38]), Significance::Faster);
+        assert_eq!(significance(&[3.21, 3.30, 3.40, 3.35, 3.38], &earlier), Significance::Slower);
         // One slow sample widens the interval: with five samples it may be the true rate.
-        assert_eq!(verdict(&earlier, &[1.00, 3.30, 3.40, 3.35, 3.38]), Significance::WithinNoise);
+        assert_eq!(significance(&earlier, &[1.00, 3.30, 3.40, 3.35, 3.38]), Significance::WithinNoise);
     }
 
     #[test]
     fn a_difference_too_small_to_mean_anything_is_noise_however_steady() {
-        assert_eq!(verdict(&[3.000; 5], &[3.029; 5]), Significance::WithinNoise);
-        assert_eq!(verdict(&[3.000; 5], &[3.031; 5]), Significance::Faster);
-        assert_eq!(verdict(&[3.000; 5], &[2.969; 5]), Significance::Slower);
-        assert_eq!(verdict(&[3.000; 5], &[2.971; 5]), Significance::WithinNoise);
+        assert_eq!(significance(&[3.000; 5], &[3.029; 5]), Significance::WithinNoise);
+        assert_eq!(significance(&[3.000; 5], &[3.031; 5]), Significance::Faster);
+        assert_eq!(significance(&[3.000; 5], &[2.969; 5]), Significance::Slower);
+        assert_eq!(significance(&[3.000; 5], &[2.971; 5]), Significance::WithinNoise);
     }
 
     #[test]
-    fn a_busy_machine_changes_no_verdict_of_a_cpu_and_a_gpu_is_judged_by_its_rate() {
+    fn a_busy_machine_does_not_change_the_outcome_of_a_cpu_and_a_gpu_is_judged_by_its_rate() {
         let earlier = report(&[(Kind::Cpu, "avx2", &[1.5; 5]), (Kind::Gpu, "pruned", &[700.0; 5])]);
         let mut now = earlier.clone();
         // The CPU gives half its time to other programs; the GPU goes on as before.
@@ -292,7 +301,7 @@ mod tests {
             sample.ratio_to_baseline *= 2.0;
         }
         let comparison = compared(&earlier, &now);
-        let figures = comparison.rows.iter().map(|row| (row.judged_by, row.verdict)).collect::<Vec<_>>();
+        let figures = comparison.rows.iter().map(|row| (row.judged_by, row.significance)).collect::<Vec<_>>();
         let wanted = [
             (Figure::RatioToBaseline, Significance::WithinNoise),
             (Figure::HashesPerSecond, Significance::WithinNoise),

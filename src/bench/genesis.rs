@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use adit_hash::{Header, NonceRange, ScanTarget};
+use adit_hash::{GENESIS_NONCE, HeaderBytes, NonceRange, ScanTarget};
 use adit_miner::solve;
 use anyhow::{Context, anyhow};
 use bitcoin::Network;
@@ -14,15 +14,14 @@ use crate::cli::BenchArgs;
 use crate::exit::{Exit, Failure, OrExit, Result};
 use crate::{devices, output, progress};
 
-/// The nonce that the search begins with, and the nonce that it must find.
+/// The nonce that the search begins with.
 const GENESIS_FROM: u32 = 2_083_000_000;
-const GENESIS_NONCE: u32 = 2_083_236_893;
 
 /// Every device that the flags name searches mainnet's genesis header by itself.
 pub fn run(args: &BenchArgs) -> Result {
     let header = genesis_block(Network::Bitcoin).header;
     let target = ScanTarget::from_le_bytes(header.target().to_le_bytes());
-    let bytes: Header = serialize(&header).try_into().expect("a header has 80 bytes");
+    let bytes: HeaderBytes = serialize(&header).try_into().expect("a header has 80 bytes");
     // The search ignores the header's nonce.
     let range = NonceRange::new(GENESIS_FROM, 1 << 32);
     for mut device in devices::open(&args.devices)? {

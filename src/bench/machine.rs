@@ -30,7 +30,9 @@ pub struct Build {
 pub struct Machine {
     pub os: String,
     pub distribution: Option<String>,
-    pub kernel: Option<String>,
+    /// The release of the operating system's kernel. Schema version 1 calls it `kernel`.
+    #[serde(alias = "kernel")]
+    pub os_release: Option<String>,
     pub arch: String,
     /// Whether the CPU has the flag of a virtual machine.
     pub virtual_machine: Option<bool>,
@@ -100,7 +102,7 @@ impl Machine {
         Self {
             os: std::env::consts::OS.to_owned(),
             distribution: distribution(&read("etc/os-release")),
-            kernel: kernel(),
+            os_release: os_release(),
             arch: std::env::consts::ARCH.to_owned(),
             virtual_machine: is_virtual(&cpuinfo),
             load_average: read("proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()),
@@ -114,7 +116,7 @@ impl Machine {
         let mut parts = vec![self.cpu.model.clone()];
         parts.extend(self.cpu.cores.map(|cores| crate::rate::counted(cores as u64, "core")));
         parts.push(crate::rate::counted(self.cpu.threads_granted as u64, "thread"));
-        parts.push([self.os.as_str(), self.kernel.as_deref().unwrap_or_default()].join(" ").trim().to_owned());
+        parts.push([self.os.as_str(), self.os_release.as_deref().unwrap_or_default()].join(" ").trim().to_owned());
         if self.virtual_machine == Some(true) {
             parts.push("virtual".to_owned());
         }
@@ -153,20 +155,20 @@ fn gpu(info: &DeviceInfo) -> Option<Gpu> {
         name: info.name.clone(),
         vendor: gpu.vendor.clone(),
         driver: gpu.driver.clone(),
-        interface: gpu.backend.to_owned(),
+        interface: gpu.interface.to_owned(),
         pci: gpu.pci.clone(),
         software: gpu.software,
     })
 }
 
-/// The kernel's release. Nothing else of `uname` is used, as it also has the host's name.
+/// The release of the operating system's kernel. Nothing else of `uname` is used, as it also has the host's name.
 #[cfg(unix)]
-fn kernel() -> Option<String> {
+fn os_release() -> Option<String> {
     rustix::system::uname().release().to_str().ok().map(str::to_owned)
 }
 
 #[cfg(not(unix))]
-fn kernel() -> Option<String> {
+fn os_release() -> Option<String> {
     None
 }
 
@@ -182,8 +184,8 @@ fn is_virtual(cpuinfo: &str) -> Option<bool> {
 }
 
 /// `PRETTY_NAME` of os-release(5).
-fn distribution(os_release: &str) -> Option<String> {
-    let value = os_release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+fn distribution(file: &str) -> Option<String> {
+    let value = file.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
     let value = value.trim().trim_matches(['"', '\'']);
     (!value.is_empty()).then(|| value.to_owned())
 }
@@ -251,7 +253,7 @@ mod tests {
         assert_eq!(machine.gpus, None);
         machine.cpu.model = "AMD EPYC".to_owned();
         (machine.cpu.cores, machine.cpu.threads_granted, machine.os) = (Some(1), 2, "linux".to_owned());
-        (machine.kernel, machine.virtual_machine) = (Some("6.18".to_owned()), Some(true));
+        (machine.os_release, machine.virtual_machine) = (Some("6.18".to_owned()), Some(true));
         assert_eq!(machine.line(), "AMD EPYC, 1 core, 2 threads, linux 6.18, virtual");
     }
 }

@@ -20,15 +20,15 @@ use std::time::SystemTime;
 use anyhow::Context;
 use serde::Serialize;
 
-use crate::cli::{BenchArgs, Puzzle};
-use crate::devices::{self, ToMeasure};
+use crate::cli::{BenchArgs, KnownHeader};
+use crate::devices::{self, BenchDevices};
 use crate::exit::{OrExit, Result};
 use crate::replaced_file::ReplacedFile;
 use crate::{output, tune};
 use compare::Comparison;
 use machine::{Build, Machine};
 use report::{BenchReport, Row, SCHEMA, SCHEMA_VERSION, Settings};
-use rounds::{FIRST_WARM_UP, Subject, Subjects, WARM_UP};
+use rounds::{FIRST_WARM_UP, Subject, Subjects, WARM_UP, ensure_none_failed};
 
 /// What `--json` prints: the report, and with `--compare` what differs from the earlier one.
 #[derive(Serialize)]
@@ -42,22 +42,22 @@ struct Printed<'a> {
 pub fn run(args: &BenchArgs) -> Result {
     match args.solve {
         None if args.tune => tune::run(args),
-        Some(Puzzle::Genesis) => genesis::run(args),
+        Some(KnownHeader::Genesis) => genesis::run(args),
         None => measure_and_report(args),
     }
 }
 
 fn measure_and_report(args: &BenchArgs) -> Result {
     // Before anything is read, because listing GPUs may start the program again, and a pipe can be read only once.
-    let listed = devices::list_to_measure(&args.devices)?;
+    let selected = devices::select_to_measure(&args.devices)?;
     // Files that cannot be used are refused before GPUs are opened, tuned and measured.
-    let plot = args.plot.as_deref().map(ReplacedFile::open).transpose().context("--plot").or_usage()?;
+    let plot = args.plot.as_deref().map(ReplacedFile::check).transpose().context("--plot").or_usage()?;
     let earlier = args.compare.as_deref().map(|file| {
         let report = BenchReport::read(file).with_context(|| file.display().to_string());
         report.context("--compare").or_usage().map(|report| (file, report))
     });
     let earlier = earlier.transpose()?;
-    let (report, failed) = measure_all(args, listed.open()?)?;
+    let (report, failed) = measure_all(args, selected.open()?)?;
     let comparison = earlier.map(|(file, earlier)| compared(file, &earlier, &report)).transpose().or_running()?;
     if args.json {
         output::line(
@@ -72,7 +72,7 @@ fn measure_and_report(args: &BenchArgs) -> Result {
     if let Some(plot) = plot {
         plot.replace(plot::svg(&report).as_bytes()).context("--plot").or_running()?;
     }
-    Subjects::complete(&failed).or_running()
+    ensure_none_failed(&failed).or_running()
 }
 
 fn compared(file: &Path, earlier: &BenchReport, now: &BenchReport) -> anyhow::Result<Comparison> {
@@ -82,7 +82,7 @@ fn compared(file: &Path, earlier: &BenchReport, now: &BenchReport) -> anyhow::Re
 /// The report, and the labels of the rows that it lacks because they failed.
 fn measure_all(
     args: &BenchArgs,
-    ToMeasure { devices, gpus_listed, rows }: ToMeasure,
+    BenchDevices { devices, gpus_listed, rows }: BenchDevices,
 ) -> Result<(BenchReport, Vec<String>)> {
     let began = now();
     let machine = Machine::this(&devices, gpus_listed);

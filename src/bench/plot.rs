@@ -92,7 +92,7 @@ fn draw(svg: &mut String, top: f64, name: &str, colour: &str, row: &Row, most: f
     );
 }
 
-/// One line of text at the left margin, cut where it has more than `most` letters; pointing at it shows the whole.
+/// One line of text at the left margin, cut to `most` letters. The tooltip of a cut line has all of it.
 fn text(svg: &mut String, y: f64, line: &str, most: usize) {
     let line = printable(line);
     let shown = cut(&line, most);

@@ -1,7 +1,7 @@
 //! Reads a report that an earlier `adit bench --json` wrote, for `--compare`.
 //!
-//! Versions 1 and 2 of the schema are read. A file that is none of ours is refused with its reason, and so is a report that
-//! lacks what a comparison needs, before anything is measured.
+//! Versions 1 and 2 of the schema are read. Any other file is refused with the reason before anything is measured, and so is a
+//! report that lacks what a comparison needs.
 
 use std::fs::File;
 use std::io::Read;
@@ -105,6 +105,7 @@ mod tests {
         let of = |row: &Row| (row.kernel.clone(), row.ratio_to_baseline.median, row.ratios()[0]);
         assert_eq!(of(&report.baseline), ("sha2".to_owned(), 1.0, 1.0));
         assert_eq!(of(&report.results[0]), ("sha_ni".to_owned(), 2.745729011201486, 3.178663827926404));
+        assert!(report.machine.os_release.is_some(), "its kernel");
         let of_version_0 = VERSION_1.replace("\"schema_version\": 1", "\"schema_version\": 0");
         assert!(matches!(BenchReport::from_json(of_version_0.as_bytes()), Err(ReadError::Version(_))));
     }

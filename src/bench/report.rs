@@ -15,7 +15,7 @@ pub const SCHEMA: &str = "adit-bench";
 /// The value of `schema_version`.
 ///
 /// Version 1 called the baseline a ruler: its fields `ruler` and `ratio_to_ruler` are read as `baseline` and
-/// `ratio_to_baseline`.
+/// `ratio_to_baseline`, and the machine's `kernel` as `os_release`.
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// The baseline's name in tables and plots.
@@ -114,11 +114,9 @@ pub enum EnergySource {
 impl Sample {
     /// A sample, with its ratio to the baseline's sample of the same round.
     pub fn new(sample: &adit_miner::Measurement, baseline: &adit_miner::Measurement) -> Self {
-        let (joules, energy_source) = match (sample.counted_joules, sample.mean.power_watts) {
-            (Some(joules), _) => (Some(joules), Some(EnergySource::Counter)),
-            (None, Some(watts)) => (Some(watts * sample.seconds), Some(EnergySource::Readings)),
-            (None, None) => (None, None),
-        };
+        let joules = sample.joules();
+        let is_counted = sample.counted_joules.is_some();
+        let source = if is_counted { EnergySource::Counter } else { EnergySource::Readings };
         Self {
             hashes: sample.hashes,
             seconds: sample.seconds,
@@ -126,7 +124,7 @@ impl Sample {
             ratio_to_baseline: sample.rate() / baseline.rate(),
             cpu_seconds: sample.cpu_seconds,
             joules,
-            energy_source,
+            energy_source: joules.map(|_| source),
             watts: joules.map(|joules| joules / sample.seconds),
             hashes_per_joule: joules.filter(|joules| *joules > 0.0).map(|joules| sample.hashes as f64 / joules),
             temperature_celsius: sample.mean.temperature_celsius,

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use adit_miner::{Device, MeasurePlan, Measurement, Sensor, measure_with, sensor_of, test_known_answers};
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 
 use crate::progress;
 
@@ -52,7 +52,7 @@ impl Subject {
     }
 
     fn measure(&mut self, plan: &MeasurePlan) -> anyhow::Result<()> {
-        let samples = measure_with(&mut *self.device, plan, self.sensor.as_deref())?;
+        let samples = measure_with(&mut *self.device, plan, self.sensor.clone())?;
         self.samples.push(*samples.first().ok_or_else(|| anyhow!("no sample"))?);
         Ok(())
     }
@@ -97,14 +97,12 @@ impl Subjects {
         }
         Ok(())
     }
+}
 
-    /// An error that names what is missing from the report, if anything is.
-    pub fn complete(failed: &[String]) -> anyhow::Result<()> {
-        if failed.is_empty() {
-            return Ok(());
-        }
-        Err(anyhow!("without {}, which failed", failed.join(", ")))
-    }
+/// An error that names the subjects that failed and are missing from the report, if there are any.
+pub fn ensure_none_failed(failed: &[String]) -> anyhow::Result<()> {
+    ensure!(failed.is_empty(), "without {}, which failed", failed.join(", "));
+    Ok(())
 }
 
 #[cfg(test)]
@@ -112,19 +110,17 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use adit_hash::Backend;
-    use adit_miner::{CpuDevice, DeviceError, DeviceInfo, Draw, Feed, HeaderWork};
+    use adit_miner::{CpuDevice, DeviceError, DeviceInfo, Draw, Feed};
 
     use super::*;
 
-    /// A CPU that is lost at its `lost_at`-th run, and finds nothing if it is `blind`.
+    /// A CPU that is lost at its `lost_at`-th run, and searches nothing if it is `blind`.
     struct Faulty {
         cpu: CpuDevice,
         runs: u32,
         lost_at: u32,
         blind: bool,
     }
-
-    struct BlindFeed<'a>(&'a dyn Feed);
 
     impl Device for Faulty {
         fn info(&self) -> &DeviceInfo {
@@ -135,27 +131,14 @@ mod tests {
             self.runs += 1;
             match self.blind {
                 _ if self.runs == self.lost_at => Err(DeviceError::Lost("unplugged".to_owned())),
-                true => self.cpu.run(&BlindFeed(feed)),
+                true => {
+                    while let Draw::Work(work) = feed.draw(1 << 20) {
+                        feed.report(&work, &[]);
+                    }
+                    Ok(())
+                }
                 false => self.cpu.run(feed),
             }
-        }
-    }
-
-    impl Feed for BlindFeed<'_> {
-        fn draw(&self, nonces: u64) -> Draw {
-            self.0.draw(nonces)
-        }
-
-        fn wait(&self) {
-            self.0.wait();
-        }
-
-        fn is_current(&self, work: &HeaderWork) -> bool {
-            self.0.is_current(work)
-        }
-
-        fn report(&self, work: &HeaderWork, _candidates: &[u32]) {
-            self.0.report(work, &[]);
         }
     }
 
@@ -176,9 +159,9 @@ mod tests {
         assert_eq!(subjects.failed, ["cpu blind", "cpu lost"]);
         let left: Vec<_> = subjects.others.iter().map(|one| (one.kernel.as_str(), one.samples.len())).collect();
         assert_eq!((left, subjects.baseline.samples.len()), (vec![("sound", 3)], 3));
-        let missing = Subjects::complete(&subjects.failed).unwrap_err().to_string();
+        let missing = ensure_none_failed(&subjects.failed).unwrap_err().to_string();
         assert_eq!(missing, "without cpu blind, cpu lost, which failed");
-        assert!(Subjects::complete(&[]).is_ok());
+        assert!(ensure_none_failed(&[]).is_ok());
     }
 
     #[test]

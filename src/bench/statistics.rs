@@ -28,7 +28,7 @@ impl Summary {
         })
     }
 
-    /// Of values of which each may be missing: nothing unless all are there.
+    /// Of values that may be missing; `None` unless all are there.
     pub fn of_all(values: impl Iterator<Item = Option<f64>>) -> Option<Self> {
         Self::of(&values.collect::<Option<Vec<_>>>()?)
     }
@@ -51,8 +51,8 @@ pub const FEWEST_SAMPLES: usize = 5;
 /// The interval between two of the samples that holds the true median with a probability of at least 15/16, whatever the
 /// distribution. For five samples that is from the least to the most; for more it leaves out the outermost.
 ///
-/// The true median lies below the k-th least of n samples if fewer than k of them fell below it, which is the chance of
-/// fewer than k heads in n throws of a coin; above, alike.
+/// The true median lies below the k-th least of n samples if fewer than k of them are below it. The probability is that of fewer
+/// than k heads in n throws of a coin. It is the same for the k-th largest.
 pub fn interval(values: &[f64]) -> Option<(f64, f64)> {
     const MISS: f64 = 1.0 / 16.0;
     let sorted = sorted(values);

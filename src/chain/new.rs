@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use adit_hash::{Header, NonceRange, ScanTarget};
+use adit_hash::{HeaderBytes, NonceRange, ScanTarget};
 use adit_miner::{CpuDevice, solve};
 use adit_validator::chain::file::{DifficultyRule, FORMAT, Genesis, Network, Rules};
 use adit_validator::chain::{AddressPrefixes, ChainFile, Multisig};
@@ -170,7 +170,7 @@ fn mine_genesis(file: &mut ChainFile, interrupted: &AtomicBool) -> Result {
     tracing::info!("mining the genesis block of {}", file.name);
     let progress = progress::spinner(format!("mining the genesis block of {}", file.name));
     loop {
-        let header: Header =
+        let header: HeaderBytes =
             serialize(&file.params().genesis.header).try_into().expect("a header is serialized to 80 bytes");
         for first in (0..1_u64 << 32).step_by(CHUNK as usize) {
             if interrupted.load(Ordering::Relaxed) {

@@ -18,7 +18,7 @@ use std::arch::x86_64::*;
 
 use crate::scan::{NonceRange, ScanJob, ScanTarget};
 use crate::sha256::{DIGEST_BITS, HEADER_BITS, IV, K, PADDING_BIT, PAIR_PADDING, schedule, small_sigma0};
-use crate::{Digest, Header};
+use crate::{HashBytes, HeaderBytes};
 
 pub use variants::{Variant, variants};
 
@@ -84,11 +84,11 @@ fn scan_in_pairs(job: &ScanJob, range: NonceRange, target: &ScanTarget, hits: &m
 
 job! {
     /// Writes the double hash of `headers[i]` to `out[i]`.
-    hash_headers, hash_headers_with_16, hash_headers_with_32, (headers: &[Header], out: &mut [Digest])
+    hash_headers, hash_headers_with_16, hash_headers_with_32, (headers: &[HeaderBytes], out: &mut [HashBytes])
 }
 job! {
     /// Writes the double hash of `pairs[i]` to `out[i]`.
-    hash_pairs, hash_pairs_with_16, hash_pairs_with_32, (pairs: &[[u8; 64]], out: &mut [Digest])
+    hash_pairs, hash_pairs_with_16, hash_pairs_with_32, (pairs: &[[u8; 64]], out: &mut [HashBytes])
 }
 
 /// Schedule words and rounds, four a number: the group `i` is `W[4 * i..]`.
@@ -138,7 +138,7 @@ impl ShaNi {
     }
 
     #[inline(always)]
-    fn hash_headers(self, headers: &[Header], out: &mut [Digest]) {
+    fn hash_headers(self, headers: &[HeaderBytes], out: &mut [HashBytes]) {
         let (groups, rest) = headers.as_chunks::<STREAMS>();
         let (digests, rest_digests) = out.as_chunks_mut::<STREAMS>();
         for (group, digests) in groups.iter().zip(digests) {
@@ -150,7 +150,7 @@ impl ShaNi {
     }
 
     #[inline(always)]
-    fn hash_pairs(self, pairs: &[[u8; 64]], out: &mut [Digest]) {
+    fn hash_pairs(self, pairs: &[[u8; 64]], out: &mut [HashBytes]) {
         let (groups, rest) = pairs.as_chunks::<STREAMS>();
         let (digests, rest_digests) = out.as_chunks_mut::<STREAMS>();
         for (group, digests) in groups.iter().zip(digests) {
@@ -239,7 +239,7 @@ impl ShaNi {
     }
 
     #[inline(always)]
-    fn hash_header_group<const S: usize>(self, headers: &[Header; S], out: &mut [Digest; S]) {
+    fn hash_header_group<const S: usize>(self, headers: &[HeaderBytes; S], out: &mut [HashBytes; S]) {
         let first = [self.load(headers, 0), self.load(headers, 16), self.load(headers, 32), self.load(headers, 48)];
         let middle = self.compress(in_every_stream(packed(IV)), first);
         let (x1, x2, x3) = (vector([PADDING_BIT, 0, 0, 0]), vector([0; 4]), vector([0, 0, 0, HEADER_BITS]));
@@ -248,7 +248,7 @@ impl ShaNi {
     }
 
     #[inline(always)]
-    fn hash_pair_group<const S: usize>(self, pairs: &[[u8; 64]; S], out: &mut [Digest; S]) {
+    fn hash_pair_group<const S: usize>(self, pairs: &[[u8; 64]; S], out: &mut [HashBytes; S]) {
         /// `K + W` of the whole padding block.
         const KW: [u32; 64] = {
             let mut kw = schedule(PAIR_PADDING);
@@ -384,7 +384,7 @@ impl ShaNi {
     }
 
     #[inline(always)]
-    fn store<const S: usize>(self, [low, high]: [Streams<S>; 2], digests: &mut [Digest; S]) {
+    fn store<const S: usize>(self, [low, high]: [Streams<S>; 2], digests: &mut [HashBytes; S]) {
         for (i, digest) in digests.iter_mut().enumerate() {
             for (bytes, x) in digest.as_chunks_mut::<16>().0.iter_mut().zip([low[i], high[i]]) {
                 // SAFETY: `bytes` is sixteen writable bytes; the store asks for no alignment.

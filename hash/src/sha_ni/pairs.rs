@@ -7,8 +7,8 @@
 //!
 //! The rounds of a hash wait for each other, its schedule does not need them, and the second hash needs the first. So the
 //! loop takes two groups of nonces at a time: the first hash's rounds of one run beside the second hash's schedule of the
-//! group before, and then the other way round. The order of instructions is what this file is about. The compiler, left
-//! alone, makes whole schedules first and rounds later; [`Pairs::together`] forbids it.
+//! group before, and then the other way round. The order of instructions decides the speed. The compiler by itself makes
+//! whole schedules first and rounds later; [`Pairs::together`] prevents that.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -24,7 +24,7 @@ type Pair = __m256i;
 type Ring = [Pair; 8];
 
 /// The state of all streams: `a b e f`, `c d g h`.
-type State = [Streams<STREAMS>; 2];
+type StreamStates = [Streams<STREAMS>; 2];
 
 /// `K + W` of one hash of four streams, a pair in each place.
 #[repr(align(64))]
@@ -102,7 +102,7 @@ impl Pairs {
         let mut groups = range.groups(STREAMS as u32);
         let Some(mut now) = groups.next() else { return };
         self.first_schedule(&known, now.0, &mut first_kw);
-        // The group before the first and the one after the last are searched for nothing.
+        // The loop also searches a group before the first and one after the last; their masks are 0, so their hits are dropped.
         let mut before = (now.0, 0);
         let mut message = [self.splat(0, 0); 4];
         loop {
@@ -125,7 +125,14 @@ impl Pairs {
 
     /// Rounds 4 to 63 of the first hash of the nonces from `first`, beside the schedule of the second hash of `message`.
     #[inline(always)]
-    fn first_rounds(self, known: &Known, first: u32, kw: &Keyed, message: &[Pair; 4], second: &mut Keyed) -> State {
+    fn first_rounds(
+        self,
+        known: &Known,
+        first: u32,
+        kw: &Keyed,
+        message: &[Pair; 4],
+        second: &mut Keyed,
+    ) -> StreamStates {
         let [abef, cdgh] = known.state;
         let mut state = in_every_stream([abef, cdgh]);
         for (i, abef) in state[0].iter_mut().enumerate() {
@@ -175,7 +182,7 @@ impl Pairs {
     /// Rounds `2 * at` and `2 * at + 1`. The new `a b e f` takes the place of the old `c d g h`, so that the two halves of the
     /// state change places with every pair.
     #[inline(always)]
-    fn two_rounds(self, state: &mut State, kw: &Keyed, at: usize) {
+    fn two_rounds(self, state: &mut StreamStates, kw: &Keyed, at: usize) {
         let [abef, cdgh] = state;
         let (older, newer) = if at.is_multiple_of(2) { (cdgh, abef) } else { (abef, cdgh) };
         for (i, (older, newer)) in older.iter_mut().zip(newer).enumerate() {
@@ -188,7 +195,7 @@ impl Pairs {
 
     /// Makes the compiler finish these two rounds, this pair and its way to memory before it goes on with either.
     #[inline(always)]
-    fn together(self, state: &mut State, at: usize, pair: &mut Pair) {
+    fn together(self, state: &mut StreamStates, at: usize, pair: &mut Pair) {
         #[inline]
         #[target_feature(enable = "avx512f")]
         fn here([x0, x1, x2, x3]: &mut Streams<STREAMS>, pair: &mut Pair) {
@@ -268,7 +275,7 @@ impl Pairs {
 
     /// The digests that end in `state`, as the first four pairs of another message.
     #[inline(always)]
-    fn digest(self, [abef, cdgh]: State, midstate: &[Pair; 4]) -> [Pair; 4] {
+    fn digest(self, [abef, cdgh]: StreamStates, midstate: &[Pair; 4]) -> [Pair; 4] {
         let [ab, ef] = self.halves(abef);
         let [cd, gh] = self.halves(cdgh);
         [self.add(ab, midstate[0]), self.add(cd, midstate[1]), self.add(ef, midstate[2]), self.add(gh, midstate[3])]

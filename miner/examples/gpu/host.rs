@@ -4,20 +4,20 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// A moment, by the wall and by what the scheduler gave to this thread until then.
-pub struct Clock {
+/// The wall clock, and the CPU time of this thread.
+pub struct ThreadTimes {
     wall: Instant,
     thread: Option<Duration>,
 }
 
-impl Clock {
+impl ThreadTimes {
     pub fn now() -> Self {
         // `schedstat` begins with the nanoseconds that a thread ran.
         let ran = |schedstat: String| schedstat.split_whitespace().next()?.parse().ok().map(Duration::from_nanos);
         Self { wall: Instant::now(), thread: fs::read_to_string("/proc/thread-self/schedstat").ok().and_then(ran) }
     }
 
-    /// The share of a core that this thread has had since then.
+    /// The share of a core that this thread has used since then.
     pub fn share(&self) -> Option<f64> {
         let now = Self::now();
         Some(now.thread?.saturating_sub(self.thread?).as_secs_f64() / (now.wall - self.wall).as_secs_f64())

@@ -1,7 +1,7 @@
 //! Both GPU kernels in one run, and on an NVIDIA machine a CUDA rival too, as one JSON object. `benches/gpu` starts it.
 //!
 //! The kernels take turns in many short samples, because a machine that is busy with other things slows both alike: the ratio
-//! of neighbours says more than either rate. Fields that nothing is known of are null.
+//! of neighbours says more than either rate. Fields whose value is unknown are null.
 //!
 //! ```text
 //! cargo run --release -p adit-miner --example gpu -- [--device gpuN] [--seconds S] [--lanes N] [--clock-mhz F]
@@ -15,6 +15,7 @@ mod nvidia;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -81,7 +82,7 @@ fn args() -> Result<Args, Error> {
 }
 
 /// A kernel on the device, and its samples.
-struct Row {
+struct KernelRun {
     gpu: GpuDevice,
     samples: Vec<Measurement>,
     /// The share of a core that the feeding thread had in each.
@@ -102,17 +103,17 @@ fn run(args: &Args) -> Result<Value, Error> {
 
     let tuning =
         cache.and_then(|cache| cache.get(&info)).map_or_else(|| devices.tune(info.id).map(|tuned| tuned.tuning), Ok)?;
-    let open = |kernel| -> Result<Row, Error> {
+    let open = |kernel| -> Result<KernelRun, Error> {
         let mut gpu = devices.open_gpu(info.id, tuning.settings().with_kernel(kernel))?;
         test_known_answers(&mut gpu, &AtomicBool::new(false)).map_err(|error| format!("{}: {error}", kernel.name()))?;
-        Ok(Row { gpu, samples: Vec::new(), host: Vec::new() })
+        Ok(KernelRun { gpu, samples: Vec::new(), host: Vec::new() })
     };
     let [mut pruned, mut reference] = [open(GpuKernel::Pruned)?, open(GpuKernel::Reference)?];
     let sensor = sensor_of(&info);
     let begun = Instant::now();
     while pruned.samples.len() < 3 || begun.elapsed().as_secs_f64() < args.seconds {
-        pruned.sample(sensor.as_deref())?;
-        reference.sample(sensor.as_deref())?;
+        pruned.sample(sensor.as_ref())?;
+        reference.sample(sensor.as_ref())?;
     }
 
     let rival = if about.vendor_id == nvidia::VENDOR { nvidia::rival(&args.rival) } else { None };
@@ -126,7 +127,7 @@ fn run(args: &Args) -> Result<Value, Error> {
         "device": info.name,
         "vendor": about.vendor,
         "driver": about.driver,
-        "interface": about.backend,
+        "interface": about.interface,
         "software": about.software,
         "adit": env!("CARGO_PKG_VERSION"),
         "commit": host::commit(),
@@ -148,15 +149,15 @@ fn run(args: &Args) -> Result<Value, Error> {
         "host_thread_share_of_core": median_of(pruned.host.iter().copied()),
         "process_share_of_core": pruned.median(|sample| Some(sample.cpu_seconds? / sample.seconds)),
         "clock_mhz": clock_mhz,
-        "watts": pruned.median(watts),
+        "watts": pruned.median(|sample| Some(sample.joules()? / sample.seconds)),
     }))
 }
 
-impl Row {
-    fn sample(&mut self, sensor: Option<&dyn Sensor>) -> Result<(), Error> {
+impl KernelRun {
+    fn sample(&mut self, sensor: Option<&Arc<dyn Sensor>>) -> Result<(), Error> {
         let plan = MeasurePlan::new(1, SAMPLE).with_warm_up(WARM_UP);
-        let before = host::Clock::now();
-        let samples = measure_with(&mut self.gpu, &plan, sensor)?;
+        let before = host::ThreadTimes::now();
+        let samples = measure_with(&mut self.gpu, &plan, sensor.cloned())?;
         self.host.extend(before.share());
         self.samples.push(*samples.first().ok_or_else(|| format!("{} gave no sample", self.gpu.info().name))?);
         Ok(())
@@ -171,11 +172,6 @@ impl Row {
     fn median(&self, figure: impl Fn(&Measurement) -> Option<f64>) -> Option<f64> {
         median_of(self.samples.iter().filter_map(figure))
     }
-}
-
-/// As the hardware counted the energy, or else as the readings while the sample was taken have it.
-fn watts(sample: &Measurement) -> Option<f64> {
-    sample.counted_joules.map(|joules| joules / sample.seconds).or(sample.mean.power_watts)
 }
 
 fn as_json(operations: &Operations) -> Value {

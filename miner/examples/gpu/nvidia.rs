@@ -12,7 +12,7 @@ pub const VENDOR: u32 = 0x10de;
 /// are in all.
 const LANES: f64 = 64.0;
 
-/// What the rival came to.
+/// The rival's result.
 pub struct Rival {
     /// Hashes a second.
     pub rate: f64,

@@ -12,7 +12,7 @@ mod session;
 mod stats;
 mod supervise;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verify;
 mod watchdog;
 
@@ -135,18 +135,29 @@ impl Engine {
             failure: OnceLock::new(),
         });
         let (alive, ended) = bounded(0);
+        let mut engine = Self { shared, threads: Vec::new(), ended };
+        // The threads end when no sender is left. If one cannot be started, ours are gone before the engine stops the others.
+        engine.spawn_all(alive, devices, options)?;
+        Ok(engine)
+    }
+
+    /// Starts every thread. Each gets a sender of `alive`.
+    fn spawn_all(
+        &mut self,
+        alive: Sender<()>,
+        devices: Vec<Arc<dyn DeviceOpener>>,
+        options: EngineOptions,
+    ) -> std::io::Result<()> {
         let (found, batches) = bounded(FOUND_QUEUE);
-        let mut engine = Self { shared: shared.clone(), threads: Vec::new(), ended };
-        engine.spawn("templates", &alive, follow_templates)?;
-        engine.spawn("verifier", &alive, move |shared| verify::verify_candidates(shared, &batches))?;
+        self.spawn("templates", &alive, follow_templates)?;
+        self.spawn("verifier", &alive, move |shared| verify::verify_candidates(shared, &batches))?;
         for (index, device) in devices.iter().enumerate() {
             let Some(sensor) = device.sensor() else { continue };
             let (name, every) = (format!("{} sensor", device.info().id), options.throttle.read_every);
-            engine.spawn(&name, &alive, move |shared| supervise::sense(shared, index, &*sensor, every))?;
+            self.spawn(&name, &alive, move |shared| supervise::sense(shared, index, &*sensor, every))?;
         }
-        let supervisor = Supervisor::new(shared, devices, options, found);
-        engine.spawn("watchdog", &alive, move |_| supervisor.run())?;
-        Ok(engine)
+        let supervisor = Supervisor::new(self.shared.clone(), devices, options, found);
+        self.spawn("watchdog", &alive, move |_| supervisor.run())
     }
 
     /// The present figures.

@@ -56,6 +56,18 @@ impl WatchdogPolicy {
         Self { stall, ..self }
     }
 
+    /// The same policy in which a device hangs only after so many times its longest recent batch.
+    #[must_use]
+    pub fn with_slack(self, slack: u32) -> Self {
+        Self { slack, ..self }
+    }
+
+    /// The same policy with this time without a report before an opening or a known-answer test hangs.
+    #[must_use]
+    pub fn with_opening(self, opening: Duration) -> Self {
+        Self { opening, ..self }
+    }
+
     /// The same policy with this pause after the first failure.
     #[must_use]
     pub fn with_first_pause(self, first_pause: Duration) -> Self {
@@ -72,6 +84,12 @@ impl WatchdogPolicy {
     #[must_use]
     pub fn with_failures(self, failures: u32) -> Self {
         Self { failures, ..self }
+    }
+
+    /// The same policy in which earlier failures no longer count after this time of mining.
+    #[must_use]
+    pub fn with_forgiven_after(self, forgiven_after: Duration) -> Self {
+        Self { forgiven_after, ..self }
     }
 
     /// The same policy with a look at the devices this often.

@@ -109,7 +109,7 @@ fn describe(info: &wgpu::AdapterInfo) -> (String, GpuInfo) {
         vendor_id: info.vendor,
         device_id: info.device,
         driver: driver.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "),
-        backend: match info.backend {
+        interface: match info.backend {
             wgpu::Backend::Vulkan => "vulkan",
             wgpu::Backend::Metal => "metal",
             wgpu::Backend::Dx12 => "dx12",

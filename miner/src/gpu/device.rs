@@ -39,7 +39,7 @@ impl GpuDevice {
         Ok(Self { info, kernel, settings, sizer: BatchSizer::new(settings.dispatch, settings.first_batch) })
     }
 
-    /// A function that destroys the device, as a driver does that loses it. For tests of what follows.
+    /// A function that destroys the device, as a driver does that loses it. For this crate's own tests of a lost GPU.
     #[doc(hidden)]
     #[must_use]
     pub fn loss_trigger(&self) -> Box<dyn Fn() + Send + Sync> {
@@ -72,7 +72,7 @@ impl Device for GpuDevice {
     }
 
     fn run(&mut self, feed: &dyn Feed) -> Result<(), DeviceError> {
-        let mut run = Run::new(feed);
+        let mut run = GpuRun::new(feed);
         for _ in 0..IN_FLIGHT {
             run.free.push(self.kernel.create_buffers()?);
         }
@@ -88,7 +88,7 @@ impl Device for GpuDevice {
 }
 
 /// The state of one [`Device::run`].
-struct Run<'a> {
+struct GpuRun<'a> {
     feed: &'a dyn Feed,
     free: Vec<BatchBuffers>,
     /// Oldest first.
@@ -104,7 +104,7 @@ struct Run<'a> {
     allowed: u64,
 }
 
-impl<'a> Run<'a> {
+impl<'a> GpuRun<'a> {
     fn new(feed: &'a dyn Feed) -> Self {
         Self {
             feed,

@@ -7,7 +7,7 @@ use adit_shaders::{
 };
 use crossbeam::channel::{Receiver, bounded};
 
-use super::fault::{Fault, from_wgpu};
+use super::first_failure::{FirstFailure, from_wgpu};
 use super::prepare::kernel_input;
 use super::settings::GpuSettings;
 use crate::device::DeviceError;
@@ -26,7 +26,7 @@ pub(super) struct Kernel {
     device: wgpu::Device,
     queue: wgpu::Queue,
     pipeline: wgpu::ComputePipeline,
-    fault: Fault,
+    failure: FirstFailure,
     workgroup: u32,
     nonces_per_thread: u32,
     /// The candidates that a batch can report.
@@ -77,7 +77,7 @@ impl Kernel {
         };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
             .map_err(|error| DeviceError::Refused(error.to_string()))?;
-        let fault = Fault::listen(&device);
+        let failure = FirstFailure::listen(&device);
         let pipeline = in_scopes(&device, || {
             let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(kernel.name()),
@@ -92,8 +92,8 @@ impl Kernel {
                 cache: None,
             })
         })?;
-        fault.check()?;
-        Ok(Self { device, queue, pipeline, fault, workgroup, nonces_per_thread, capacity })
+        failure.check()?;
+        Ok(Self { device, queue, pipeline, failure, workgroup, nonces_per_thread, capacity })
     }
 
     /// Makes the buffers for one batch.
@@ -122,7 +122,7 @@ impl Kernel {
             });
             BatchBuffers { input, candidates, readback, bindings }
         })?;
-        self.fault.check()?;
+        self.failure.check()?;
         Ok(buffers)
     }
 
@@ -158,7 +158,7 @@ impl Kernel {
             // The receiver is gone once the run loop has given the device up.
             let _ = tell.send(outcome);
         });
-        self.fault.check()?;
+        self.failure.check()?;
         Ok(Dispatch { buffers, work, submitted, index, mapped })
     }
 
@@ -188,7 +188,7 @@ impl Kernel {
             }
         };
         readback.unmap();
-        self.fault.check()?;
+        self.failure.check()?;
         Ok(outcome)
     }
 
@@ -198,7 +198,7 @@ impl Kernel {
             // callbacks reports.
             let wait = wgpu::PollType::Wait { submission_index: Some(dispatch.index.clone()), timeout: Some(WAIT) };
             let polled = quietly(|| self.device.poll(wait));
-            self.fault.check()?;
+            self.failure.check()?;
             match polled {
                 None => return Err(DeviceError::Lost("the driver failed while it was waited for".into())),
                 Some(Err(wgpu::PollError::Timeout)) if given_up() => {

@@ -3,7 +3,7 @@
 mod adapters;
 mod batch;
 mod device;
-mod fault;
+mod first_failure;
 mod kernel;
 mod list;
 mod prepare;
@@ -14,6 +14,7 @@ mod tuning_cache;
 pub use device::GpuDevice;
 pub(crate) use list::GpuList;
 pub use list::Tuned;
+pub use prepare::kernel_input;
 pub use settings::GpuSettings;
 pub use tune::Tuning;
 pub use tuning_cache::TuningCache;

@@ -42,8 +42,21 @@ const fn small_sigma1(x: u32) -> u32 {
     x.rotate_right(17) ^ x.rotate_right(19) ^ (x >> 10)
 }
 
-/// The input of a dispatch over `range` in rows of `row` threads. `range.count` is below 2^32.
-pub(super) fn kernel_input(scan: &ScanJob, target: &ScanTarget, range: NonceRange, row: u32) -> KernelInput {
+/// The input of a dispatch that searches `range`, of fewer than 2^32 nonces, of the header of `scan`. A row of workgroups has `row`
+/// threads. For programs that run the kernels of [`adit_shaders`] by themselves.
+///
+/// ```
+/// use adit_miner::adit_hash::{GENESIS, GENESIS_NONCE, GENESIS_TARGET, NonceRange, ScanJob};
+/// use adit_miner::adit_shaders::bytemuck;
+///
+/// let range = NonceRange::new(GENESIS_NONCE - 100, 200);
+/// let input = adit_miner::kernel_input(&ScanJob::new(&GENESIS), &GENESIS_TARGET, range, 64);
+/// assert_eq!((input.first, input.count, input.target_top, input.row), (range.first, 200, 0, 64));
+/// // What the uniform buffer takes.
+/// assert_eq!(bytemuck::bytes_of(&input).len(), 192);
+/// ```
+#[must_use]
+pub fn kernel_input(scan: &ScanJob, target: &ScanTarget, range: NonceRange, row: u32) -> KernelInput {
     let midstate = scan.midstate();
     let [m0, m1, m2, m3, ..] = midstate;
     let [a, b, c, d, e, f, g, h] = scan.state_after_round_3();

@@ -56,6 +56,18 @@ impl GpuSettings {
     pub fn with_batch(self, batch: Option<u64>) -> Self {
         Self { batch, ..self }
     }
+
+    /// The same settings with dispatches sized by time that take about so long, 1 to 50 ms.
+    #[must_use]
+    pub fn with_dispatch(self, dispatch: Duration) -> Self {
+        Self { dispatch, ..self }
+    }
+
+    /// The same settings with so many nonces in the first dispatch sized by time.
+    #[must_use]
+    pub fn with_first_batch(self, first_batch: u64) -> Self {
+        Self { first_batch, ..self }
+    }
 }
 
 impl Default for GpuSettings {

@@ -35,13 +35,19 @@ impl Tuning {
     #[must_use]
     pub fn settings(&self) -> GpuSettings {
         let Self { workgroup, nonces_per_thread, dispatch, batch } = *self;
-        GpuSettings { workgroup, nonces_per_thread, dispatch, first_batch: batch / CAUTION, ..GpuSettings::default() }
+        GpuSettings {
+            workgroup,
+            nonces_per_thread,
+            dispatch,
+            first_batch: batch / START_DIVISOR,
+            ..GpuSettings::default()
+        }
     }
 }
 
-/// The first dispatch of a run is smaller than the tuned batch by this factor, as the card may be busy or hot now. The second
-/// may already be four times as large.
-const CAUTION: u64 = 4;
+/// The first dispatch of a run has the tuned batch divided by this, as the card may be busy or hot now. The second may already be
+/// four times as large.
+const START_DIVISOR: u64 = 4;
 
 /// The workgroups to try, in threads; the default is first, and another is taken only if it is faster. Fewer threads than a
 /// warp or wave are never faster.
@@ -103,16 +109,16 @@ fn tune_by<D: Tunable>(
 ) -> Result<TuningOutcome, DeviceError> {
     let mut tuner = Tuner { open, end: Instant::now() + budget, tried: 0 };
     let default = GpuSettings { dispatch: TRIAL_DISPATCH, ..GpuSettings::default() };
-    let mut best = tuner.trial(default, None).map(|trial| trial.expect("nothing to beat"));
+    let mut best = tuner.trial(default, None).map(|trial| trial.expect("a trial without a least rate has a result"));
     for workgroup in WORKGROUPS.into_iter().skip(1) {
-        tuner.challenge(&mut best, &default, |settings| GpuSettings { workgroup, ..settings });
+        tuner.try_change(&mut best, &default, |settings| GpuSettings { workgroup, ..settings });
     }
     for nonces_per_thread in NONCES_PER_THREAD.into_iter().skip(1) {
-        tuner.challenge(&mut best, &default, |settings| GpuSettings { nonces_per_thread, ..settings });
+        tuner.try_change(&mut best, &default, |settings| GpuSettings { nonces_per_thread, ..settings });
     }
     let best = best?;
 
-    let mut chosen: Option<Trial> = None;
+    let mut chosen: Option<TriedSettings> = None;
     for dispatch in DISPATCHES {
         let settings = GpuSettings { dispatch, first_batch: best.batch, ..best.settings };
         match tuner.trial(settings, chosen.as_ref().map(|longer| longer.rate / GAIN)) {
@@ -123,12 +129,12 @@ fn tune_by<D: Tunable>(
         }
     }
     let GpuSettings { workgroup, nonces_per_thread, .. } = best.settings;
-    let Trial { settings: GpuSettings { dispatch, .. }, batch, .. } = chosen.unwrap_or(best);
+    let TriedSettings { settings: GpuSettings { dispatch, .. }, batch, .. } = chosen.unwrap_or(best);
     Ok(TuningOutcome { tuning: Tuning { workgroup, nonces_per_thread, dispatch, batch }, tried: tuner.tried })
 }
 
 /// Settings that passed the known-answer test, with what was measured.
-struct Trial {
+struct TriedSettings {
     settings: GpuSettings,
     /// Hashes a second.
     rate: f64,
@@ -144,26 +150,26 @@ struct Tuner<'a, D> {
 }
 
 impl<D: Tunable> Tuner<'_, D> {
-    /// Tries settings; `None` if their rate is not above `bar`. Others must pass the known-answer test: a dispatch that does
+    /// Tries settings; `None` if their rate is not above `least_rate`. Others must pass the known-answer test: a dispatch that does
     /// nothing is the fastest of all.
-    fn trial(&mut self, settings: GpuSettings, bar: Option<f64>) -> Result<Option<Trial>, DeviceError> {
+    fn trial(&mut self, settings: GpuSettings, least_rate: Option<f64>) -> Result<Option<TriedSettings>, DeviceError> {
         self.tried += 1;
         let mut device = (self.open)(settings)?;
         // The best of the samples: other programs can only have slowed them down.
         let rate = measure(&mut device, &TRIAL)?.into_iter().fold(0.0, f64::max);
         let batch = device.batch();
-        if bar.is_some_and(|bar| rate <= bar) {
+        if least_rate.is_some_and(|least_rate| rate <= least_rate) {
             return Ok(None);
         }
         known_answer::test(&mut device, &AtomicBool::new(false))?;
-        Ok(Some(Trial { settings, rate, batch }))
+        Ok(Some(TriedSettings { settings, rate, batch }))
     }
 
     /// Tries changed settings. They become the best if they are faster, or the first that work. Settings that the driver
     /// refuses or computes wrongly are left out.
-    fn challenge(
+    fn try_change(
         &mut self,
-        best: &mut Result<Trial, DeviceError>,
+        best: &mut Result<TriedSettings, DeviceError>,
         default: &GpuSettings,
         change: impl Fn(GpuSettings) -> GpuSettings,
     ) {
@@ -171,7 +177,7 @@ impl<D: Tunable> Tuner<'_, D> {
             return;
         }
         let base = match best {
-            Ok(best) => GpuSettings { first_batch: best.batch / CAUTION, ..best.settings },
+            Ok(best) => GpuSettings { first_batch: best.batch / START_DIVISOR, ..best.settings },
             Err(_) => *default,
         };
         let settings = change(base);

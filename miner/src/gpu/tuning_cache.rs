@@ -69,7 +69,7 @@ impl CacheKey {
         let DeviceKind::Gpu(gpu) = &info.kind else { return None };
         let hash = Sha256::digest(GpuKernel::default().source().as_bytes());
         Some(Self {
-            device: format!("{} {:04x}:{:04x} {}", info.name, gpu.vendor_id, gpu.device_id, gpu.backend),
+            device: format!("{} {:04x}:{:04x} {}", info.name, gpu.vendor_id, gpu.device_id, gpu.interface),
             driver: gpu.driver.clone(),
             shader: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
         })

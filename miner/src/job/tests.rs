@@ -5,7 +5,7 @@ use crate::work::Coinbase;
 use proptest::prelude::*;
 use std::collections::HashSet;
 
-fn template(version_mask: u32, extranonce_len: usize, merkle_branch: Vec<Digest>, times: u32) -> Template {
+fn template(version_mask: u32, extranonce_len: usize, merkle_branch: Vec<HashBytes>, times: u32) -> Template {
     Template {
         id: TemplateId(7),
         height: 1,
@@ -22,7 +22,7 @@ fn template(version_mask: u32, extranonce_len: usize, merkle_branch: Vec<Digest>
 }
 
 /// The Merkle root written the slow way, from whole serializations and the hash crate's Merkle code.
-fn rebuilt_root(template: &Template, extranonce: &[u8]) -> Digest {
+fn rebuilt_root(template: &Template, extranonce: &[u8]) -> HashBytes {
     let coinbase = [&template.coinbase.prefix[..], extranonce, &template.coinbase.suffix[..]].concat();
     let mut node = sha256d(&coinbase);
     for sibling in &template.merkle_branch {
@@ -97,10 +97,10 @@ fn templates_that_contradict_themselves_are_refused() {
 fn the_longest_extranonce_and_the_widest_mask_do_not_overflow() {
     let job = Job::new(Arc::new(template(u32::MAX, 8, vec![], 1))).unwrap();
     {
-        let mut cursor = job.lock();
-        cursor.version_roll = u64::from(u32::MAX);
-        cursor.extranonce = Extranonce::new(u64::MAX, 8);
-        cursor.next_nonce = NONCES;
+        let mut position = job.lock();
+        position.version_roll = u64::from(u32::MAX);
+        position.extranonce = Extranonce::new(u64::MAX, 8);
+        position.next_nonce = NONCES;
     }
     assert_eq!(job.draw(1), None);
 }

@@ -3,11 +3,11 @@
 use super::*;
 use crate::cpu::CpuDevice;
 use crate::device_info::DeviceInfo;
+use crate::engine::tests::BeforeReport;
+use crate::report_timeout::tests::HangingDevice;
 
 /// The CPU, with its reports falsified on the way to the feed.
 struct Forger<F>(CpuDevice, F);
-
-struct ForgedFeed<'a, F>(&'a dyn Feed, &'a F);
 
 impl<F: Fn(&HeaderWork, &mut Vec<u32>) + Sync + Send> Device for Forger<F> {
     fn info(&self) -> &DeviceInfo {
@@ -15,24 +15,7 @@ impl<F: Fn(&HeaderWork, &mut Vec<u32>) + Sync + Send> Device for Forger<F> {
     }
 
     fn run(&mut self, feed: &dyn Feed) -> Result<(), DeviceError> {
-        self.0.run(&ForgedFeed(feed, &self.1))
-    }
-}
-
-impl<F: Fn(&HeaderWork, &mut Vec<u32>) + Sync> Feed for ForgedFeed<'_, F> {
-    fn draw(&self, nonces: u64) -> Draw {
-        self.0.draw(nonces)
-    }
-    fn wait(&self) {
-        self.0.wait();
-    }
-    fn is_current(&self, work: &HeaderWork) -> bool {
-        self.0.is_current(work)
-    }
-    fn report(&self, work: &HeaderWork, candidates: &[u32]) {
-        let mut candidates = candidates.to_vec();
-        (self.1)(work, &mut candidates);
-        self.0.report(work, &candidates);
+        self.0.run(&BeforeReport { feed, before: &self.1 })
     }
 }
 
@@ -56,6 +39,17 @@ fn a_sound_device_passes_and_every_report_is_counted() {
     };
     assert_eq!(test_until(&mut cpu, &|| false, &answered), Ok(()));
     assert!(answers.into_inner() >= small_scans().len());
+}
+
+#[test]
+fn a_device_that_hangs_in_the_test_is_given_up() {
+    for reports in [0, 3] {
+        let (mut hanging, limit) = (HangingDevice::new(reports), Duration::from_millis(50));
+        let outcome = test_within(&mut hanging, limit, &AtomicBool::new(false));
+        assert!(matches!(outcome, Err(DeviceError::Hung { .. })), "{outcome:?}");
+    }
+    let stopped = test_within(&mut HangingDevice::new(0), Duration::MAX, &AtomicBool::new(true));
+    assert!(matches!(stopped, Err(DeviceError::Hung { .. })), "{stopped:?}");
 }
 
 #[test]

@@ -23,6 +23,8 @@ mod sysfs;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 #[cfg(any(target_os = "linux", target_os = "windows"))]
 use pci::PciAddress;
@@ -71,6 +73,19 @@ pub trait Sensor: Send + Sync {
 #[must_use]
 pub fn sensor_of(info: &DeviceInfo) -> Option<Arc<dyn Sensor>> {
     sensor_under(Path::new(SYSFS), info)
+}
+
+/// The present readings of the devices' sensors; `None` for a device without a sensor. Where power is computed of an energy
+/// counter, which takes two readings, this waits 100 ms.
+#[must_use]
+pub fn readings_of(devices: &[DeviceInfo]) -> Vec<Option<Reading>> {
+    const BETWEEN: Duration = Duration::from_millis(100);
+    let sensors: Vec<_> = devices.iter().map(sensor_of).collect();
+    let counts = |sensor: &Arc<dyn Sensor>| sensor.energy_joules().is_some() && sensor.read().power_watts.is_none();
+    if sensors.iter().flatten().any(counts) {
+        thread::sleep(BETWEEN);
+    }
+    sensors.iter().map(|sensor| sensor.as_ref().map(|sensor| sensor.read())).collect()
 }
 
 /// The folder of Linux' sysfs. Tests use another one.
@@ -128,7 +143,8 @@ mod tests {
     use crate::device_info::DeviceId;
 
     fn gpu(pci: Option<&str>, software: bool) -> DeviceInfo {
-        let gpu = GpuInfo { vendor_id: 0x10de, pci: pci.map(str::to_owned), software, ..GpuInfo::new("vulkan") };
+        // Of AMD: NVIDIA's are looked for in this machine's NVML.
+        let gpu = GpuInfo { vendor_id: 0x1002, pci: pci.map(str::to_owned), software, ..GpuInfo::new("vulkan") };
         DeviceInfo::new(DeviceId::Gpu(0), "card".to_owned(), DeviceKind::Gpu(gpu))
     }
 

@@ -17,7 +17,7 @@ const WINDOW: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Rapl {
     packages: Vec<Package>,
-    state: Mutex<State>,
+    state: Mutex<RaplState>,
 }
 
 /// One socket's counter.
@@ -30,7 +30,7 @@ struct Package {
 }
 
 #[derive(Debug)]
-struct State {
+struct RaplState {
     /// Each package's counter at the last look.
     seen: Vec<u64>,
     /// Microjoules of all packages since [`Rapl::open`].
@@ -57,7 +57,7 @@ impl Rapl {
         if seen.is_empty() {
             return None;
         }
-        let state = State { seen, total: 0, window: (Instant::now(), 0), watts: None };
+        let state = RaplState { seen, total: 0, window: (Instant::now(), 0), watts: None };
         Some(Self { packages, state: Mutex::new(state) })
     }
 
@@ -82,7 +82,7 @@ impl Rapl {
     }
 
     /// Adds to the total by how much the counters have risen.
-    fn advance(&self, state: &mut State) -> Option<()> {
+    fn advance(&self, state: &mut RaplState) -> Option<()> {
         let now = read_all(&self.packages)?;
         for ((package, seen), now) in self.packages.iter().zip(&mut state.seen).zip(now) {
             state.total += match now.checked_sub(*seen) {

@@ -73,7 +73,7 @@ fn hot_devices_end_near_the_limit_without_a_pause() {
 }
 
 #[test]
-fn the_pace_falls_step_by_step_to_a_pause_and_rises_step_by_step() {
+fn the_duty_cycle_falls_step_by_step_to_a_pause_and_rises_step_by_step() {
     let start = Instant::now();
     let mut throttle = throttle();
     let mut chip = Chip::new(90.0, 60.0, 30.0);
@@ -105,7 +105,7 @@ fn steps_down_are_seconds_apart_and_quicker_far_above_the_limit() {
 }
 
 #[test]
-fn between_limit_and_hysteresis_the_pace_stays() {
+fn between_limit_and_hysteresis_the_duty_cycle_stays() {
     let start = Instant::now();
     let mut throttle = throttle();
     assert_eq!(throttle.observe(start, Some(80.0)), DutyCycle::Full, "at the limit is not above it");
@@ -166,7 +166,8 @@ fn busy_share(duty_cycle: DutyCycle, batches: &[Duration]) -> f64 {
 #[test]
 fn idle_time_is_in_proportion_to_the_batches() {
     let millis = Duration::from_millis;
-    for duty_cycle in DutyCycle::ALL {
+    use DutyCycle::{Full, Half, Paused, Quarter, ThreeQuarters};
+    for duty_cycle in [Full, ThreeQuarters, Half, Quarter, Paused] {
         let wanted = f64::from(duty_cycle.percent()) / 100.0;
         for batches in [
             vec![millis(1)],

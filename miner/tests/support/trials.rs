@@ -1,4 +1,7 @@
 //! Trials that report why they were ignored.
+//!
+//! They are not those of `adit_testchain::trials`, because a dev-dependency on that crate would make the tests of this one build
+//! Bitcoin Core's kernel.
 
 #[cfg(feature = "gpu")]
 use adit_miner::{CpuSettings, DeviceId, DeviceKind, Devices, Selection};

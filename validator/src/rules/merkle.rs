@@ -1,6 +1,6 @@
 //! The Merkle root: the header commits to the transactions, and to no other list of them.
 
-use adit_hash::{Backend, Digest, MerkleRoot};
+use adit_hash::{Backend, HashBytes, MerkleRoot};
 use bitcoin::TxMerkleNode;
 use bitcoin::hashes::Hash;
 
@@ -9,7 +9,7 @@ use crate::block::DecodedBlock;
 
 /// The Merkle root over `leaves`, and whether two equal neighbours make it ambiguous. Over no leaves it is zero, as in
 /// Bitcoin Core.
-pub(super) fn merkle_root(mut leaves: Vec<Digest>) -> MerkleRoot {
+pub(super) fn merkle_root(mut leaves: Vec<HashBytes>) -> MerkleRoot {
     adit_hash::merkle_root(Backend::fastest_pairs(), &mut leaves).unwrap_or_default()
 }
 

@@ -69,7 +69,7 @@ fn a_device_that_fails_three_times_is_tried_with_growing_pauses_and_mines_again(
             // Once in opening, twice in mining.
             0 => Err(lost()),
             1 | 2 => Ok(scripted(|feed| draw(feed, 500).map_or(Ok(()), |_| Err(lost())))),
-            _ => Ok(scripted(diligent)),
+            _ => Ok(scripted(search_nothing)),
         }
     });
     let rig = Rig::with(&clock, opener);
@@ -111,7 +111,7 @@ fn a_device_that_panics_is_opened_again() {
         0 => panic!("a bug in an opener"),
         1 => Ok(scripted(|_| panic!("a bug in a driver"))),
         2 => Ok(scripted(|_| Ok(()))),
-        _ => Ok(scripted(diligent)),
+        _ => Ok(scripted(search_nothing)),
     });
     let rig = Rig::with(&clock, opener);
     for reason in ["a bug in an opener", "a bug in a driver", "ended while there was work"] {

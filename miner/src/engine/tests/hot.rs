@@ -26,7 +26,7 @@ fn a_hot_device_slows_down_pauses_and_comes_back() {
     });
     opener.sensor = Some(sensor.clone());
     let options = quick().with_max_temp(Some(80.0));
-    let rig = Rig::new(Source::new(never(), None), clock, vec![opener], options);
+    let rig = Rig::new(without_hits(), clock, vec![opener], options);
     rig.wait(|snapshot| snapshot.devices[1].hashes > 0);
     // A temperature is seen by the throttle before the clock goes on.
     let step = || {

@@ -1,11 +1,14 @@
-//! Supervision under a clock that the test moves: the rig that the tests run on.
+//! The engine with devices that follow a script, and supervision under a clock that the test moves.
 //!
-//! Each test runs beside a device that is well, and no step of the clock is taken before that one has reported again: so the
-//! others never notice, or the test does not end.
+//! In a [`Rig`] device 0 is always healthy; the clock moves only after it has reported. So a test ends only if the device that it
+//! is about does not disturb that one.
 
 mod failures;
 mod hot;
 mod patience;
+mod solutions;
+#[path = "../../../tests/support/engine.rs"]
+mod support;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -24,12 +27,10 @@ use crate::job::HeaderWork;
 use crate::telemetry::{Reading, Sensor};
 use crate::throttle::ThrottlePolicy;
 use crate::work::{Coinbase, Solution, Submission, Template, TemplateId, WorkSource};
+use support::{FOREVER, TestSource, moderate, template, wait_for};
 
 /// How far the clock goes at once: less than a watchdog may be absent.
 const STEP: Duration = Duration::from_secs(1);
-
-/// Far beyond what any wait needs on the slowest machine.
-const FOREVER: Duration = Duration::from_secs(120);
 
 /// A clock that stands still until it is moved.
 struct TestClock {
@@ -72,56 +73,73 @@ impl TestClock {
     }
 }
 
-/// One template, which may be withdrawn, and a desk that may be closed.
-struct Source {
-    template: Arc<Template>,
-    withdrawn: AtomicBool,
-    /// Where there is a sender, solutions wait until it is gone.
-    closed: Option<Receiver<()>>,
+/// A source that does something before it takes a solution.
+struct BeforeSubmit {
+    source: Arc<TestSource>,
+    before: Box<dyn Fn() + Send + Sync>,
 }
 
-impl Source {
-    fn new(target: ScanTarget, closed: Option<Receiver<()>>) -> Arc<Self> {
-        let coinbase = Coinbase::new(vec![1; 42], 8, vec![2; 60]);
-        let template = Template::new(TemplateId(1), [7; 32], coinbase, 1_700_000_000, 0x207f_ffff, target)
-            .with_height(1)
-            .with_version(0x2000_0000, 0x1fff_e000)
-            .with_max_time(1_700_000_600);
-        Arc::new(Self { template: Arc::new(template), withdrawn: AtomicBool::new(false), closed })
+impl BeforeSubmit {
+    fn new(source: Arc<TestSource>, before: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { source, before: Box::new(before) })
     }
 }
 
-impl WorkSource for Source {
+impl WorkSource for BeforeSubmit {
     fn wait_newer(&self, seen: Option<TemplateId>, timeout: Duration) -> Option<Arc<Template>> {
-        if seen.is_some() {
-            thread::sleep(timeout);
-            return None;
-        }
-        Some(self.template.clone())
+        self.source.wait_newer(seen, timeout)
     }
 
     fn newest(&self) -> Option<TemplateId> {
-        (!self.withdrawn.load(Ordering::Acquire)).then_some(self.template.id)
+        self.source.newest()
     }
 
-    fn submit(&self, _solution: &Solution) -> Submission {
-        if let Some(closed) = &self.closed {
-            let _ = closed.recv();
-        }
-        Submission::Accepted
+    fn submit(&self, solution: &Solution) -> Submission {
+        (self.before)();
+        self.source.submit(solution)
+    }
+}
+
+/// A feed that changes the candidates of each report of the device, or does something else before it passes them on.
+pub(crate) struct BeforeReport<'a> {
+    pub(crate) feed: &'a dyn Feed,
+    pub(crate) before: &'a (dyn Fn(&HeaderWork, &mut Vec<u32>) + Sync),
+}
+
+impl Feed for BeforeReport<'_> {
+    fn draw(&self, nonces: u64) -> Draw {
+        self.feed.draw(nonces)
+    }
+
+    fn wait(&self) {
+        self.feed.wait();
+    }
+
+    fn is_current(&self, work: &HeaderWork) -> bool {
+        self.feed.is_current(work)
+    }
+
+    fn has_given_up(&self) -> bool {
+        self.feed.has_given_up()
+    }
+
+    fn report(&self, work: &HeaderWork, candidates: &[u32]) {
+        let mut candidates = candidates.to_vec();
+        (self.before)(work, &mut candidates);
+        self.feed.report(work, &candidates);
     }
 }
 
 type Script = Box<dyn FnMut(&dyn Feed) -> Result<(), DeviceError> + Send>;
 
 /// A device that passes the known-answer test as the CPU does, and then follows its script.
-struct Scripted {
+struct ScriptedDevice {
     cpu: CpuDevice,
     tested: bool,
     script: Script,
 }
 
-impl Device for Scripted {
+impl Device for ScriptedDevice {
     fn info(&self) -> &DeviceInfo {
         self.cpu.info()
     }
@@ -136,7 +154,7 @@ impl Device for Scripted {
 }
 
 fn scripted(script: impl FnMut(&dyn Feed) -> Result<(), DeviceError> + Send + 'static) -> Box<dyn Device> {
-    Box::new(Scripted { cpu: one_thread(), tested: false, script: Box::new(script) })
+    Box::new(ScriptedDevice { cpu: one_thread(), tested: false, script: Box::new(script) })
 }
 
 fn one_thread() -> CpuDevice {
@@ -192,8 +210,8 @@ impl Sensor for FakeSensor {
     }
 }
 
-/// Searches nothing, claims everything, as fast as it is let.
-fn diligent(feed: &dyn Feed) -> Result<(), DeviceError> {
+/// Searches nothing and reports all of it as searched, without an end.
+fn search_nothing(feed: &dyn Feed) -> Result<(), DeviceError> {
     while let Some(work) = draw(feed, 1 << 10) {
         feed.report(&work, &[]);
         thread::sleep(Duration::from_micros(500));
@@ -212,16 +230,16 @@ fn draw(feed: &dyn Feed, nonces: u64) -> Option<HeaderWork> {
     }
 }
 
-/// An engine whose device 0 is well and whose device 1 is what is tested.
+/// An engine whose device 0 is healthy and whose device 1 is what is tested.
 struct Rig {
     engine: Engine,
     clock: Arc<TestClock>,
 }
 
 impl Rig {
-    fn new(source: Arc<Source>, clock: Arc<TestClock>, tested: Vec<Opener>, options: EngineOptions) -> Self {
-        let well = Opener::new(|_| Ok(scripted(diligent)));
-        let openers = [well].into_iter().chain(tested).map(|opener| Arc::new(opener) as Arc<dyn DeviceOpener>);
+    fn new(source: Arc<dyn WorkSource>, clock: Arc<TestClock>, tested: Vec<Opener>, options: EngineOptions) -> Self {
+        let healthy = Opener::new(|_| Ok(scripted(search_nothing)));
+        let openers = [healthy].into_iter().chain(tested).map(|opener| Arc::new(opener) as Arc<dyn DeviceOpener>);
         let reader = clock.clone();
         let engine = Engine::start_by(Box::new(move || reader.now()), source, openers.collect(), options).unwrap();
         let rig = Self { engine, clock };
@@ -230,23 +248,15 @@ impl Rig {
     }
 
     fn with(clock: &Arc<TestClock>, tested: Opener) -> Self {
-        Self::new(Source::new(never(), None), clock.clone(), vec![tested], quick())
+        Self::new(without_hits(), clock.clone(), vec![tested], quick())
     }
 
     /// Waits with the clock at a stand.
     fn wait(&self, done: impl Fn(&EngineSnapshot) -> bool) -> EngineSnapshot {
-        let start = Instant::now();
-        loop {
-            let snapshot = self.engine.snapshot();
-            if done(&snapshot) {
-                return snapshot;
-            }
-            assert!(start.elapsed() < FOREVER, "never came: {snapshot:#?}");
-            thread::sleep(Duration::from_millis(1));
-        }
+        wait_for(&self.engine, done)
     }
 
-    /// Moves the clock on, and waits until the device that is well has reported since.
+    /// Moves the clock on, and waits until the healthy device has reported since.
     fn step(&self) -> EngineSnapshot {
         self.clock.advance(STEP);
         let before = self.engine.snapshot().devices[0].hashes;
@@ -280,6 +290,11 @@ fn clock() -> Arc<TestClock> {
 
 fn never() -> ScanTarget {
     ScanTarget::from_le_bytes([0; 32])
+}
+
+/// A source of one template that no hash meets.
+fn without_hits() -> Arc<TestSource> {
+    TestSource::new(template(1, never()), Submission::Accepted, false)
 }
 
 /// The options of mining, with looks that are close together.

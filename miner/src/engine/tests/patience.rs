@@ -2,38 +2,23 @@
 
 use super::*;
 
-/// The feed of a device that takes a minute for each batch of the known-answer test, so far as the test has the patience.
-struct MinuteFeed<'a>(&'a dyn Feed, &'a TestClock, AtomicUsize);
+/// A device that needs a minute for each of the first two batches of the known-answer test, and for each of mining.
+struct SlowDevice(CpuDevice, Arc<TestClock>, bool);
 
-impl Feed for MinuteFeed<'_> {
-    fn draw(&self, nonces: u64) -> Draw {
-        self.0.draw(nonces)
-    }
-    fn wait(&self) {
-        self.0.wait();
-    }
-    fn is_current(&self, work: &HeaderWork) -> bool {
-        self.0.is_current(work)
-    }
-    fn report(&self, work: &HeaderWork, candidates: &[u32]) {
-        if self.2.fetch_add(1, Ordering::Relaxed) < 2 {
-            self.1.sleep(Duration::from_secs(60));
-        }
-        self.0.report(work, candidates);
-    }
-}
-
-/// A device that needs a minute a batch, tested or mining.
-struct Slow(CpuDevice, Arc<TestClock>, bool);
-
-impl Device for Slow {
+impl Device for SlowDevice {
     fn info(&self) -> &DeviceInfo {
         self.0.info()
     }
 
     fn run(&mut self, feed: &dyn Feed) -> Result<(), DeviceError> {
         if !std::mem::replace(&mut self.2, true) {
-            return self.0.run(&MinuteFeed(feed, &self.1, AtomicUsize::new(0)));
+            let reports = AtomicUsize::new(0);
+            let before = |_: &HeaderWork, _: &mut Vec<u32>| {
+                if reports.fetch_add(1, Ordering::Relaxed) < 2 {
+                    self.1.sleep(Duration::from_secs(60));
+                }
+            };
+            return self.0.run(&BeforeReport { feed, before: &before });
         }
         while let Some(work) = draw(feed, 100) {
             self.1.sleep(Duration::from_secs(60));
@@ -47,7 +32,7 @@ impl Device for Slow {
 fn a_slow_device_is_not_sick() {
     let clock = clock();
     let own = clock.clone();
-    let opener = Opener::new(move |_| Ok(Box::new(Slow(one_thread(), own.clone(), false))));
+    let opener = Opener::new(move |_| Ok(Box::new(SlowDevice(one_thread(), own.clone(), false))));
     let openings = opener.openings.clone();
     let rig = Rig::with(&clock, opener);
     rig.step_until(|snapshot| {
@@ -65,11 +50,11 @@ fn devices_without_work_and_devices_that_wait_for_the_verifier_are_not_sick() {
     let (clock, (free, on_free), (open, closed)) = (clock(), unbounded::<()>(), unbounded::<()>());
     let (drawn, on_drawn) = unbounded();
     let (answered, _on_answered) = unbounded();
-    let canary = Opener::new(move |opening| match opening {
+    let hanging = Opener::new(move |opening| match opening {
         0 => Ok(hung(drawn.clone(), on_free.clone(), answered.clone())),
         _ => Err(lost()),
     });
-    let finder = Opener::new(|_| {
+    let finding = Opener::new(|_| {
         Ok(scripted(|feed| {
             while let Some(work) = draw(feed, 1) {
                 feed.report(&work, &[work.range.first]);
@@ -79,7 +64,7 @@ fn devices_without_work_and_devices_that_wait_for_the_verifier_are_not_sick() {
     });
     let asked = Arc::new(AtomicU64::new(0));
     let count = asked.clone();
-    let idler = Opener::new(move |_| {
+    let idle = Opener::new(move |_| {
         let count = count.clone();
         Ok(scripted(move |feed| {
             loop {
@@ -92,20 +77,23 @@ fn devices_without_work_and_devices_that_wait_for_the_verifier_are_not_sick() {
             }
         }))
     });
-    let source = Source::new(ScanTarget::MAX, Some(closed));
-    source.withdrawn.store(true, Ordering::Release);
-    let openers = [canary, finder, idler].map(|opener| Arc::new(opener) as Arc<dyn DeviceOpener>);
+    let templates = TestSource::new(None, Submission::Accepted, false);
+    // The source takes no solution until `open` is gone.
+    let source = BeforeSubmit::new(templates.clone(), move || {
+        let _ = closed.recv();
+    });
+    let openers = [hanging, finding, idle].map(|opener| Arc::new(opener) as Arc<dyn DeviceOpener>);
     let reader = clock.clone();
-    let engine = Engine::start_by(Box::new(move || reader.now()), source.clone(), openers.to_vec(), quick()).unwrap();
+    let engine = Engine::start_by(Box::new(move || reader.now()), source, openers.to_vec(), quick()).unwrap();
     let rig = Rig { engine, clock };
     rig.wait(|snapshot| snapshot.devices.iter().all(|device| device.state == DeviceState::Mining));
-    source.withdrawn.store(false, Ordering::Release);
+    templates.set(template(1, ScanTarget::MAX));
     on_drawn.recv_timeout(FOREVER).unwrap();
-    // More than the queue holds, with the verifier at a closed desk.
+    // More than the queue holds, while the verifier waits for the source.
     rig.wait(|snapshot| snapshot.devices[1].hashes > 64);
-    source.withdrawn.store(true, Ordering::Release);
+    templates.set(None);
 
-    // The canary hangs: when it is found sick, the watchdog has judged the others as often.
+    // When the device that hangs is found sick, the watchdog has looked at the others as often.
     let start = Instant::now();
     while rig.engine.snapshot().devices[0].state == DeviceState::Mining {
         let before = asked.load(Ordering::Acquire);

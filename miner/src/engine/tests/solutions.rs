@@ -1,72 +1,12 @@
-//! The engine against a source that the test controls and devices that fail on purpose.
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-#[path = "support/source.rs"]
-mod source;
+//! Solutions, templates and sources that fail, with devices that are given up at their first failure.
 
 use std::collections::HashSet;
-use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
-use adit_hash::{Backend, ScanTarget};
-use adit_miner::{
-    Coinbase, CpuDevice, Device, DeviceError, DeviceInfo, DeviceOpener, DeviceSnapshot, DeviceState, Draw, Engine,
-    EngineOptions, EngineSnapshot, Feed, HeaderWork, Solution, Submission, Template, TemplateId, WatchdogPolicy,
-    WorkSource, sha256d,
-};
-use crossbeam::channel::{Receiver, Sender, unbounded};
-use source::{TestSource, moderate, template};
+use adit_hash::Backend;
 
-fn never() -> ScanTarget {
-    ScanTarget::from_le_bytes([0; 32])
-}
-
-type Script = Box<dyn FnMut(&dyn Feed) -> Result<(), DeviceError> + Send>;
-
-/// A device that passes the known-answer test as the CPU does, and then follows its script.
-struct Scripted {
-    cpu: CpuDevice,
-    tested: bool,
-    script: Script,
-}
-
-impl Scripted {
-    fn boxed(script: impl FnMut(&dyn Feed) -> Result<(), DeviceError> + Send + 'static) -> Box<dyn Device> {
-        Box::new(Self { cpu: one_thread(), tested: false, script: Box::new(script) })
-    }
-}
-
-impl Device for Scripted {
-    fn info(&self) -> &DeviceInfo {
-        self.cpu.info()
-    }
-
-    fn run(&mut self, feed: &dyn Feed) -> Result<(), DeviceError> {
-        if self.tested {
-            return (self.script)(feed);
-        }
-        self.tested = true;
-        self.cpu.run(feed)
-    }
-}
-
-fn one_thread() -> CpuDevice {
-    CpuDevice::new(NonZeroUsize::new(1), None).unwrap()
-}
-
-/// Draws until there is work; `None` once the feed is done.
-fn draw(feed: &dyn Feed, nonces: u64) -> Option<HeaderWork> {
-    loop {
-        match feed.draw(nonces) {
-            Draw::Work(work) => return Some(work),
-            Draw::Empty => feed.wait(),
-            Draw::Done => return None,
-        }
-    }
-}
+use super::*;
+use crate::engine::DeviceSnapshot;
+use crate::job::sha256d;
 
 fn hits(work: &HeaderWork) -> Vec<u32> {
     let mut hits = Vec::new();
@@ -74,50 +14,21 @@ fn hits(work: &HeaderWork) -> Vec<u32> {
     hits
 }
 
-/// Looks at the engine until `done`; a minute is far beyond what any of these tests needs on the slowest machine.
-fn wait_for(engine: &Engine, done: impl Fn(&EngineSnapshot) -> bool) -> EngineSnapshot {
-    let start = Instant::now();
-    loop {
-        let snapshot = engine.snapshot();
-        if done(&snapshot) {
-            return snapshot;
-        }
-        assert!(start.elapsed() < Duration::from_secs(60), "never came: {snapshot:#?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A device that is there once.
-struct OnlyOne(DeviceInfo, Mutex<Option<Box<dyn Device>>>);
-
-impl DeviceOpener for OnlyOne {
-    fn info(&self) -> &DeviceInfo {
-        &self.0
-    }
-
-    fn open(&self) -> Result<Box<dyn Device>, DeviceError> {
-        self.1.lock().unwrap().take().ok_or_else(|| DeviceError::Lost("gone".into()))
-    }
-}
-
-/// Starts an engine that gives a device up at its first failure. What it does otherwise is tested beside the engine.
-fn start_on(source: Arc<dyn WorkSource>, devices: Vec<Box<dyn Device>>) -> Engine {
+/// Starts an engine that gives a device up at its first failure. Other policies are tested in the files beside this one.
+fn start(source: Arc<dyn WorkSource>, devices: Vec<Box<dyn Device>>) -> Engine {
     let opener = |device: Box<dyn Device>| -> Arc<dyn DeviceOpener> {
-        Arc::new(OnlyOne(device.info().clone(), Mutex::new(Some(device))))
+        let once = Mutex::new(Some(device));
+        Arc::new(Opener::new(move |_| once.lock().unwrap().take().ok_or_else(lost)))
     };
     let options = EngineOptions::default().with_watchdog(WatchdogPolicy::default().with_failures(1));
     Engine::start(source, devices.into_iter().map(opener).collect(), options).unwrap()
-}
-
-fn start(source: &Arc<TestSource>, devices: Vec<Box<dyn Device>>) -> Engine {
-    start_on(Arc::clone(source) as Arc<dyn WorkSource>, devices)
 }
 
 #[test]
 fn a_chain_grows_by_solutions_that_rebuild() {
     let source = TestSource::new(template(1, moderate()), Submission::Accepted, true);
     let cpu = CpuDevice::new(NonZeroUsize::new(2), None).unwrap();
-    let engine = start(&source, vec![Box::new(cpu)]);
+    let engine = start(source.clone(), vec![Box::new(cpu)]);
     wait_for(&engine, |snapshot| snapshot.devices[0].accepted >= 12);
     let device = engine.stop().devices.remove(0);
 
@@ -144,7 +55,7 @@ fn a_chain_grows_by_solutions_that_rebuild() {
 #[test]
 fn what_is_found_after_our_own_solution_is_surplus_not_stale() {
     let source = TestSource::new(template(1, ScanTarget::MAX), Submission::Accepted, true);
-    let engine = start(&source, vec![Box::new(one_thread())]);
+    let engine = start(source.clone(), vec![Box::new(one_thread())]);
     let snapshot = wait_for(&engine, |snapshot| snapshot.devices[0].surplus > 0);
     engine.stop();
     assert_eq!(snapshot.devices[0].stale, 0);
@@ -153,9 +64,9 @@ fn what_is_found_after_our_own_solution_is_surplus_not_stale() {
 }
 
 #[test]
-fn shares_of_one_template_are_all_handed_in_once_by_all_devices() {
+fn shares_of_one_template_are_all_submitted_once_by_all_devices() {
     let source = TestSource::new(template(1, moderate()), Submission::Accepted, false);
-    let engine = start(&source, vec![Box::new(one_thread()), Box::new(one_thread())]);
+    let engine = start(source.clone(), vec![Box::new(one_thread()), Box::new(one_thread())]);
     wait_for(&engine, |snapshot| snapshot.devices.iter().all(|device| device.accepted >= 5));
     let snapshot = engine.stop();
     let solutions = source.submitted();
@@ -165,25 +76,19 @@ fn shares_of_one_template_are_all_handed_in_once_by_all_devices() {
 }
 
 #[test]
-fn a_lost_a_panicking_and_a_lying_device_leave_the_others_mining() {
+fn a_lost_a_panicking_and_a_wrong_device_leave_the_others_mining() {
     let source = TestSource::new(template(1, moderate()), Submission::Accepted, false);
-    let lost = Scripted::boxed(|feed| {
+    let lost = scripted(|feed| {
         let _ = draw(feed, 1 << 20);
         Err(DeviceError::Lost("pulled out".into()))
     });
-    let panicking = Scripted::boxed(|_| panic!("a bug in a driver"));
-    let mut liar = Scripted { cpu: one_thread(), tested: true, script: Box::new(|_| Ok(())) };
-    liar.script = Box::new(|feed| {
-        while let Some(work) = draw(feed, 1 << 20) {
-            feed.report(&work, &[]);
-        }
-        Ok(())
-    });
-    let engine = start(&source, vec![lost, panicking, Box::new(liar), Box::new(one_thread())]);
+    let panicking = scripted(|_| panic!("a bug in a driver"));
+    let untested = ScriptedDevice { cpu: one_thread(), tested: true, script: Box::new(search_nothing) };
+    let engine = start(source.clone(), vec![lost, panicking, Box::new(untested), Box::new(one_thread())]);
     let failed = |device: &DeviceSnapshot, with: &str| matches!(&device.state, DeviceState::Dead { reason, .. } if reason.contains(with));
     let snapshot = wait_for(&engine, |snapshot| {
-        let [lost, panicking, liar, _] = &snapshot.devices[..] else { return false };
-        failed(lost, "pulled out") && failed(panicking, "a bug in a driver") && failed(liar, "missed")
+        let [lost, panicking, wrong, _] = &snapshot.devices[..] else { return false };
+        failed(lost, "pulled out") && failed(panicking, "a bug in a driver") && failed(wrong, "missed")
     });
     assert_eq!(snapshot.devices[2].hashes, 0, "a device that fails the test never mines");
     assert!(!snapshot.all_dead());
@@ -194,9 +99,9 @@ fn a_lost_a_panicking_and_a_lying_device_leave_the_others_mining() {
 }
 
 #[test]
-fn a_wrong_candidate_is_a_hardware_error_and_is_not_handed_in() {
+fn a_wrong_candidate_is_a_hardware_error_and_is_not_submitted() {
     let source = TestSource::new(template(1, moderate()), Submission::Accepted, false);
-    let device = Scripted::boxed(|feed| {
+    let device = scripted(|feed| {
         while let Some(work) = draw(feed, 1 << 12) {
             let hits = hits(&work);
             let wrong = (0..).map(|i| work.range.first + i).find(|nonce| !hits.contains(nonce)).unwrap();
@@ -204,7 +109,7 @@ fn a_wrong_candidate_is_a_hardware_error_and_is_not_handed_in() {
         }
         Ok(())
     });
-    let engine = start(&source, vec![device]);
+    let engine = start(source.clone(), vec![device]);
     wait_for(&engine, |snapshot| snapshot.devices[0].hardware_errors >= 3);
     let snapshot = engine.stop();
     assert_eq!(snapshot.devices[0].accepted, 0);
@@ -212,11 +117,11 @@ fn a_wrong_candidate_is_a_hardware_error_and_is_not_handed_in() {
 }
 
 #[test]
-fn solutions_of_a_replaced_template_are_stale_and_not_handed_in() {
+fn solutions_of_a_replaced_template_are_stale_and_not_submitted() {
     let source = TestSource::new(template(1, moderate()), Submission::Accepted, false);
     let (drawn, on_drawn) = unbounded();
     let (go, on_go): (Sender<()>, Receiver<()>) = unbounded();
-    let device = Scripted::boxed(move |feed| {
+    let device = scripted(move |feed| {
         let Some(work) = draw(feed, 1 << 22) else { return Ok(()) };
         let hits = hits(&work);
         let _ = drawn.send(hits.len());
@@ -228,7 +133,7 @@ fn solutions_of_a_replaced_template_are_stale_and_not_handed_in() {
         }
         Ok(())
     });
-    let engine = start(&source, vec![device]);
+    let engine = start(source.clone(), vec![device]);
     let found = on_drawn.recv().unwrap() as u64;
     assert!(found > 0);
     source.set(template(2, never()));
@@ -245,7 +150,7 @@ fn the_source_s_own_refusals_are_counted() {
         [(Submission::Stale, true, false), (Submission::Rejected("no".into()), false, true)]
     {
         let source = TestSource::new(template(1, moderate()), answer, false);
-        let engine = start(&source, vec![Box::new(one_thread())]);
+        let engine = start(source.clone(), vec![Box::new(one_thread())]);
         let snapshot = wait_for(&engine, |snapshot| snapshot.devices[0].stale + snapshot.devices[0].rejected > 0);
         engine.stop();
         let device = &snapshot.devices[0];
@@ -259,7 +164,7 @@ fn a_new_template_reaches_every_device_at_its_next_draw() {
     let (drawn, on_drawn) = unbounded();
     let recorder = |name: usize| {
         let drawn = drawn.clone();
-        Scripted::boxed(move |feed| {
+        scripted(move |feed| {
             while let Some(work) = draw(feed, 1 << 20) {
                 let _ = drawn.send((name, work.template.0));
                 feed.report(&work, &[]);
@@ -267,7 +172,7 @@ fn a_new_template_reaches_every_device_at_its_next_draw() {
             Ok(())
         })
     };
-    let engine = start(&source, vec![recorder(0), recorder(1), recorder(2)]);
+    let engine = start(source.clone(), vec![recorder(0), recorder(1), recorder(2)]);
     for id in 2..6 {
         // What was drawn before the change may still be in the channel; it ends, and nothing older comes after newer work.
         source.set(template(id, never()));
@@ -289,15 +194,15 @@ fn an_exhausted_template_is_said_to_be_and_a_new_one_is_mined() {
         narrow
     };
     let source = TestSource::new(narrow(1), Submission::Accepted, false);
-    let pretender = || {
-        Scripted::boxed(|feed| {
+    let searches_nothing = || {
+        scripted(|feed| {
             while let Some(work) = draw(feed, 1 << 28) {
                 feed.report(&work, &[]);
             }
             Ok(())
         })
     };
-    let engine = start(&source, vec![pretender(), pretender()]);
+    let engine = start(source.clone(), vec![searches_nothing(), searches_nothing()]);
     let all_of_one = 2_u64 << 32;
     let hashes = |snapshot: &EngineSnapshot| snapshot.devices.iter().map(|device| device.hashes).sum::<u64>();
     let snapshot = wait_for(&engine, |snapshot| snapshot.exhausted && hashes(snapshot) >= all_of_one);
@@ -311,7 +216,7 @@ fn an_exhausted_template_is_said_to_be_and_a_new_one_is_mined() {
 #[test]
 fn a_template_that_cannot_be_mined_is_passed_over() {
     let source = TestSource::new(template(1, moderate()).with_max_time(0), Submission::Accepted, false);
-    let engine = start(&source, vec![Box::new(one_thread())]);
+    let engine = start(source.clone(), vec![Box::new(one_thread())]);
     wait_for(&engine, |snapshot| snapshot.devices[0].state == DeviceState::Mining);
     assert_eq!(engine.snapshot().template, None);
     source.set(template(2, moderate()));
@@ -326,12 +231,12 @@ fn stopping_does_not_wait_for_a_device_that_is_stuck() {
     let (free, on_free): (Sender<()>, Receiver<()>) = unbounded();
     let stuck_now = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stuck_now);
-    let stuck = Scripted::boxed(move |_| {
+    let stuck = scripted(move |_| {
         flag.store(true, Ordering::Release);
         let _ = on_free.recv();
         Ok(())
     });
-    let engine = start(&source, vec![stuck, Box::new(one_thread())]);
+    let engine = start(source.clone(), vec![stuck, Box::new(one_thread())]);
     wait_for(&engine, |snapshot| stuck_now.load(Ordering::Acquire) && snapshot.devices[1].state == DeviceState::Mining);
     // Returns although the device does not: it is freed only afterwards.
     let snapshot = engine.stop();
@@ -340,27 +245,11 @@ fn stopping_does_not_wait_for_a_device_that_is_stuck() {
     drop(free);
 }
 
-/// A source that breaks when something is found.
-struct Broken(Arc<TestSource>);
-
-impl WorkSource for Broken {
-    fn wait_newer(&self, seen: Option<TemplateId>, timeout: Duration) -> Option<Arc<Template>> {
-        self.0.wait_newer(seen, timeout)
-    }
-
-    fn newest(&self) -> Option<TemplateId> {
-        self.0.newest()
-    }
-
-    fn submit(&self, _solution: &Solution) -> Submission {
-        panic!("the disk is on fire")
-    }
-}
-
 #[test]
 fn a_source_that_panics_ends_the_engine_which_says_so() {
-    let source = Arc::new(Broken(TestSource::new(template(1, moderate()), Submission::Accepted, false)));
-    let engine = start_on(source, vec![Box::new(one_thread())]);
+    let source = TestSource::new(template(1, moderate()), Submission::Accepted, false);
+    let source = BeforeSubmit::new(source, || panic!("the disk is on fire"));
+    let engine = start(source, vec![Box::new(one_thread())]);
     let snapshot = wait_for(&engine, |snapshot| snapshot.failure.is_some());
     assert_eq!(snapshot.failure.as_deref(), Some("the disk is on fire"));
     wait_for(&engine, |snapshot| snapshot.devices[0].state == DeviceState::Stopped);

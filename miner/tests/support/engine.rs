@@ -1,10 +1,16 @@
-//! A source of work whose templates the test sets.
+//! What tests of the engine share: a source of work whose templates the test sets, and a wait for an engine's figures.
+//!
+//! `src/engine/tests` includes this file too.
 
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use adit_hash::ScanTarget;
-use adit_miner::{Coinbase, Solution, Submission, Template, TemplateId, WorkSource};
+use adit_miner::{Coinbase, Engine, EngineSnapshot, Solution, Submission, Template, TemplateId, WorkSource};
+
+/// Far beyond what any wait needs on the slowest machine.
+pub const FOREVER: Duration = Duration::from_secs(120);
 
 /// Gives the template that the test sets, and answers every solution as it was told to.
 pub struct TestSource {
@@ -17,13 +23,14 @@ pub struct TestSource {
 }
 
 impl TestSource {
-    pub fn new(template: Template, answer: Submission, chain: bool) -> Arc<Self> {
-        let template = Mutex::new(Some(Arc::new(template)));
+    pub fn new(template: impl Into<Option<Template>>, answer: Submission, chain: bool) -> Arc<Self> {
+        let template = Mutex::new(template.into().map(Arc::new));
         Arc::new(Self { template, changed: Condvar::new(), submitted: Mutex::default(), answer, chain })
     }
 
-    pub fn set(&self, template: Template) {
-        *self.template.lock().unwrap() = Some(Arc::new(template));
+    /// Replaces the template; `None` withdraws it.
+    pub fn set(&self, template: impl Into<Option<Template>>) {
+        *self.template.lock().unwrap() = template.into().map(Arc::new);
         self.changed.notify_all();
     }
 
@@ -68,4 +75,17 @@ pub fn template(id: u64, target: ScanTarget) -> Template {
         .with_version(0x2000_0000, 0x1fff_e000)
         .with_merkle_branch(vec![[3; 32], [4; 32]])
         .with_max_time(1_700_000_600)
+}
+
+/// Looks at the engine until `done`.
+pub fn wait_for(engine: &Engine, done: impl Fn(&EngineSnapshot) -> bool) -> EngineSnapshot {
+    let start = Instant::now();
+    loop {
+        let snapshot = engine.snapshot();
+        if done(&snapshot) {
+            return snapshot;
+        }
+        assert!(start.elapsed() < FOREVER, "never came: {snapshot:#?}");
+        thread::sleep(Duration::from_millis(1));
+    }
 }

@@ -9,29 +9,29 @@ use crate::device::DeviceError;
 
 /// The first failure of a device, if it had any.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fault(Arc<Mutex<Option<DeviceError>>>);
+pub(super) struct FirstFailure(Arc<Mutex<Option<DeviceError>>>);
 
-impl Fault {
+impl FirstFailure {
     /// Records the failures of `device` from now on.
     pub(super) fn listen(device: &wgpu::Device) -> Self {
-        let fault = Self::default();
-        let lost = fault.clone();
+        let failure = Self::default();
+        let lost = failure.clone();
         device.set_device_lost_callback(move |reason, message| {
             let message = if message.is_empty() { format!("{reason:?}").to_lowercase() } else { message };
             lost.record(DeviceError::Lost(message));
         });
-        let uncaptured = fault.clone();
+        let uncaptured = failure.clone();
         device.on_uncaptured_error(Arc::new(move |error| uncaptured.record(from_wgpu(&error))));
-        fault
+        failure
     }
 
     /// The failure, if there was one.
     pub(super) fn check(&self) -> Result<(), DeviceError> {
-        self.0.lock().expect("nothing that holds the fault panics").clone().map_or(Ok(()), Err)
+        self.0.lock().expect("nothing that holds the failure panics").clone().map_or(Ok(()), Err)
     }
 
     fn record(&self, error: DeviceError) {
-        self.0.lock().expect("nothing that holds the fault panics").get_or_insert(error);
+        self.0.lock().expect("nothing that holds the failure panics").get_or_insert(error);
     }
 }
 
