@@ -5,7 +5,7 @@
 //! follows, which must still be accepted. A scene goes on from whatever was accepted, so that thousands of cases run on one
 //! chain and one validator.
 
-use crate::assemble::{self, Network};
+use crate::assemble::{self, TestNetwork};
 use crate::damage::Damage;
 use crate::edge::EdgeCase;
 use crate::generate::{ChainGenerator, Draft};
@@ -73,7 +73,7 @@ pub(crate) const FUNDED_VALUE: u64 = 50_000;
 
 impl Scene {
     /// A scene on a fresh chain. `now` is the validator's time in seconds since 1970, for the two-hour rule.
-    pub fn new(network: Network, seed: u64, now: u32) -> Self {
+    pub fn new(network: TestNetwork, seed: u64, now: u32) -> Self {
         let free = [(SpendKind::TrueBare, 3)];
         let all = SpendKind::ALL.map(|kind| (kind, 1));
         let mix = Mix::new(&[&all[..], &free[..]].concat());
@@ -117,7 +117,7 @@ impl Scene {
         Case { steps: std::mem::take(&mut self.steps) }
     }
 
-    pub(crate) fn network(&self) -> &Network {
+    pub(crate) fn network(&self) -> &TestNetwork {
         self.chain.network()
     }
 

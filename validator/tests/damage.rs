@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use adit_testchain::assemble::Network;
+use adit_testchain::assemble::TestNetwork as Network;
 use adit_testchain::{Case, Damage, EdgeCase, Expect, Rng, Scene};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use adit_testchain::assemble::{
-    Network, SIGNET_TAG, SignetAuthority, commit_witness, commitment_position, finish, mine, set_merkle_root,
-    sign_signet,
+    SIGNET_TAG, SignetAuthority, TestNetwork as Network, commit_witness, commitment_position, finish, mine,
+    set_merkle_root, sign_signet,
 };
 use adit_testchain::mutate::mutate;
-use adit_testchain::{Damage, EdgeCase, Oracle, Rng, Scene, Submission, Verdict};
+use adit_testchain::{Damage, EdgeCase, Oracle, OracleSubmission as Submission, Rng, Scene, Verdict};
 use adit_validator::block::{DecodeError, DecodedBlock};
 use adit_validator::chain::{ChainParams, signet_magic};
 use adit_validator::chainstate::{BlockOutcome, ChainState, ChainStateOptions, ChainView, CommitPolicy};

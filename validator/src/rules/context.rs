@@ -59,7 +59,7 @@ mod tests {
 
     use super::*;
     use crate::chain::ChainParams;
-    use crate::rules::testing::{Alike, block_of, coinbase, mine, outpoint, spend};
+    use crate::rules::testing::{UniformChain, block_of, coinbase, mine, outpoint, spend};
     use crate::rules::witness::tests::with_witness;
 
     const TIME: u32 = 1_600_000_000;
@@ -121,7 +121,7 @@ mod tests {
     fn the_driver_applies_every_rule_at_the_blocks_height() {
         let regtest = ChainParams::regtest().consensus;
         let verdict = |block, tip_height| {
-            validate_block_in_context(&regtest, BlockContext::after(&Alike::new(tip_height, TIME)), &block)
+            validate_block_in_context(&regtest, BlockContext::after(&UniformChain::new(tip_height, TIME)), &block)
         };
         assert_eq!(verdict(locked(100), 100), Ok(()));
         assert_eq!(verdict(locked(101), 100).unwrap_err().reject_reason(), "bad-txns-nonfinal");

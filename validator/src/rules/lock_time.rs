@@ -56,7 +56,7 @@ mod tests {
 
     use super::*;
     use crate::chain::ChainParams;
-    use crate::rules::testing::{Alike, outpoint, spend};
+    use crate::rules::testing::{UniformChain, outpoint, spend};
 
     const TIME: u32 = 1_600_000_000;
 
@@ -99,8 +99,8 @@ mod tests {
     #[test]
     fn locks_by_time_are_compared_with_the_median_since_bip113() {
         let main = ChainParams::main().consensus;
-        assert_eq!(lock_time_cutoff(&main, BlockContext::after(&Alike::new(419_326, 77)), TIME), TIME);
-        assert_eq!(lock_time_cutoff(&main, BlockContext::after(&Alike::new(419_327, 77)), TIME), 77);
+        assert_eq!(lock_time_cutoff(&main, BlockContext::after(&UniformChain::new(419_326, 77)), TIME), TIME);
+        assert_eq!(lock_time_cutoff(&main, BlockContext::after(&UniformChain::new(419_327, 77)), TIME), 77);
         assert_eq!(lock_time_cutoff(&main, BlockContext::at_height(419_328), TIME), TIME, "no ancestors");
     }
 }

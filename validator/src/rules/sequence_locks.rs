@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use crate::chain::ChainParams;
     use crate::rules::Ancestry;
-    use crate::rules::testing::{Alike, Chain, coin, outpoint, spend};
+    use crate::rules::testing::{Chain, UniformChain, coin, outpoint, spend};
 
     const TIME: u32 = 1_600_000_000;
 
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn relative_locks_in_blocks() {
-        let ancestry = Alike::new(109, TIME);
+        let ancestry = UniformChain::new(109, TIME);
         let verdict = |version, sequence, enforced| lock_verdict(version, sequence, 100, &ancestry, enforced);
         assert_eq!(verdict(2, 10, true), Ok(()));
         let error = TransactionError::HeightLock { input: 0, unlocked: 111, height: 110 };

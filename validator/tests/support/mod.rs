@@ -5,11 +5,11 @@
 use std::path::Path;
 
 use adit_testchain::Rng;
+use adit_testchain::unsigned::spend;
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{BlockOutcome, ChainEvent, ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use adit_validator::coins::statistics::CoinStatistics;
-use adit_validator::progress::Watcher;
 use adit_validator::store::StoreError;
 use bitcoin::absolute::LockTime;
 use bitcoin::block::{Header, Version};
@@ -74,7 +74,7 @@ impl Branch {
     pub fn mine_split(&mut self, salt: u64, coins: usize) -> &mut Self {
         let oldest = self.unspent.iter().min_by_key(|coin| coin.from).unwrap();
         assert!(oldest.from <= self.height + 1);
-        let split = spend(oldest.outpoint, oldest.value, coins);
+        let split = split(oldest.outpoint, oldest.value, coins);
         let mut block = self.next(salt, 0, 0);
         block.txdata.push(split);
         self.push(solve(block));
@@ -112,12 +112,12 @@ impl Branch {
         let mut transactions = Vec::new();
         for _ in 0..spends.min(mature.len()) {
             let coin = mature.swap_remove(rng.below(mature.len()));
-            let split = spend(coin.outpoint, coin.value, 1 + rng.below(3));
+            let split = split(coin.outpoint, coin.value, 1 + rng.below(3));
             // Every other one is spent again in the same block.
             if rng.below(2) == 0 {
                 let first = OutPoint { txid: split.compute_txid(), vout: 0 };
                 transactions.push(split.clone());
-                transactions.push(spend(first, split.output[0].value, 1));
+                transactions.push(spend(&[first], &[split.output[0].value.to_sat().cast_signed()]));
             } else {
                 transactions.push(split);
             }
@@ -150,17 +150,6 @@ pub fn fork() -> (Branch, Branch, Branch) {
     (common, short, long)
 }
 
-/// Watches long work and never interrupts it.
-pub struct Patient;
-
-impl Watcher for Patient {
-    fn progress(&mut self, _: &'static str, _: u64, _: u64) {}
-
-    fn goes_on(&mut self) -> bool {
-        true
-    }
-}
-
 /// Sets Merkle root and nonce. On regtest every other nonce will do.
 pub fn solve(mut block: Block) -> Block {
     block.header.merkle_root = block.compute_merkle_root().unwrap();
@@ -185,21 +174,10 @@ pub fn coinbase(height: u32, salt: u64, reward: Amount) -> Transaction {
     Transaction { version: transaction::Version::TWO, lock_time: LockTime::ZERO, input: vec![input], output }
 }
 
-/// Spends a coin into `count` equal ones; what is left over is the fee.
-fn spend(outpoint: OutPoint, value: Amount, count: usize) -> Transaction {
-    let input = TxIn {
-        previous_output: outpoint,
-        script_sig: ScriptBuf::new(),
-        sequence: Sequence::MAX,
-        witness: Witness::new(),
-    };
-    let output = TxOut { value: value / count as u64, script_pubkey: anyone_can_spend() };
-    Transaction {
-        version: transaction::Version::TWO,
-        lock_time: LockTime::ZERO,
-        input: vec![input],
-        output: vec![output; count],
-    }
+/// Splits a coin into `count` equal ones. The remainder is the fee.
+fn split(outpoint: OutPoint, value: Amount, count: usize) -> Transaction {
+    let each = (value / count as u64).to_sat().cast_signed();
+    spend(&[outpoint], &vec![each; count])
 }
 
 /// With commits of both ways: those of some blocks together go into tables, others through the journal.
