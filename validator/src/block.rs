@@ -17,7 +17,7 @@ use bitcoin::{Block, BlockHash, OutPoint, Transaction, Txid, VarInt, Wtxid, abso
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
 
-use layout::Layout;
+use layout::TransactionLayout as Layout;
 
 /// The longest encoding of a block, in bytes.
 ///

@@ -1,6 +1,6 @@
-//! The rules of a block in context: what its height and its ancestors' headers decide.
+//! The rules of a block in context, which depend on its height and its ancestors' headers.
 //!
-//! Source of all: Bitcoin Core, `validation.cpp`, `ContextualCheckBlock`.
+//! Source of all rules in this file: Bitcoin Core, `validation.cpp`, `ContextualCheckBlock`.
 
 use bitcoin::script::Builder;
 
@@ -11,7 +11,7 @@ use super::witness::check_witness_commitment;
 use crate::block::DecodedBlock;
 use crate::consensus::{ConsensusParams, MAX_BLOCK_WEIGHT};
 
-/// Checks everything about a block that its height and its ancestors' headers decide, and its header does not show. The
+/// Checks a block in context: every rule about its transactions that depends on its height or its ancestors' headers. The
 /// block has passed [`validate_block_in_isolation`](super::validate_block_in_isolation).
 ///
 /// # Errors
@@ -47,7 +47,7 @@ fn check_coinbase_height(params: &ConsensusParams, height: u32, block: &DecodedB
 
 /// The block's weight is at most four million (BIP141).
 ///
-/// It comes after the witness commitment, without which a witness can be padded under the same block hash.
+/// It comes after the witness commitment: an uncommitted witness can be made longer without another block hash.
 fn check_weight(block: &DecodedBlock) -> Result<(), RuleError> {
     let weight = block.weight();
     if weight <= MAX_BLOCK_WEIGHT { Ok(()) } else { Err(RuleError::Weight { weight }) }

@@ -1,4 +1,4 @@
-//! Recorded blocks of mainnet, and damaged copies of them: decoded, judged, connected.
+//! Decodes, checks and connects recorded blocks of mainnet and damaged copies of them.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -175,7 +175,7 @@ pub fn segwit_starts_at_its_height() -> Result<(), Missing> {
 /// The two coinbases that exist twice: the second block of each pair is let through, by height and hash.
 pub fn the_two_repeated_coinbases_are_let_through() -> Result<(), Missing> {
     let main = ChainParams::main().consensus;
-    let options = ConnectOptions { check_scripts: false };
+    let options = ConnectOptions::default().with_check_scripts(false);
     for (first, second) in [(91_722, 91_880), (91_812, 91_842)] {
         let (first_block, second_block) = (block(first)?, block(second)?);
         assert_eq!(first_block.txids()[0], second_block.txids()[0], "one coinbase");

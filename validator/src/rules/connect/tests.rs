@@ -1,4 +1,4 @@
-//! What connecting a block accepts and what it refuses, rule by rule.
+//! Tests of the rules of a block as it connects.
 
 use std::collections::HashMap;
 
@@ -33,7 +33,7 @@ fn connect(
     )
 }
 
-/// What a transaction broke, and its place in the block.
+/// The position of the transaction that broke a rule, and the rule.
 fn broken_by_transaction<T, E>(result: Result<T, ConnectError<E>>) -> (usize, TransactionError) {
     match broken(result) {
         RuleError::Transaction { tx, error, .. } => (tx, error),
@@ -41,7 +41,7 @@ fn broken_by_transaction<T, E>(result: Result<T, ConnectError<E>>) -> (usize, Tr
     }
 }
 
-/// The rule that connecting broke.
+/// The broken rule.
 fn broken<T, E>(result: Result<T, ConnectError<E>>) -> RuleError {
     match result {
         Err(ConnectError::Rule(error)) => error,
@@ -151,7 +151,7 @@ fn scripts_run_last_and_only_if_asked_for() {
     let error = broken(connect(10, SUBSIDY + 1, &spends, &mut coins.clone()));
     assert!(matches!(error, RuleError::CoinbaseAmount { .. }), "amounts come before scripts");
     let block = block_of(vec![coinbase(10, SUBSIDY), spends[0].clone()]);
-    let options = ConnectOptions { check_scripts: false };
+    let options = ConnectOptions::default().with_check_scripts(false);
     let (regtest, ancestry) = (ChainParams::regtest().consensus, UniformChain::new(9, TIME));
     assert!(connect_block(&regtest, BlockContext::after(&ancestry), &block, &mut coins.clone(), options).is_ok());
 }
