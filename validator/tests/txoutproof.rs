@@ -8,7 +8,7 @@ mod support;
 
 use adit_validator::block::DecodedBlock;
 use adit_validator::chainstate::ChainView;
-use adit_validator::txoutproof::{ProofError, Proven, TxOutProof};
+use adit_validator::txoutproof::{ProofError, ProvenTransaction, TxOutProof};
 use bitcoin::consensus::serialize;
 use bitcoin::hashes::{Hash, HashEngine, sha256d};
 use bitcoin::{TxMerkleNode, Txid};
@@ -26,7 +26,7 @@ fn a_published_proof_is_read_and_written() {
     let proof = TxOutProof::decode(&bytes).unwrap();
     assert_eq!(proof.encode(), bytes);
     let txid = "652b0aa4cf4f17bdb31f7a1d308331bba91f3b3cbf8f39c9cb5e19d4015b9f01".parse().unwrap();
-    assert_eq!(proof.check(), Ok(vec![Proven { txid, position: 4 }]));
+    assert_eq!(proof.check(), Ok(vec![ProvenTransaction { txid, position: 4 }]));
     assert_eq!(proof.transactions(), 7);
 }
 
@@ -86,7 +86,7 @@ fn a_node_cannot_pass_for_a_transaction_of_a_known_block() {
         level = level.chunks(2).map(|pair| parent(pair[0], pair[pair.len() - 1])).collect();
     }
     let forged = forge(&block, 2, &level, &[0b101]);
-    let proven = Proven { txid: Txid::from_byte_array(level[1]), position: 1 };
+    let proven = ProvenTransaction { txid: Txid::from_byte_array(level[1]), position: 1 };
     assert_eq!(forged.check(), Ok(vec![proven]), "all that a header shows");
     let wanted = block.txids().len() as u32;
     let refused = ProofError::OtherCount { seen: 2, wanted, block: block.hash() };
@@ -139,7 +139,7 @@ fn a_proof_is_held_against_the_active_chain() {
     for block in &trunk.blocks {
         let (height, proven) = proof(block).check_against_chain(&state).unwrap();
         assert_eq!(state.active_at(height).unwrap().hash, block.hash());
-        assert_eq!(proven, [Proven { txid: block.txids()[0], position: 0 }]);
+        assert_eq!(proven, [ProvenTransaction { txid: block.txids()[0], position: 0 }]);
     }
     let unknown = ProofError::UnknownBlock { block: side.hash() };
     assert_eq!(proof(&side).check_against_chain(&state), Err(unknown));

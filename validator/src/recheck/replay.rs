@@ -10,9 +10,9 @@ use crate::rules::{self, BlockContext, ConnectError, ConnectOptions};
 use crate::store::location::{BLOCKS, block_file, undo_file};
 use crate::store::{CoinCache, NoCoins};
 
-/// The extent of a replay.
+/// The result of a replay.
 pub(super) enum Replayed {
-    /// To the tip, with these coins.
+    /// The replay reached the tip, with these coins.
     All(Box<CoinCache>),
     /// The blocks up to this height are pruned. Those above it passed every check that needs no coins.
     Above(u32),
