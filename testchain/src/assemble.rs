@@ -38,7 +38,7 @@ pub enum TestNetwork {
 pub struct SignetAuthority {
     /// The signers.
     pub signers: Vec<Key>,
-    /// How many of them sign a block.
+    /// The number of signatures of a block.
     pub threshold: usize,
 }
 
@@ -144,7 +144,7 @@ pub fn commitment_position(coinbase: &Transaction) -> Option<usize> {
 
 /// Writes the witness commitment (BIP141) into the coinbase, in a new last output if there is none yet.
 ///
-/// What follows the 38 bytes of an older commitment is cut off. A block whose coinbase has no witness, or an empty one,
+/// Bytes after the first 38 of an older commitment are removed. A block whose coinbase has no witness, or an empty one,
 /// commits with a reserved value of zero.
 pub fn commit_witness(block: &mut Block) {
     let Some(root) = block.witness_root() else { return };

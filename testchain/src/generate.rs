@@ -38,9 +38,9 @@ pub struct Draft {
 pub struct Branches {
     /// The common part, from height 1.
     pub trunk: Vec<Vec<u8>>,
-    /// One branch.
+    /// The first branch.
     pub left: Vec<Vec<u8>>,
-    /// Another, with other blocks from its first on.
+    /// The second branch; all its blocks differ from those of the first.
     pub right: Vec<Vec<u8>>,
 }
 

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use tempfile::TempDir;
 use thiserror::Error;
 
-/// Why Bitcoin Core rejects a block.
+/// The reason why Bitcoin Core rejects a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
     /// The class of the failure. It decides whether the header is invalid permanently.

@@ -17,7 +17,7 @@ use bitcoin::{
     Amount, Block, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, absolute, consensus, transaction,
 };
 
-/// What Bitcoin Core makes of a block of a case.
+/// The verdict that Bitcoin Core must have on a block of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expect {
     /// Accepted as the new tip.
@@ -26,12 +26,12 @@ pub enum Expect {
     Reject(&'static str),
 }
 
-/// One block of a case.
+/// A block of a case.
 #[derive(Debug, Clone)]
 pub struct Step {
     /// The block's serialization.
     pub block: Vec<u8>,
-    /// What must come of it.
+    /// The expected verdict.
     pub expect: Expect,
 }
 
