@@ -1,5 +1,5 @@
-//! Proofs of transactions: a published one, forged ones, and those of a chain of its own. `vectors/txoutproof.rs` has those
-//! of recorded blocks.
+//! Tests of proofs of transactions: a published one, forged ones, and those of a generated chain. `vectors/txoutproof.rs` has
+//! those of recorded blocks.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -48,8 +48,8 @@ fn parent(left: [u8; 32], right: [u8; 32]) -> [u8; 32] {
     sha256d::Hash::from_engine(engine).to_byte_array()
 }
 
-/// CVE-2017-12842, from below: a transaction of 64 bytes is a node, so its second half is the id of a transaction that
-/// the block does not hold.
+/// CVE-2017-12842, the first attack: a transaction of 64 bytes is taken for a node, so its second half is the id of a
+/// transaction that the block does not have.
 #[test]
 fn a_transaction_cannot_pass_for_a_node() {
     let mut chain = Branch::from_genesis();
@@ -73,7 +73,7 @@ fn a_transaction_cannot_pass_for_a_node() {
     assert_eq!(error, ProofError::OtherCount { seen: 4, wanted: 2, block: block.hash() });
 }
 
-/// The same from above: a node passes for a transaction of 64 bytes. Only the number of transactions shows it.
+/// The second attack: a node is taken for a transaction of 64 bytes. Only the number of transactions reveals it.
 #[test]
 fn a_node_cannot_pass_for_a_transaction_of_a_known_block() {
     let mut chain = Branch::from_genesis();
@@ -93,7 +93,7 @@ fn a_node_cannot_pass_for_a_transaction_of_a_known_block() {
     assert_eq!(forged.check_against_block(&block), Err(refused));
 }
 
-/// CVE-2012-2459: the last of three transactions again in the place of a fourth.
+/// CVE-2012-2459: the last of three transactions is repeated as a fourth.
 #[test]
 fn a_repeated_hash_is_refused() {
     let mut chain = Branch::from_genesis();
