@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use adit_testchain::assemble::Network;
+use adit_testchain::assemble::TestNetwork;
 use adit_testchain::blk::{self, BlkReader};
 use adit_testchain::{ChainGenerator, ChainShape, Oracle, Verdict};
 use adit_validator::block::DecodedBlock;
@@ -164,7 +164,7 @@ fn folder(path: &Path) -> anyhow::Result<tempfile::TempDir> {
 fn chain(subject: Subject, size: Size) -> anyhow::Result<(PathBuf, usize)> {
     let shape = subject.shape(size);
     let path = blk::cached(&shape)?;
-    let count = BlkReader::open(&path, Network::Regtest.magic())?.count();
+    let count = BlkReader::open(&path, TestNetwork::Regtest.magic())?.count();
     Ok((path, count - shape.blocks as usize))
 }
 
@@ -215,7 +215,7 @@ fn connect(subject: Subject, size: Size) -> anyhow::Result<Value> {
     let mut feeder = Feeder::new(open(folder.path())?);
     let mut timing = Timing::default();
     let (mut waiting, mut before) = (Duration::ZERO, Timings::default());
-    for (number, block) in BlkReader::open(&path, Network::Regtest.magic())?.enumerate() {
+    for (number, block) in BlkReader::open(&path, TestNetwork::Regtest.magic())?.enumerate() {
         let block = block?;
         if number == untimed {
             feeder.drain()?;
@@ -291,7 +291,7 @@ fn connect_with_kernel(subject: Subject, size: Size) -> anyhow::Result<Value> {
     // The thread that submits checks scripts too.
     let oracle = Oracle::regtest_in(folder.path(), i32::try_from(size.threads)? - 1)?;
     let mut timing = Timing::default();
-    for (number, block) in BlkReader::open(&path, Network::Regtest.magic())?.enumerate() {
+    for (number, block) in BlkReader::open(&path, TestNetwork::Regtest.magic())?.enumerate() {
         let block = block?;
         if number == untimed {
             timing = Timing::default();

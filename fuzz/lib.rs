@@ -1,5 +1,5 @@
-//! The macro that makes a fuzz target out of a closure: libFuzzer's, or without the feature `libfuzzer` one whose program
-//! runs the closure on each file that the command line names.
+//! The macro that makes a fuzz target from a closure: libFuzzer's, or without the feature `libfuzzer` a program that runs the
+//! closure on each file that the command line names.
 
 #[cfg(feature = "libfuzzer")]
 pub use libfuzzer_sys::fuzz_target;

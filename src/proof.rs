@@ -10,7 +10,7 @@ use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView};
 use adit_validator::import::{HeaderFileError, accept_header_file};
 use adit_validator::rules::validate_block_in_isolation;
-use adit_validator::txoutproof::{ProofError, Proven, TxOutProof, find_block};
+use adit_validator::txoutproof::{ProofError, ProvenTransaction, TxOutProof, find_block};
 use anyhow::{Context, anyhow};
 use bitcoin::Txid;
 use bitcoin::hex::{DisplayHex, FromHex};
@@ -59,7 +59,7 @@ fn stored_block(chain: &ChainState, args: &ProofMakeArgs) -> Result<DecodedBlock
 
 /// The result of verifying a proof.
 struct CheckedProof {
-    proven: Vec<Proven>,
+    proven: Vec<ProvenTransaction>,
     height: Option<u32>,
     /// Whether the number of transactions was checked against the block.
     count_is_known: bool,
@@ -155,7 +155,7 @@ fn as_text(proof: &TxOutProof, checked: &CheckedProof) -> String {
     let mut lines: Vec<String> = checked
         .proven
         .iter()
-        .map(|Proven { txid, position }| {
+        .map(|ProvenTransaction { txid, position }| {
             format!("{txid} is transaction {position} of {count} in block {block}{height}")
         })
         .collect();

@@ -106,7 +106,7 @@ fn warn_of_no_sensor(devices: &[Arc<dyn DeviceOpener>]) {
 /// The chain to mine: private, and without block signatures.
 fn private_chain(name: &str) -> Result<ChainParams> {
     let params = chain::named(name)?;
-    if ["main", "testnet3", "testnet4", "signet"].contains(&params.name.as_str()) {
+    if params.is_public() {
         let error = anyhow!("--chain: {name} is a public chain; wanted dev, regtest or a chain file");
         return Err(Exit::new(Failure::Usage, error));
     }

@@ -183,7 +183,7 @@ fn an_unknown_chain_is_wrong_usage() {
 /// Writes `blocks` to a file in the regression-test chain's framing.
 fn block_file(folder: &Path, name: &str, blocks: &[Vec<u8>]) -> PathBuf {
     let file = folder.join(name);
-    blk::write(&file, assemble::Network::Regtest.magic(), blocks.iter().cloned()).expect("writable");
+    blk::write(&file, assemble::TestNetwork::Regtest.magic(), blocks.iter().cloned()).expect("writable");
     file
 }
 
@@ -191,7 +191,7 @@ fn block_file(folder: &Path, name: &str, blocks: &[Vec<u8>]) -> PathBuf {
 fn greedy_block(chain: &mut ChainGenerator) -> Vec<u8> {
     let mut draft = chain.empty_draft();
     draft.block.txdata[0].output[0].value += bitcoin::Amount::ONE_SAT;
-    assemble::seal(&assemble::Network::Regtest, &mut draft.block);
+    assemble::seal(&assemble::TestNetwork::Regtest, &mut draft.block);
     let bytes = bitcoin::consensus::serialize(&draft.block);
     chain.accept(draft);
     bytes

@@ -1,4 +1,4 @@
-//! Bytes as a block: decoded exactly where Bitcoin Core decodes them, to the same ids, and judged in isolation alike.
+//! Bytes as a block: Adit and Bitcoin Core decode the same bytes, to the same ids, and have the same verdict in isolation.
 
 #![cfg_attr(feature = "libfuzzer", no_main)]
 

@@ -1,4 +1,4 @@
-//! Bytes as a block file and as a file of headers: records add up to the file, and an error names a byte of it.
+//! Bytes as a block file and as a file of headers: the records cover the file in order, and an error names a byte of it.
 
 #![cfg_attr(feature = "libfuzzer", no_main)]
 

@@ -1,4 +1,4 @@
-//! Bytes as what the store holds in Bitcoin Core's compact encodings: a coin, its key, an undo record.
+//! Bytes as values of the store in Bitcoin Core's compact encodings: a coin, its key, an undo record.
 
 #![cfg_attr(feature = "libfuzzer", no_main)]
 
@@ -7,8 +7,8 @@ use adit_validator::coins::BlockUndo;
 use adit_validator::coins::encoding::{decode_coin, decode_outpoint, encode_coin, encode_outpoint};
 
 fuzz_target!(|bytes: &[u8]| {
-    // What can be read means the same when it is written again; not always in the same bytes, since a script has a long
-    // form besides its short one.
+    // A decoded value is the same after it is encoded and decoded again. The bytes may differ, since a script has a long
+    // form and a short one.
     if let Ok(coin) = decode_coin(bytes) {
         assert_eq!(decode_coin(&encode_coin(&coin)), Ok(coin));
     }

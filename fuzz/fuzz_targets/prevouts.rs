@@ -1,5 +1,5 @@
-//! Bytes as a list of prevouts, and as the transactions of a block as Bitcoin Core's `getblock HASH 3` prints it; and the list
-//! held against a block that spends three outputs.
+//! Bytes as a list of prevouts, and as the transactions of a block as Bitcoin Core's `getblock HASH 3` prints it; and checks
+//! a block that spends three outputs with the list.
 
 #![cfg_attr(feature = "libfuzzer", no_main)]
 
@@ -47,13 +47,13 @@ fn block() -> DecodedBlock {
     DecodedBlock::decode(consensus::serialize(&block)).expect("a block is a block")
 }
 
-/// Where Core's JSON of the block begins to be about transactions.
+/// The beginning of Core's JSON of the block, up to the inputs of its second transaction.
 const CORE: &[u8] = br#"{"height":1,"tx":[{"vin":[{"coinbase":"5100"}]},{"vin":["#;
 
 fuzz_target!(|bytes: &[u8]| {
     for json in [bytes, &[CORE, bytes].concat()] {
         if let Ok(prevouts) = Prevouts::read(json) {
-            // Whatever the list says, the answer is a verdict.
+            // Any list gives a verdict and no panic.
             let _ = check_block_with_prevouts(
                 &PARAMS.consensus,
                 &BLOCK,

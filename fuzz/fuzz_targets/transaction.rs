@@ -1,4 +1,4 @@
-//! Bytes as the one transaction of a block: the decoder as above, deeper into inputs, witnesses and scripts.
+//! Bytes as the only transaction of a block, which reaches deeper into inputs, witnesses and scripts than the target `block`.
 
 #![cfg_attr(feature = "libfuzzer", no_main)]
 

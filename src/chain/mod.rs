@@ -4,11 +4,9 @@ mod new;
 mod show;
 
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, is_separator};
 
-use adit_validator::chain::file::MAX_CHAIN_FILE_SIZE;
-use adit_validator::chain::{ChainFile, ChainParams};
+use adit_validator::chain::{ChainFile, ChainFileReadError, ChainParams};
 use anyhow::{Context, anyhow};
 
 use crate::cli::{ChainArgs, ChainCommand};
@@ -46,20 +44,8 @@ fn is_path(name: &str) -> bool {
 
 /// Reads and checks a chain file.
 fn read(path: &Path) -> Result<ChainFile> {
-    let name = || path.display().to_string();
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_CHAIN_FILE_SIZE as u64 + 1).read_to_end(&mut bytes));
-    read.with_context(name).or_usage()?;
-    let checked = match std::str::from_utf8(&bytes) {
-        // Only so much of it was read, and what is cut off in the middle of a character is no fault of the file's.
-        _ if bytes.len() > MAX_CHAIN_FILE_SIZE => {
-            Err(anyhow!("more than {MAX_CHAIN_FILE_SIZE} bytes; wanted a chain file, which has at most as many"))
-        }
-        Err(error) => Err(anyhow!("byte {} is not UTF-8 text; wanted a chain file", error.valid_up_to())),
-        Ok(text) if text.trim().is_empty() => Err(anyhow!("is empty; wanted a chain file")),
-        Ok(text) => ChainFile::parse(text).map_err(anyhow::Error::new),
-    };
-    checked.with_context(name).or_usage()
+    let read = File::open(path).map_err(ChainFileReadError::from).and_then(ChainFile::read);
+    read.with_context(|| path.display().to_string()).or_usage()
 }
 
 #[cfg(test)]

@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use adit_hash::{HeaderBytes, NonceRange, ScanTarget};
 use adit_miner::{CpuDevice, solve};
-use adit_validator::chain::file::{DifficultyRule, FORMAT, Genesis, Network, Rules};
-use adit_validator::chain::{AddressPrefixes, ChainFile, Multisig};
-use adit_validator::consensus::Deployments;
+use adit_validator::chain::file::DifficultyRule;
+use adit_validator::chain::{ChainFile, Multisig};
+use adit_validator::consensus::Subsidy;
 use anyhow::{Context, anyhow};
-use bitcoin::block::Version;
 use bitcoin::consensus::serialize;
-use bitcoin::{Amount, ScriptBuf, Target, Work};
+use bitcoin::{ScriptBuf, Target};
 
 use super::show;
 use crate::cli::{ChainNewArgs, DifficultyChoice};
@@ -22,9 +21,6 @@ use crate::{interrupt, output, progress};
 
 /// Nonces searched between two looks at whether the run was interrupted: a second at the most.
 const CHUNK: u64 = 1 << 24;
-
-/// The half-life of a chain that does not name one, in spacings: as on the dev chain.
-const HALF_LIFE_SPACINGS: u32 = 60;
 
 pub fn run(args: &ChainNewArgs) -> Result {
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.toml", args.name)));
@@ -52,48 +48,20 @@ pub fn run(args: &ChainNewArgs) -> Result {
 /// The chain that the flags describe, every value checked, its genesis block not mined.
 fn described(args: &ChainNewArgs) -> Result<ChainFile> {
     let now = u32::try_from(unix_time()).unwrap_or(u32::MAX);
-    let mut file = ChainFile {
-        format: FORMAT,
-        name: args.name.clone(),
-        magic: [0xff; 4],
-        network: Network {
-            p2p_port: 1,
-            rpc_port: 2,
-            seeds: args.seed.clone(),
-            minimum_chain_work: Work::from_be_bytes([0; 32]),
-            assume_valid: None,
-        },
-        addresses: AddressPrefixes { bech32_hrp: args.hrp.clone(), ..AddressPrefixes::test() },
-        genesis: Genesis {
-            time: args.time.unwrap_or(now),
-            bits: args.pow_limit,
-            nonce: 0,
-            version: Version::ONE,
-            message: args.message.clone().unwrap_or_else(|| format!("Adit chain {}", args.name)),
-            // OP_RETURN: it pays nobody.
-            script: ScriptBuf::from_bytes(vec![0x6a]),
-            value: Amount::ZERO,
-            hash: None,
-        },
-        rules: Rules {
-            pow_limit: Target::from_compact(args.pow_limit),
-            spacing: args.spacing,
-            subsidy: args.subsidy,
-            halving_interval: args.halving,
-            challenge: challenge(args)?,
-            difficulty: difficulty(args)?,
-            deployments: Deployments::FROM_BLOCK_1,
-        },
-    };
-    check(&file)?;
-    // These follow from the rest, which is good.
-    file.magic = args.magic.unwrap_or_else(|| file.derived_magic());
-    let [_, _, third, fourth] = file.magic;
-    let base = 20_000 + u16::from_be_bytes([third, fourth]) % 5_000 * 2;
-    file.network.rpc_port = args.rpc_port.unwrap_or(base);
-    file.network.p2p_port = args.p2p_port.unwrap_or(base + 1);
-    check(&file)?;
-    Ok(file)
+    let file = ChainFile::builder(&args.name, args.time.unwrap_or(now))
+        .with_magic(args.magic)
+        .with_rpc_port(args.rpc_port)
+        .with_p2p_port(args.p2p_port)
+        .with_seeds(args.seed.clone())
+        .with_bech32_hrp(&args.hrp)
+        .with_message(args.message.clone())
+        .with_pow_limit(args.pow_limit)
+        .with_spacing(args.spacing)
+        .with_subsidy(Subsidy { initial: args.subsidy, halving_interval: args.halving })
+        .with_challenge(challenge(args)?)
+        .with_difficulty(difficulty(args)?);
+    // The user has not seen the text that the error's line is of, nor what its fields are called.
+    file.build().map_err(|error| Exit::new(Failure::Usage, anyhow!("{}", with_flags(&error.what()))))
 }
 
 /// The fields that flags set, by the names that a chain file gives them.
@@ -123,15 +91,6 @@ fn with_flags(what: &str) -> String {
     FLAGS.iter().fold(what, |what, (field, flag)| what.replace(&format!("`{field}`"), flag).replace(field, flag))
 }
 
-/// The values are those of a chain file.
-fn check(file: &ChainFile) -> Result {
-    match ChainFile::parse_unsolved(&file.to_toml()) {
-        Ok(_) => Ok(()),
-        // The user has not seen the text that the error's line is of, nor what its fields are called.
-        Err(error) => Err(Exit::new(Failure::Usage, anyhow!("{}", with_flags(&error.what())))),
-    }
-}
-
 fn challenge(args: &ChainNewArgs) -> Result<Option<ScriptBuf>> {
     match args.signers {
         Some(signers) => {
@@ -147,15 +106,8 @@ fn difficulty(args: &ChainNewArgs) -> Result<DifficultyRule> {
         Err(Exit::new(Failure::Usage, anyhow!("--{flag} belongs to --difficulty {rule}; the chain has another rule")))
     };
     match (args.difficulty, args.half_life, args.interval) {
-        (DifficultyChoice::Asert, half_life, None) => {
-            let half_life = half_life.unwrap_or_else(|| args.spacing.saturating_mul(HALF_LIFE_SPACINGS));
-            Ok(DifficultyRule::Asert { half_life, anchor_height: 1 })
-        }
-        (DifficultyChoice::Retarget, None, interval) => Ok(DifficultyRule::Retarget {
-            interval: interval.unwrap_or(2016),
-            allow_min_difficulty: false,
-            bip94: false,
-        }),
+        (DifficultyChoice::Asert, half_life, None) => Ok(DifficultyRule::asert(half_life, args.spacing)),
+        (DifficultyChoice::Retarget, None, interval) => Ok(DifficultyRule::retarget(interval)),
         (DifficultyChoice::None, None, None) => Ok(DifficultyRule::None),
         (DifficultyChoice::Asert | DifficultyChoice::None, _, Some(_)) => foreign("interval", "retarget"),
         (_, Some(_), _) => foreign("half-life", "asert"),

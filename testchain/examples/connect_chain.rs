@@ -1,9 +1,8 @@
-//! Feeds the measured part of a chain file to Bitcoin Core's kernel, on disk, and says how fast it connects: the rival's
-//! figure without a bench around it.
+//! Measures how fast Bitcoin Core's kernel connects the measured part of a block file, on disk.
 //!
 //! `cargo run --release -p adit-testchain --example connect_chain -- FILE --measured 300 --threads 2`
 
-use adit_testchain::{Oracle, Verdict, assemble::Network, blk::BlkReader};
+use adit_testchain::{Oracle, Verdict, assemble::TestNetwork, blk::BlkReader};
 use anyhow::ensure;
 use clap::Parser;
 use std::path::PathBuf;
@@ -14,7 +13,7 @@ use std::time::{Duration, Instant};
 struct Arguments {
     /// The file, in `blk` framing, from height 1.
     file: PathBuf,
-    /// How many blocks at the end are timed; those before are the warm-up.
+    /// The number of blocks at the end that are timed; those before are the warm-up.
     #[arg(long, default_value_t = 300)]
     measured: usize,
     /// Threads that check scripts, the submitting one included.
@@ -25,7 +24,7 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let Arguments { file, measured, threads } = Arguments::parse();
     let folder = tempfile::tempdir_in(file.parent().unwrap_or(std::path::Path::new(".")))?;
-    let magic = Network::Regtest.magic();
+    let magic = TestNetwork::Regtest.magic();
     let count = BlkReader::open(&file, magic)?.count();
     ensure!(measured <= count, "{measured} measured blocks wanted, the file has {count}");
     let oracle = Oracle::regtest_in(folder.path(), threads - 1)?;

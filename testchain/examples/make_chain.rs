@@ -1,4 +1,4 @@
-//! Writes a generated regtest chain to a file in `blk` framing and says how fast it was made.
+//! Writes a generated regtest chain to a file in `blk` framing and prints how fast it was made.
 //!
 //! `cargo run --release -p adit-testchain --example make_chain -- --preset signed`
 
@@ -11,7 +11,7 @@ use std::time::Instant;
 enum Preset {
     /// 300 blocks of 2,000 signed inputs.
     Signed,
-    /// 300 blocks of 3,000 inputs and 4,000 outputs, scripts that cost nothing, five million coins.
+    /// 300 blocks of 3,000 inputs and 4,000 outputs, scripts without signatures, ten million coins.
     Coins,
     /// 12 blocks of 20 inputs of every kind.
     Small,
@@ -62,7 +62,7 @@ fn main() -> anyhow::Result<()> {
     let start = Instant::now();
     let mut bytes = 0;
     let blocks = generator.by_ref().inspect(|block| bytes += block.len());
-    let blocks = blk::write(&path, adit_testchain::assemble::Network::Regtest.magic(), blocks)?;
+    let blocks = blk::write(&path, adit_testchain::assemble::TestNetwork::Regtest.magic(), blocks)?;
     let seconds = start.elapsed().as_secs_f64();
     let signatures = generator.signatures();
     println!("{}", path.display());

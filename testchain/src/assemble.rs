@@ -1,7 +1,7 @@
 //! From transactions to a block that a network accepts: coinbase, witness commitment, signet signature, Merkle root and
 //! proof of work.
 //!
-//! Each step can be taken alone, since damage to a block means to redo every step but the one whose rule must bite.
+//! Each step can be taken alone: a damaged block needs every step except the one whose rule it must break.
 
 use crate::keys::Key;
 use crate::spend::push;
@@ -26,19 +26,19 @@ pub const SIGNET_TAG: [u8; 4] = [0xec, 0xc7, 0xda, 0xa2];
 
 /// A network whose blocks can be made here.
 #[derive(Debug, Clone)]
-pub enum Network {
+pub enum TestNetwork {
     /// Bitcoin Core's regtest: no retarget, two hashes a block.
     Regtest,
     /// A signet with its own challenge: Bitcoin Core's genesis, about five million hashes a block.
     Signet(Arc<SignetAuthority>),
 }
 
-/// Who signs the blocks of a signet: a bare k-of-n multisig.
+/// The signers of a signet: a bare k-of-n multisig.
 #[derive(Debug)]
 pub struct SignetAuthority {
     /// The signers.
     pub signers: Vec<Key>,
-    /// How many of them sign a block.
+    /// The number of signatures of a block.
     pub threshold: usize,
 }
 
@@ -62,7 +62,7 @@ impl SignetAuthority {
     }
 }
 
-impl Network {
+impl TestNetwork {
     /// The header of the genesis block.
     pub fn genesis(&self) -> Header {
         let network = match self {
@@ -106,7 +106,7 @@ impl Network {
 }
 
 /// An unsealed block on top of `previous`: its Merkle root and nonce are zero.
-pub fn block_on(network: &Network, previous: BlockHash, time: u32, transactions: Vec<Transaction>) -> Block {
+pub fn block_on(network: &TestNetwork, previous: BlockHash, time: u32, transactions: Vec<Transaction>) -> Block {
     let header = Header {
         version: Version::from_consensus(0x2000_0000),
         prev_blockhash: previous,
@@ -144,7 +144,7 @@ pub fn commitment_position(coinbase: &Transaction) -> Option<usize> {
 
 /// Writes the witness commitment (BIP141) into the coinbase, in a new last output if there is none yet.
 ///
-/// What follows the 38 bytes of an older commitment is cut off. A block whose coinbase has no witness, or an empty one,
+/// Bytes after the first 38 of an older commitment are removed. A block whose coinbase has no witness, or an empty one,
 /// commits with a reserved value of zero.
 pub fn commit_witness(block: &mut Block) {
     let Some(root) = block.witness_root() else { return };
@@ -165,7 +165,8 @@ pub fn set_merkle_root(block: &mut Block) {
     block.header.merkle_root = block.compute_merkle_root().unwrap_or_else(TxMerkleNode::all_zeros);
 }
 
-/// Sets the first nonce from zero whose hash meets `target`, whatever the header itself claims; none leaves it as it is.
+/// Sets the first nonce from zero whose hash meets `target`, whatever target the header claims. If no nonce does, the
+/// header stays as it is.
 pub fn mine(header: &mut Header, target: Target) {
     let mut bytes = [0; adit_hash::HEADER_LEN];
     header.consensus_encode(&mut &mut bytes[..]).expect("a header has 80 bytes");
@@ -174,8 +175,8 @@ pub fn mine(header: &mut Header, target: Target) {
         header[76..].copy_from_slice(&nonce.to_le_bytes());
         Target::from_le_bytes(sha256d::Hash::hash(&header).to_byte_array()) <= target
     };
-    // The first few nonces settle regtest; only a signet is worth a kernel and the threads. The lowest hit wins on any
-    // count of them.
+    // The first few nonces are enough on regtest; only a signet needs the kernel and threads. The lowest nonce wins,
+    // whatever the number of threads.
     const FEW: u32 = 64;
     const STRETCH: u32 = 1 << 19;
     let first = (0..FEW).find(|&nonce| meets(nonce));
@@ -193,15 +194,15 @@ pub fn mine(header: &mut Header, target: Target) {
     }
 }
 
-/// Makes the block whole: commitment, signet signature where there is one, Merkle root, proof of work.
-pub fn seal(network: &Network, block: &mut Block) {
+/// Completes the block: commitment, signet signature where there is one, Merkle root, proof of work.
+pub fn seal(network: &TestNetwork, block: &mut Block) {
     commit_witness(block);
     finish(network, block);
 }
 
-/// [`seal`] without touching the commitment's hash.
-pub fn finish(network: &Network, block: &mut Block) {
-    if let Network::Signet(authority) = network {
+/// As [`seal`], but leaves the commitment's hash as it is.
+pub fn finish(network: &TestNetwork, block: &mut Block) {
+    if let TestNetwork::Signet(authority) = network {
         let signers: Vec<&Key> = authority.signers.iter().take(authority.threshold).collect();
         sign_signet(block, &authority.challenge(), &signers);
     }
@@ -209,7 +210,7 @@ pub fn finish(network: &Network, block: &mut Block) {
     mine(&mut block.header, network.target());
 }
 
-/// Puts the signet solution of `signers` into the commitment's script (BIP325). No commitment, no solution.
+/// Puts the signet solution of `signers` into the commitment's script (BIP325). Does nothing if there is no commitment.
 pub fn sign_signet(block: &mut Block, challenge: &Script, signers: &[&Key]) {
     let Some(position) = block.txdata.first().and_then(commitment_position) else { return };
     let commitment = block.txdata[0].output[position].script_pubkey.as_bytes()[..38].to_vec();

@@ -14,39 +14,39 @@ use thiserror::Error;
 /// Changes whenever the generator makes other bytes from the same shape, so that no stale file is read.
 const GENERATION: u32 = 1;
 
-/// A block above this length is a damaged length field: four million weight units are at most as many bytes.
+/// The longest block in bytes: a block of four million weight units has at most as many bytes.
 const MAX_BLOCK_LEN: u32 = 4_000_000;
 
-/// Why a chain file could not be made or read.
+/// A block file could not be made or read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum ChainFileError {
-    /// The system refused.
+pub enum BlkError {
+    /// An error of the operating system.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error.
         source: io::Error,
     },
-    /// Bytes that are not the framing of a block of this network.
+    /// A record does not start with the network's magic.
     #[error("{}: at byte {offset}: magic {seen:02x?}, wanted {wanted:02x?}", path.display())]
     Magic {
         /// The file.
         path: PathBuf,
-        /// Where the frame starts.
+        /// The offset of the record in bytes.
         offset: u64,
         /// The bytes there.
         seen: [u8; 4],
         /// The network's magic.
         wanted: [u8; 4],
     },
-    /// A length that no block has.
+    /// A record is longer than any block.
     #[error("{}: at byte {offset}: block of {seen} bytes, wanted at most {MAX_BLOCK_LEN}", path.display())]
     Length {
         /// The file.
         path: PathBuf,
-        /// Where the frame starts.
+        /// The offset of the record in bytes.
         offset: u64,
         /// The length found.
         seen: u32,
@@ -58,9 +58,12 @@ pub enum ChainFileError {
 
 /// Writes `blocks` to a new file at `path` in `blk` framing and returns their count.
 ///
-/// The file appears under its name only when it is whole.
-pub fn write(path: &Path, magic: [u8; 4], blocks: impl IntoIterator<Item = Vec<u8>>) -> Result<usize, ChainFileError> {
-    let io = |source| ChainFileError::Io { path: path.to_owned(), source };
+/// The file appears under its name only when it is complete.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write(path: &Path, magic: [u8; 4], blocks: impl IntoIterator<Item = Vec<u8>>) -> Result<usize, BlkError> {
+    let io = |source| BlkError::Io { path: path.to_owned(), source };
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io)?;
     let mut partial = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
@@ -90,27 +93,30 @@ pub struct BlkReader {
 }
 
 impl BlkReader {
-    /// Opens the file at `path`, whose frames must start with `magic`.
-    pub fn open(path: &Path, magic: [u8; 4]) -> Result<Self, ChainFileError> {
-        let io = |source| ChainFileError::Io { path: path.to_owned(), source };
+    /// Opens the file at `path`, whose records must start with `magic`.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open(path: &Path, magic: [u8; 4]) -> Result<Self, BlkError> {
+        let io = |source| BlkError::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(io)?;
         let left = file.metadata().map_err(io)?.len();
         Ok(Self { path: path.to_owned(), input: BufReader::with_capacity(1 << 20, file), magic, offset: 0, left })
     }
 
-    fn next_block(&mut self) -> Result<Vec<u8>, ChainFileError> {
+    fn next_block(&mut self) -> Result<Vec<u8>, BlkError> {
         let path = &self.path;
-        let io = |source| ChainFileError::Io { path: path.clone(), source };
+        let io = |source| BlkError::Io { path: path.clone(), source };
         let mut frame = [0; 8];
         self.input.read_exact(&mut frame).map_err(io)?;
         let [a, b, c, d, length @ ..] = frame;
         if [a, b, c, d] != self.magic {
             let (path, offset) = (self.path.clone(), self.offset);
-            return Err(ChainFileError::Magic { path, offset, seen: [a, b, c, d], wanted: self.magic });
+            return Err(BlkError::Magic { path, offset, seen: [a, b, c, d], wanted: self.magic });
         }
         let seen = u32::from_le_bytes(length);
         if seen > MAX_BLOCK_LEN {
-            return Err(ChainFileError::Length { path: self.path.clone(), offset: self.offset, seen });
+            return Err(BlkError::Length { path: self.path.clone(), offset: self.offset, seen });
         }
         let mut block = vec![0; seen as usize];
         self.input.read_exact(&mut block).map_err(io)?;
@@ -121,7 +127,7 @@ impl BlkReader {
 }
 
 impl Iterator for BlkReader {
-    type Item = Result<Vec<u8>, ChainFileError>;
+    type Item = Result<Vec<u8>, BlkError>;
 
     /// The next block; after an error, nothing more.
     fn next(&mut self) -> Option<Self::Item> {
@@ -136,8 +142,8 @@ impl Iterator for BlkReader {
     }
 }
 
-/// Where [`cached`] keeps the chain of `shape`: `testchain/` in the target folder (`CARGO_TARGET_DIR`, or `target/` of the
-/// workspace), named by what a reader wants to know of the shape and a hash of all of it.
+/// The file in which [`cached`] keeps the chain of `shape`: in `testchain/` of the target folder (`CARGO_TARGET_DIR`, or
+/// `target/` of the workspace). Its name has the main fields of the shape and a hash of all of them.
 pub fn cache_path(shape: &ChainShape) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"), PathBuf::from);
@@ -149,10 +155,13 @@ pub fn cache_path(shape: &ChainShape) -> PathBuf {
     ))
 }
 
-/// The file of the regtest chain of `shape`, made now if it is not there yet.
+/// The file of the regtest chain of `shape`; makes it if it does not exist.
 ///
 /// Its last [`ChainShape::blocks`] blocks are the measured part; those before are the warm-up.
-pub fn cached(shape: &ChainShape) -> Result<PathBuf, ChainFileError> {
+///
+/// # Errors
+/// No chain can have the shape, or the file cannot be written.
+pub fn cached(shape: &ChainShape) -> Result<PathBuf, BlkError> {
     let path = cache_path(shape);
     if !path.exists() {
         let generator = ChainGenerator::new(shape.clone())?;

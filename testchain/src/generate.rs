@@ -3,7 +3,7 @@
 //! Every choice comes from one seeded stream and is made before any signature; signatures themselves are deterministic
 //! (RFC 6979 for ECDSA, no auxiliary randomness for BIP340). So the bytes depend on the shape alone, not on the threads.
 
-use crate::assemble::{Network, block_on, coinbase, seal};
+use crate::assemble::{TestNetwork, block_on, coinbase, seal};
 use crate::load::BlockLoad;
 use crate::rng::Rng;
 use crate::shape::{ChainShape, ShapeError};
@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Blocks before a coinbase may be spent.
+/// The number of blocks after which a coinbase may be spent.
 pub const COINBASE_MATURITY: u32 = 100;
 
 /// A valid next block, not sealed yet, and what it does to the generator's coins.
@@ -38,9 +38,9 @@ pub struct Draft {
 pub struct Branches {
     /// The common part, from height 1.
     pub trunk: Vec<Vec<u8>>,
-    /// One branch.
+    /// The first branch.
     pub left: Vec<Vec<u8>>,
-    /// Another, with other blocks from its first on.
+    /// The second branch; all its blocks differ from those of the first.
     pub right: Vec<Vec<u8>>,
 }
 
@@ -57,7 +57,7 @@ struct Plan {
 #[derive(Debug, Clone)]
 pub struct ChainGenerator {
     shape: ChainShape,
-    network: Network,
+    network: TestNetwork,
     wallet: Arc<Wallet>,
     rng: Rng,
     tip: Tip,
@@ -71,12 +71,18 @@ pub struct ChainGenerator {
 
 impl ChainGenerator {
     /// A regtest chain of this shape, at its genesis block.
+    ///
+    /// # Errors
+    /// No chain can have the shape.
     pub fn new(shape: ChainShape) -> Result<Self, ShapeError> {
-        Self::on(Network::Regtest, shape)
+        Self::on(TestNetwork::Regtest, shape)
     }
 
     /// A chain of this shape on `network`, at its genesis block.
-    pub fn on(network: Network, shape: ChainShape) -> Result<Self, ShapeError> {
+    ///
+    /// # Errors
+    /// No chain can have the shape.
+    pub fn on(network: TestNetwork, shape: ChainShape) -> Result<Self, ShapeError> {
         shape.check()?;
         Ok(Self {
             wallet: Arc::new(Wallet::new(shape.seed)),
@@ -102,6 +108,9 @@ impl ChainGenerator {
     }
 
     /// A chain of this shape up to `height` and two continuations from there, of `left` and `right` blocks.
+    ///
+    /// # Errors
+    /// No chain can have the shape.
     pub fn branches(shape: ChainShape, height: u32, left: usize, right: usize) -> Result<Branches, ShapeError> {
         let mut generator = Self::new(shape)?;
         let trunk = (0..height).map(|_| generator.next_block()).collect();
@@ -113,7 +122,7 @@ impl ChainGenerator {
     }
 
     /// The network that the blocks belong to.
-    pub fn network(&self) -> &Network {
+    pub fn network(&self) -> &TestNetwork {
         &self.network
     }
 
@@ -142,7 +151,7 @@ impl ChainGenerator {
         self.warm
     }
 
-    /// How many signatures have been made.
+    /// The number of signatures made so far.
     pub fn signatures(&self) -> u64 {
         self.signatures
     }
@@ -152,7 +161,7 @@ impl ChainGenerator {
         self.take_coin_where(|coin| coin.kind == kind)
     }
 
-    /// Takes a coin that `wanted` is true of out of the spendable ones.
+    /// Takes a coin for which `wanted` returns true out of the spendable ones.
     pub fn take_coin_where(&mut self, wanted: impl Fn(&Coin) -> bool) -> Option<Coin> {
         let position = self.pool.iter().rposition(wanted)?;
         Some(self.pool.swap_remove(position))
@@ -169,7 +178,7 @@ impl ChainGenerator {
 
     /// A valid next block, whose inputs are no longer among [`coins`](Self::coins).
     ///
-    /// Who does not [`accept`](Self::accept) it must draw it from a clone, or those coins stay unspent for ever.
+    /// A draft that is not [accepted](Self::accept) has to come from a clone; otherwise its coins are never spent.
     pub fn draft(&mut self) -> Draft {
         self.mature(self.tip.height + 1);
         let (transactions, created, fees) = if self.warm { self.traffic() } else { self.fan_out() };
@@ -177,7 +186,7 @@ impl ChainGenerator {
         self.draft_from(transactions, created, fees, lock)
     }
 
-    /// A valid next block of a coinbase alone, which pays to a bare `OP_TRUE`.
+    /// A valid next block with only a coinbase, which pays to a bare `OP_TRUE`.
     pub fn empty_draft(&mut self) -> Draft {
         self.mature(self.tip.height + 1);
         self.draft_from(Vec::new(), Vec::new(), 0, (SpendKind::TrueBare, 0))
@@ -221,7 +230,7 @@ impl ChainGenerator {
         self.warm |= self.pool.len() >= self.shape.coins as usize;
     }
 
-    /// After the warm-up, which spends coinbases itself, those that mature join the pool.
+    /// Moves coinbases that mature into the pool, once the warm-up is over; the warm-up spends coinbases itself.
     fn mature(&mut self, height: u32) {
         while self.warm {
             match self.immature.pop_front_if(|coin| coin.height + COINBASE_MATURITY <= height) {
@@ -236,13 +245,15 @@ impl ChainGenerator {
         (kind, self.rng.below(self.wallet.ring().len()) as u16)
     }
 
-    /// After the median time past, which is some six blocks back, by an hour on average: ten minutes a block, often
-    /// earlier than the block before. One block from the future does not drag the others along.
+    /// A time after the median time past, an hour on average. The median is some six blocks back, so that blocks are ten
+    /// minutes apart on average and often earlier than the block before. A block with a late time does not delay the
+    /// others.
     fn choose_time(&mut self) -> u32 {
         self.tip.median_time_past().saturating_add(1 + self.rng.below(7_200) as u32)
     }
 
-    /// A warm-up block: nothing until a coinbase is mature, then one that is spent to as many coins as are missing and fit.
+    /// The transactions of a warm-up block: none until a coinbase is mature; then one that splits it into as many coins as
+    /// are missing and fit.
     fn fan_out(&mut self) -> (Vec<Transaction>, Vec<Coin>, u64) {
         let height = self.tip.height + 1;
         let Some(coin) = self.immature.pop_front_if(|coin| coin.height + COINBASE_MATURITY <= height) else {
@@ -282,7 +293,7 @@ impl ChainGenerator {
         (transactions, created, fees)
     }
 
-    /// Transactions of one to four inputs until `inputs` are used, with `outputs` shared out among them. Half of the
+    /// Plans transactions of one to four inputs until `inputs` are used, and divides `outputs` among them. Half of the
     /// transactions take their first input from `fresh`, in order, while it lasts.
     fn plan_wave(&mut self, inputs: usize, outputs: usize, fresh: &[Coin], load: &mut BlockLoad) -> Vec<Plan> {
         let (mut inputs_left, mut outputs_left) = (inputs, outputs);
@@ -316,7 +327,7 @@ impl ChainGenerator {
         plans
     }
 
-    /// The unsigned transaction from `coins` to `outputs`: now and then with a lock time or a relative lock just met.
+    /// The unsigned transaction from `coins` to `outputs`. Some have a lock time or a relative lock that has just passed.
     fn plan(&mut self, coins: Vec<Coin>, outputs: Vec<(SpendKind, u16)>) -> Plan {
         let height = self.tip.height + 1;
         let total: u64 = coins.iter().map(|coin| coin.value).sum();

@@ -1,7 +1,7 @@
 //! The signing keys of a chain and the scripts that they control.
 //!
 //! A chain uses a small ring of keys derived from its seed: making a key costs as much as a signature, and a validator's
-//! work does not depend on how many there are. Everything that a spend needs besides the signature is made once a key.
+//! work does not depend on how many there are. Everything that a spend needs besides the signature is made once for each key.
 
 use bitcoin::hashes::{Hash, sha256};
 use bitcoin::key::{Keypair, TapTweak, TweakedPublicKey, UntweakedPublicKey, XOnlyPublicKey};
@@ -13,7 +13,7 @@ use bitcoin::taproot::{LeafVersion, TapLeafHash, TaprootBuilder, TaprootSpendInf
 use bitcoin::{Amount, Script, ScriptBuf, Transaction, TxOut, opcodes};
 use std::sync::LazyLock;
 
-/// The one secp256k1 context: making one costs milliseconds.
+/// The secp256k1 context, shared because making one takes milliseconds.
 pub(crate) static SECP: LazyLock<Secp256k1<All>> = LazyLock::new(Secp256k1::new);
 
 /// One key of the ring, with the forms of it that scripts use.
@@ -91,7 +91,7 @@ impl Key {
     }
 }
 
-/// What a taproot signature commits to besides the transaction.
+/// The data that a taproot signature commits to besides the transaction.
 #[derive(Debug, Default)]
 pub struct TaprootSigning<'a> {
     /// The leaf that is executed; none for the key path.
@@ -162,17 +162,17 @@ impl Keyring {
         Self { keys }
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Never true: a ring has three keys at least.
+    /// Always false: a ring has at least three keys.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// The key at `index`, counted round the ring.
+    /// The key at `index` modulo the number of keys.
     pub fn get(&self, index: usize) -> &Key {
         &self.keys[index % self.keys.len()]
     }

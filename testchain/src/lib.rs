@@ -3,16 +3,16 @@
 //!
 //! Five parts, each usable alone. [`ChainGenerator`] makes whole chains of a given [`ChainShape`] for benches and property
 //! tests, the same bytes for the same seed. [`Scene`] keeps a small chain on which [`Damage`] and [`EdgeCase`] build: every
-//! rule of Bitcoin Core's block validation that regtest can reach, broken alone or met exactly. [`mutate`] damages blindly.
-//! [`Oracle`] is Bitcoin Core itself, behind `bitcoinkernel`: what a block is worth is what it says, and the tests here hold
-//! every expectation of this crate against it. [`trials`] finds recorded blocks and public vectors, and reports a test that
+//! rule of Bitcoin Core's block validation that regtest can reach, broken alone or met exactly. [`mutate`] changes bytes at
+//! random. [`Oracle`] wraps `bitcoinkernel`: Bitcoin Core is the reference for every verdict, and the tests here compare
+//! every expectation of this crate with it. [`trials`] finds recorded blocks and public vectors, and reports a test that
 //! lacks them as ignored.
 //!
 //! ```no_run
-//! use adit_testchain::{Damage, Expect, Oracle, Scene, assemble::Network};
+//! use adit_testchain::{Damage, Expect, Oracle, Scene, assemble::TestNetwork};
 //!
 //! let oracle = Oracle::regtest(1)?;
-//! let mut scene = Scene::new(Network::Regtest, 1, 1_700_000_000);
+//! let mut scene = Scene::new(TestNetwork::Regtest, 1, 1_700_000_000);
 //! for block in scene.warm_up() {
 //!     assert!(oracle.submit(&block).verdict.is_accepted());
 //! }
@@ -44,11 +44,12 @@ mod shape;
 pub mod spend;
 mod tip;
 pub mod trials;
+pub mod unsigned;
 
 pub use damage::Damage;
 pub use edge::EdgeCase;
 pub use generate::{Branches, ChainGenerator, Draft};
-pub use oracle::{Oracle, OracleError, Rejection, Submission, Verdict};
+pub use oracle::{Oracle, OracleError, OracleSubmission, Rejection, Verdict};
 pub use rng::Rng;
 pub use scene::{Case, Expect, Scene, Step};
 pub use shape::{ChainShape, Mix, ShapeError};

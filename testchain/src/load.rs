@@ -1,27 +1,27 @@
-//! How full a planned block is, in upper bounds, so that it never passes consensus's limits.
+//! Upper bounds on the weight and signature operations of a planned block, which keep it below the limits of consensus.
 
 use crate::spend::{Coin, SpendKind};
 
-/// Where the generator stops filling a block, in weight units: the limit less room for the coinbase and for additions.
+/// The weight up to which the generator fills a block: the limit less room for the coinbase and for additions.
 const WEIGHT_BUDGET: u32 = 3_900_000;
 
-/// Where the generator stops filling a block, in signature-operation cost, of 80,000.
+/// The signature-operation cost up to which the generator fills a block; the limit is 80,000.
 const SIGOPS_BUDGET: u32 = 70_000;
 
 /// Weight units of a transaction's parts outside its inputs and outputs, as an upper bound.
 const TX_OVERHEAD: u32 = 58;
 
-/// What a kind of coin adds to a block.
+/// The weight and signature-operation cost that a kind of coin adds to a block.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     /// Weight units of an input that spends the coin, its witness included.
-    pub input_weight: u32,
+    pub(crate) input_weight: u32,
     /// Weight units of the output that creates it.
-    pub output_weight: u32,
+    pub(crate) output_weight: u32,
     /// Signature-operation cost of spending it.
-    pub input_sigops: u32,
+    pub(crate) input_sigops: u32,
     /// Signature-operation cost of creating it.
-    pub output_sigops: u32,
+    pub(crate) output_sigops: u32,
 }
 
 impl SpendKind {
@@ -42,7 +42,7 @@ impl SpendKind {
     }
 }
 
-/// How full a planned block is.
+/// The weight and signature-operation cost of a planned block, as upper bounds.
 #[derive(Debug, Default)]
 pub(crate) struct BlockLoad {
     weight: u32,
@@ -50,7 +50,7 @@ pub(crate) struct BlockLoad {
 }
 
 impl BlockLoad {
-    pub fn add_transaction(&mut self, coins: &[Coin]) {
+    pub(crate) fn add_transaction(&mut self, coins: &[Coin]) {
         self.weight += TX_OVERHEAD;
         for coin in coins {
             let load = coin.kind.load();
@@ -59,13 +59,13 @@ impl BlockLoad {
         }
     }
 
-    pub fn add_output(&mut self, kind: SpendKind) {
+    pub(crate) fn add_output(&mut self, kind: SpendKind) {
         let load = kind.load();
         self.weight += load.output_weight;
         self.sigops += load.output_sigops;
     }
 
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.weight < WEIGHT_BUDGET && self.sigops < SIGOPS_BUDGET
     }
 }

@@ -1,16 +1,16 @@
-//! Blind damage: bytes changed without knowing what they mean.
+//! Random mutations of blocks, which change bytes without regard to their meaning.
 //!
-//! What comes of it is for the oracle to say: many mutants do not decode, some break a rule, a few are still the same valid
-//! block or another one. Proof of work is redone for half of the mutants that still have a header, so that not all of them
-//! end at `high-hash`.
+//! The oracle decides whether a mutant is valid: many do not decode, some break a rule, a few are still the same valid block
+//! or another one. Proof of work is redone for half of the mutants that still have a header, so that not all of them
+//! fail with `high-hash`.
 
-use crate::assemble::{Network, mine, seal};
+use crate::assemble::{TestNetwork, mine, seal};
 use crate::rng::Rng;
 use bitcoin::Block;
 use bitcoin::block::Header;
 use bitcoin::consensus::{deserialize, serialize};
 
-/// One blind change to a block.
+/// One random change to a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Mutation {
@@ -61,10 +61,11 @@ impl Mutation {
     ];
 }
 
-/// A block damaged blindly: a random mutation of `block`, or two, with parts of `other` where it needs some.
+/// A copy of `block` with one or two random mutations. Some of them copy parts of `other`. Returns the bytes and the
+/// mutations.
 ///
-/// The result is a function of the arguments and the stream; it is nearly always other bytes than `block`, but not always.
-pub fn mutate(network: &Network, rng: &mut Rng, block: &[u8], other: &[u8]) -> (Vec<u8>, Vec<Mutation>) {
+/// The result depends on the arguments only. It is rarely equal to `block`.
+pub fn mutate(network: &TestNetwork, rng: &mut Rng, block: &[u8], other: &[u8]) -> (Vec<u8>, Vec<Mutation>) {
     let mut bytes = block.to_vec();
     let mut applied = Vec::new();
     for _ in 0..1 + usize::from(rng.one_in(4)) {
@@ -78,9 +79,9 @@ pub fn mutate(network: &Network, rng: &mut Rng, block: &[u8], other: &[u8]) -> (
     (bytes, applied)
 }
 
-/// Applies one mutation to the serialization of a block. What it does not fit (bytes that do not decode, a block without
-/// enough transactions) it leaves as it is.
-pub fn apply(network: &Network, rng: &mut Rng, mutation: Mutation, bytes: &mut Vec<u8>, other: &[u8]) {
+/// Applies one mutation to the serialization of a block. Leaves the bytes as they are if the mutation does not apply: they
+/// do not decode, or the block has too few transactions.
+pub fn apply(network: &TestNetwork, rng: &mut Rng, mutation: Mutation, bytes: &mut Vec<u8>, other: &[u8]) {
     match mutation {
         Mutation::FlipBits => flip_bits(rng, bytes),
         Mutation::SetBytes => set_bytes(rng, bytes),
@@ -124,7 +125,7 @@ pub fn apply(network: &Network, rng: &mut Rng, mutation: Mutation, bytes: &mut V
     }
 }
 
-fn resealed(network: &Network, mut block: Block) -> Vec<u8> {
+fn resealed(network: &TestNetwork, mut block: Block) -> Vec<u8> {
     seal(network, &mut block);
     serialize(&block)
 }
@@ -181,8 +182,8 @@ fn flip_bits_of_transaction(rng: &mut Rng, block: &mut Block) {
     }
 }
 
-/// Gives bytes that start like a header proof of work for the network's target.
-fn mine_again(network: &Network, bytes: &mut [u8]) {
+/// Finds proof of work for the network's target if the bytes begin with a header.
+fn mine_again(network: &TestNetwork, bytes: &mut [u8]) {
     if let Some(start) = bytes.get_mut(..80)
         && let Ok(mut header) = deserialize::<Header>(start)
     {

@@ -1,8 +1,8 @@
-//! Bitcoin Core's verdict: a thin wrapper over `bitcoinkernel`'s chain state in a folder of its own.
+//! Bitcoin Core's verdict on blocks: a thin wrapper over `bitcoinkernel`'s chain state in a folder of its own.
 //!
 //! The kernel's interface says whether a block is valid and of which class a failure is, but not the reason's name. The
-//! name is in the kernel's log, which it writes on the thread that submits the block; so the log is caught there, thread by
-//! thread, while a block is being processed, and goes nowhere otherwise.
+//! name is in the kernel's log, which it writes on the thread that submits the block; so the log is captured for each
+//! thread while that thread processes a block, and is dropped otherwise.
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
@@ -17,30 +17,30 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use tempfile::TempDir;
 use thiserror::Error;
 
-/// Why Bitcoin Core rejects a block.
+/// The reason why Bitcoin Core rejects a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// The class of the failure: it decides whether the header is invalid for ever.
+    /// The class of the failure. It decides whether the header is invalid permanently.
     pub result: BlockValidationResult,
     /// Core's reject reason, such as `bad-txnmrklroot`. Empty if the log did not have it.
     pub reason: String,
 }
 
-/// What Bitcoin Core makes of a block.
+/// Bitcoin Core's verdict on a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Stored; connected if it has the most work, and then wholly valid.
     Accepted,
-    /// Known already, and not known to be bad.
+    /// Known already, and not known to be invalid.
     Duplicate,
-    /// The bytes do not start with a block.
+    /// The bytes do not begin with a block.
     Undecodable,
-    /// Against a rule.
+    /// It breaks a rule.
     Rejected(Rejection),
 }
 
 impl Verdict {
-    /// Whether the block was taken, now or before.
+    /// Whether the block was accepted, now or before.
     pub fn is_accepted(&self) -> bool {
         matches!(self, Self::Accepted | Self::Duplicate)
     }
@@ -54,16 +54,16 @@ impl Verdict {
     }
 }
 
-/// A verdict, and what the block did to the chain.
+/// A verdict on a block, and the changes that the block made to the active chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Submission {
-    /// What Core makes of the block itself.
+pub struct OracleSubmission {
+    /// The verdict on the block itself.
     pub verdict: Verdict,
     /// Blocks that became part of the active chain, in order.
     pub connected: Vec<BlockHash>,
     /// Blocks that left the active chain, in order.
     pub disconnected: Vec<BlockHash>,
-    /// Other blocks that proved invalid when this one made them worth connecting.
+    /// Other blocks that were connected because of this one, and were found invalid.
     pub also_rejected: Vec<(BlockHash, Rejection)>,
 }
 
@@ -71,13 +71,13 @@ pub struct Submission {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OracleError {
-    /// No folder to work in.
+    /// The oracle's folder cannot be made.
     #[error("no folder for the oracle: {0}")]
     Folder(#[from] std::io::Error),
-    /// The folder's name is not UTF-8, which the kernel wants.
-    #[error("{}: not a UTF-8 path, which the kernel wants", .0.display())]
+    /// The folder's name is not UTF-8, which the kernel requires.
+    #[error("{}: not a UTF-8 path, which the kernel requires", .0.display())]
     Path(PathBuf),
-    /// The kernel refused.
+    /// The kernel reported an error.
     #[error("kernel: {0}")]
     Kernel(KernelError),
 }
@@ -88,7 +88,7 @@ impl From<KernelError> for OracleError {
     }
 }
 
-/// Which chain the oracle judges.
+/// The chain that the oracle follows.
 #[derive(Debug, Clone, Copy)]
 enum Chain<'a> {
     Main,
@@ -96,7 +96,7 @@ enum Chain<'a> {
     Signet(&'a [u8]),
 }
 
-/// What the kernel's callbacks said while it processed one block.
+/// The kernel's callbacks while it processed one block.
 #[derive(Debug, Default)]
 struct Events {
     failed: Vec<(BlockHash, BlockValidationResult)>,
@@ -116,13 +116,19 @@ pub struct Oracle {
 
 impl Oracle {
     /// A regtest chain with `worker_threads` extra threads for scripts, in a temporary folder, its databases in memory.
+    ///
+    /// # Errors
+    /// The folder cannot be made, or the kernel reports an error.
     pub fn regtest(worker_threads: i32) -> Result<Self, OracleError> {
         let temporary = tempfile::tempdir()?;
         let folder = temporary.path().to_owned();
         Self::open(Chain::Regtest, worker_threads, folder, Some(temporary), true)
     }
 
-    /// Mainnet from its genesis block, as [`regtest`](Self::regtest) otherwise: for real headers.
+    /// Mainnet from its genesis block, as [`regtest`](Self::regtest) otherwise: for recorded headers.
+    ///
+    /// # Errors
+    /// As [`regtest`](Self::regtest).
     pub fn main(worker_threads: i32) -> Result<Self, OracleError> {
         let temporary = tempfile::tempdir()?;
         let folder = temporary.path().to_owned();
@@ -130,15 +136,21 @@ impl Oracle {
     }
 
     /// A signet chain whose blocks must satisfy `challenge`, as [`regtest`](Self::regtest) otherwise.
+    ///
+    /// # Errors
+    /// As [`regtest`](Self::regtest), or `challenge` is no challenge.
     pub fn signet(challenge: &[u8], worker_threads: i32) -> Result<Self, OracleError> {
         let temporary = tempfile::tempdir()?;
         let folder = temporary.path().to_owned();
         Self::open(Chain::Signet(challenge), worker_threads, folder, Some(temporary), true)
     }
 
-    /// A regtest chain kept in `folder`, its databases on disk: the rival of benches that end in durable storage.
+    /// A regtest chain kept in `folder`, its databases on disk, for benches that compare durable storage.
     ///
-    /// The kernel fixes its caches at 450 MiB in all and writes back when the oracle is dropped.
+    /// The kernel's caches have 450 MiB in all, and it writes them to disk when the oracle is dropped.
+    ///
+    /// # Errors
+    /// The folder's name is not UTF-8, or the kernel reports an error.
     pub fn regtest_in(folder: &Path, worker_threads: i32) -> Result<Self, OracleError> {
         Self::open(Chain::Regtest, worker_threads, folder.to_owned(), None, false)
     }
@@ -164,14 +176,14 @@ impl Oracle {
         Ok(Self { chainman, _context: context, events, folder, _temporary: temporary })
     }
 
-    /// Where the oracle keeps its files.
+    /// The folder of the oracle's files.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// Submits the serialization of a block. Bytes after the block are ignored, as Bitcoin Core does.
-    pub fn submit(&self, bytes: &[u8]) -> Submission {
-        let Ok(block) = Block::new(bytes) else { return Submission::undecodable() };
+    pub fn submit(&self, bytes: &[u8]) -> OracleSubmission {
+        let Ok(block) = Block::new(bytes) else { return OracleSubmission::undecodable() };
         let hash = to_hash(&block.hash());
         LOG.with_borrow_mut(|log| *log = Some(Vec::new()));
         let result = self.chainman.process_block(&block);
@@ -194,10 +206,13 @@ impl Oracle {
                 Verdict::Rejected(Rejection { result: BlockValidationResult::Unset, reason: String::new() })
             }
         };
-        Submission { verdict, connected: events.connected, disconnected: events.disconnected, also_rejected }
+        OracleSubmission { verdict, connected: events.connected, disconnected: events.disconnected, also_rejected }
     }
 
-    /// Submits a header alone: nothing if it is valid, else the class of the failure.
+    /// Submits a header alone. Returns `None` if it is valid, else the class of the failure.
+    ///
+    /// # Errors
+    /// The kernel reports an error.
     pub fn submit_header(&self, header: &[u8; 80]) -> Result<Option<BlockValidationResult>, OracleError> {
         match self.chainman.process_block_header(&BlockHeader::new(header)?)? {
             ProcessBlockHeaderResult::Valid => Ok(None),
@@ -216,7 +231,7 @@ impl Oracle {
     }
 }
 
-impl Submission {
+impl OracleSubmission {
     fn undecodable() -> Self {
         let verdict = Verdict::Undecodable;
         Self { verdict, connected: Vec::new(), disconnected: Vec::new(), also_rejected: Vec::new() }

@@ -1,7 +1,7 @@
 //! The seeded generator of every random choice in this crate: SplitMix64.
 //!
-//! Written out here because the promise "same seed, same bytes" must outlive every release of a crate of generators, whose
-//! streams may change between versions. Statistical quality is of no concern; speed and a single word of state are.
+//! It is implemented here because the same seed must always give the same bytes, and the streams of a crate of generators may
+//! change between versions. It is fast and has one word of state; its statistical quality does not matter.
 
 /// A SplitMix64 stream (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
 #[derive(Debug, Clone)]

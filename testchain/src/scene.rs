@@ -5,7 +5,7 @@
 //! follows, which must still be accepted. A scene goes on from whatever was accepted, so that thousands of cases run on one
 //! chain and one validator.
 
-use crate::assemble::{self, Network};
+use crate::assemble::{self, TestNetwork};
 use crate::generate::{ChainGenerator, Draft};
 use crate::rng::Rng;
 use crate::shape::{ChainShape, Mix};
@@ -15,7 +15,7 @@ use bitcoin::{
     Amount, Block, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, absolute, consensus, transaction,
 };
 
-/// What Bitcoin Core makes of a block of a case.
+/// The verdict that Bitcoin Core must have on a block of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expect {
     /// Accepted as the new tip.
@@ -24,12 +24,12 @@ pub enum Expect {
     Reject(&'static str),
 }
 
-/// One block of a case.
+/// A block of a case.
 #[derive(Debug, Clone)]
 pub struct Step {
     /// The block's serialization.
     pub block: Vec<u8>,
-    /// What must come of it.
+    /// The expected verdict.
     pub expect: Expect,
 }
 
@@ -71,7 +71,7 @@ pub(crate) const FUNDED_VALUE: u64 = 50_000;
 
 impl Scene {
     /// A scene on a fresh chain. `now` is the validator's time in seconds since 1970, for the two-hour rule.
-    pub fn new(network: Network, seed: u64, now: u32) -> Self {
+    pub fn new(network: TestNetwork, seed: u64, now: u32) -> Self {
         let free = [(SpendKind::TrueBare, 3)];
         let all = SpendKind::ALL.map(|kind| (kind, 1));
         let mix = Mix::new(&[&all[..], &free[..]].concat());
@@ -104,7 +104,7 @@ impl Scene {
         Case { steps: std::mem::take(&mut self.steps) }
     }
 
-    pub(crate) fn network(&self) -> &Network {
+    pub(crate) fn network(&self) -> &TestNetwork {
         self.chain.network()
     }
 

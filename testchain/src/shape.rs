@@ -1,4 +1,4 @@
-//! What a generated chain looks like: how many blocks, how full, of which kinds of coin, from which seed.
+//! The shape of a generated chain: number of blocks, inputs and outputs in each, kinds of coin, seed.
 
 use crate::spend::SpendKind;
 use thiserror::Error;
@@ -19,7 +19,7 @@ impl Mix {
         mix
     }
 
-    /// Signed coins in roughly the proportions of recent mainnet blocks, with enough multisig to be felt.
+    /// Signed coins in roughly the proportions of recent mainnet blocks, with more multisig.
     pub fn signed() -> Self {
         Self::new(&[
             (SpendKind::P2wpkh, 40),
@@ -33,7 +33,7 @@ impl Mix {
         ])
     }
 
-    /// Coins whose scripts cost nothing.
+    /// Coins whose scripts need no signature.
     pub fn free() -> Self {
         Self::new(&[(SpendKind::TrueBare, 3), (SpendKind::TrueP2wsh, 1)])
     }
@@ -67,11 +67,11 @@ impl Mix {
 pub struct ChainShape {
     /// Blocks of the measured part, which follows the warm-up that mines coinbases to maturity and fans them out.
     pub blocks: u32,
-    /// Inputs of a measured block, the coinbase's aside. A block at one of consensus's limits stops short of it.
+    /// Inputs of a measured block, without the coinbase's. A block that reaches a limit of consensus has fewer.
     pub inputs_per_block: u32,
-    /// Outputs of a measured block, the coinbase's aside. A block at one of consensus's limits stops short of it.
+    /// Outputs of a measured block, without the coinbase's. A block that reaches a limit of consensus has fewer.
     pub outputs_per_block: u32,
-    /// Coins that the warm-up leaves unspent: from how wide a set the measured part draws.
+    /// Coins that the warm-up leaves unspent, from which the measured part draws its inputs.
     pub coins: u32,
     /// The kinds of those coins and of all outputs.
     pub mix: Mix,
@@ -94,7 +94,7 @@ pub enum ShapeError {
         /// Inputs a block asked for.
         inputs: u32,
     },
-    /// Every block would use up more coins than it makes until none are left.
+    /// Every block spends more coins than it makes, and the coins run out.
     #[error(
         "{coins} coins run out: {blocks} blocks spend {inputs} and make {outputs} each, so {wanted} coins are wanted"
     )]
@@ -107,7 +107,7 @@ pub enum ShapeError {
         inputs: u32,
         /// Outputs a block asked for.
         outputs: u32,
-        /// Coins that would do.
+        /// Coins that are enough.
         wanted: u64,
     },
 }
@@ -118,10 +118,10 @@ impl ChainShape {
         Self { blocks: 300, inputs_per_block: 2_000, outputs_per_block: 2_000, coins: 20_000, mix: Mix::signed(), seed }
     }
 
-    /// The chain that the coin store is measured on: 300 blocks of 3,000 inputs and 4,000 outputs, scripts that cost
-    /// nothing, and a standing set of ten million coins, from which the inputs are drawn at random. Bitcoin Core's kernel
-    /// has a fixed cache of 450 MiB, which holds two to three million such coins, and Adit's of that size some five million:
-    /// so many more are needed to pass both.
+    /// The chain that the coin store is measured on: 300 blocks of 3,000 inputs and 4,000 outputs, scripts without
+    /// signatures, and a constant set of ten million coins, from which the inputs are drawn at random. Bitcoin Core's kernel
+    /// has a fixed cache of 450 MiB, which holds two to three million such coins; Adit's of that size holds some five
+    /// million. Ten million exceed both.
     pub fn coins(seed: u64) -> Self {
         Self {
             blocks: 300,
@@ -133,12 +133,15 @@ impl ChainShape {
         }
     }
 
-    /// A chain that a test makes in a moment: blocks of some 20 inputs of every kind.
+    /// A small chain for tests: blocks of some 20 inputs of every kind.
     pub fn small(seed: u64) -> Self {
         Self { blocks: 12, inputs_per_block: 20, outputs_per_block: 24, coins: 300, mix: Mix::even(), seed }
     }
 
-    /// Whether a chain of this shape can exist.
+    /// Checks that a chain of this shape can exist.
+    ///
+    /// # Errors
+    /// No kind of coin has a weight, or there are too few coins.
     pub fn check(&self) -> Result<(), ShapeError> {
         if self.mix.total() == 0 {
             return Err(ShapeError::EmptyMix);

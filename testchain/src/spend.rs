@@ -1,7 +1,7 @@
 //! The kinds of coin that a chain holds: the script that locks each and the input that spends it.
 //!
-//! The locking scripts and the parts of an input that do not depend on the transaction are made once a key, since a bench
-//! makes hundreds of thousands of inputs and should wait for signatures only.
+//! The locking scripts and the parts of an input that do not depend on the transaction are made once for each key: a bench
+//! makes hundreds of thousands of inputs, and only their signatures should take time.
 
 use crate::keys::{Key, Keyring, TaprootSigning, sign_taproot, taproot_tree, tapscript_single};
 use bitcoin::opcodes::OP_TRUE;
@@ -51,7 +51,7 @@ impl SpendKind {
         Self::TrueP2wsh,
     ];
 
-    /// Signatures in an input that spends this kind.
+    /// The number of signatures in an input that spends this kind.
     pub fn signatures(self) -> u32 {
         match self {
             Self::TrueBare | Self::TrueP2wsh => 0,
@@ -64,7 +64,7 @@ impl SpendKind {
 /// A coin that the generator may spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coin {
-    /// Where it is.
+    /// Its outpoint.
     pub outpoint: OutPoint,
     /// Its value in satoshi.
     pub value: u64,
@@ -72,7 +72,7 @@ pub struct Coin {
     pub height: u32,
     /// The index of its key in the ring.
     pub key: u16,
-    /// How it is locked.
+    /// The kind of script that locks it.
     pub kind: SpendKind,
 }
 
@@ -98,7 +98,7 @@ pub struct Wallet {
 impl Wallet {
     /// The wallet of a chain with this seed.
     pub fn new(seed: u64) -> Self {
-        // 64 keys: enough that scripts differ, few enough that making them is not felt.
+        // 64 keys: enough that scripts differ, few enough to be made quickly.
         let ring = Keyring::new(seed, 64);
         let scripts = (0..ring.len()).map(|index| KeyScripts::new(&ring, index)).collect();
         Self { ring, scripts }
@@ -114,7 +114,7 @@ impl Wallet {
         &self.scripts[usize::from(key)].locks[kind as usize]
     }
 
-    /// The output that `coin` is.
+    /// The output of `coin`: value and script.
     pub fn output(&self, coin: &Coin) -> TxOut {
         TxOut { value: Amount::from_sat(coin.value), script_pubkey: self.lock(coin.kind, coin.key).to_owned() }
     }

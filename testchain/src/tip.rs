@@ -1,6 +1,6 @@
-//! The block that the next one builds on, with the times that rules about time look back to; and chains of headers alone.
+//! The tip of a chain with the times of its last blocks, and chains of headers without blocks.
 
-use crate::assemble::{Network, block_on, mine};
+use crate::assemble::{TestNetwork, block_on, mine};
 use crate::rng::Rng;
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
@@ -41,11 +41,11 @@ impl Tip {
     }
 }
 
-/// `count` valid headers from height 1 on, of blocks that nobody knows: their Merkle roots are random.
+/// `count` valid headers from height 1 on, with random Merkle roots, of blocks that do not exist.
 ///
 /// Bitcoin Core walks its whole block index for each header on regtest, a check that it makes on no other network, so its
 /// time there grows with the square of `count`.
-pub fn header_chain(network: &Network, count: usize, seed: u64) -> Vec<Header> {
+pub fn header_chain(network: &TestNetwork, count: usize, seed: u64) -> Vec<Header> {
     let mut rng = Rng::new(seed);
     let mut tip = Tip::genesis(&network.genesis());
     let mut next = || {

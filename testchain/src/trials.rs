@@ -1,7 +1,7 @@
 //! Tests that report why they were ignored, as trials of `libtest-mimic`.
 //!
-//! Rust's own harness knows before a test runs whether it is ignored; what a test lacks is known when it runs. A test file
-//! of trials has `harness = false` in its Cargo.toml, and this as its whole `main`:
+//! Rust's own harness decides before a test runs whether it is ignored; a missing file is found only when it runs. A test
+//! file of trials has `harness = false` in its Cargo.toml, and this as its whole `main`:
 //!
 //! ```no_run
 //! use adit_testchain::trials::{self, Missing, vector};
@@ -23,7 +23,7 @@ pub use libtest_mimic::Trial;
 use libtest_mimic::{Arguments, Completion, Failed};
 use thiserror::Error;
 
-/// What a test needs and this machine lacks, in words for the report.
+/// A requirement of a test that this machine lacks, as text for the report.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Missing {
@@ -35,9 +35,9 @@ pub enum Missing {
     Optional(String),
 }
 
-/// What a test function may return.
+/// The types that a test function may return.
 pub trait Outcome {
-    /// As the harness reports it.
+    /// The result for the harness.
     ///
     /// # Errors
     /// The test lacks what a CI machine must have, and `CI=true`.
@@ -77,7 +77,7 @@ macro_rules! trials {
     };
 }
 
-/// Runs what the command line asks for.
+/// Runs the tests that the command line selects.
 pub fn run(trials: Vec<Trial>) -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -1,6 +1,6 @@
-//! Every damage and every edge case against Bitcoin Core: the reason is the one that the rule book names.
+//! Compares every damage and every edge case with Bitcoin Core: the reject reason is the one in the table.
 
-use adit_testchain::assemble::{self, Network};
+use adit_testchain::assemble::{self, TestNetwork};
 use adit_testchain::{Case, ChainGenerator, ChainShape, Damage, EdgeCase, Expect, Oracle, Rng, Scene, Verdict};
 use bitcoin::consensus::serialize;
 use std::fmt::Debug;
@@ -14,7 +14,7 @@ fn cases_in_series() -> usize {
 /// A scene and an oracle that have gone through its warm-up.
 fn stage(seed: u64) -> (Scene, Oracle) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs() as u32;
-    let mut scene = Scene::new(Network::Regtest, seed, now);
+    let mut scene = Scene::new(TestNetwork::Regtest, seed, now);
     let oracle = Oracle::regtest(1).expect("the kernel opens a chain in a temporary folder");
     for block in scene.warm_up() {
         assert_eq!(oracle.submit(&block).verdict, Verdict::Accepted);
@@ -22,7 +22,7 @@ fn stage(seed: u64) -> (Scene, Oracle) {
     (scene, oracle)
 }
 
-/// Submits the case's blocks; what differs from what was expected is said, with the case's name.
+/// Submits the case's blocks. Returns the differences from the expected verdicts, with the case's name.
 fn differences(oracle: &Oracle, case: &Case, name: &dyn Debug) -> Vec<String> {
     let mut found = Vec::new();
     for (index, step) in case.steps.iter().enumerate() {
@@ -67,7 +67,7 @@ fn core_accepts_every_edge_case() {
 #[test]
 fn the_same_seed_gives_the_same_cases() {
     let make = || {
-        let mut scene = Scene::new(Network::Regtest, 13, 1_700_000_000);
+        let mut scene = Scene::new(TestNetwork::Regtest, 13, 1_700_000_000);
         scene.warm_up();
         let mut blocks = Vec::new();
         for damage in [Damage::TransactionsDuplicated, Damage::V0AmountWrong, Damage::WitnessChanged] {
@@ -114,12 +114,12 @@ fn a_longer_branch_with_a_bad_block_in_it_loses() {
         assert!(oracle.submit(&right.next_block()).verdict.is_accepted());
         let mut draft = right.draft();
         draft.block.txdata[0].output[0].value += bitcoin::Amount::ONE_SAT;
-        assemble::seal(&Network::Regtest, &mut draft.block);
+        assemble::seal(&TestNetwork::Regtest, &mut draft.block);
         let bytes = serialize(&draft.block);
         right.accept(draft);
         bytes
     };
-    // Equal work, seen later: stored and not connected, so that nothing is wrong with it yet.
+    // Equal work, seen later: stored and not connected, so that Core has not checked it yet.
     assert_eq!(oracle.submit(&bad).verdict, Verdict::Accepted);
     let bad_hash = right.tip().hash;
     let submission = oracle.submit(&right.next_block());

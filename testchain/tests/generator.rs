@@ -1,13 +1,13 @@
-//! Generated chains against Bitcoin Core: every block is accepted, the same seed gives the same bytes, branches reorganise.
+//! Compares generated chains with Bitcoin Core: every block is accepted, the same seed gives the same bytes, branches reorganise.
 
-use adit_testchain::assemble::{self, Network};
+use adit_testchain::assemble::{self, TestNetwork};
 use adit_testchain::spend::SpendKind;
 use adit_testchain::{Branches, ChainGenerator, ChainShape, Mix, Oracle, Verdict, blk, header_chain};
 use bitcoin::Block;
 use bitcoin::consensus::{deserialize, serialize};
 use bitcoinkernel::BlockValidationResult;
 
-/// Feeds `blocks` and holds each to be accepted as the new tip.
+/// Submits `blocks`, each of which must be accepted as the new tip.
 fn accept_all(oracle: &Oracle, blocks: &[Vec<u8>]) {
     for bytes in blocks {
         let submission = oracle.submit(bytes);
@@ -54,7 +54,7 @@ fn a_full_block_stops_short_of_the_limits() {
 #[test]
 fn header_chains_are_valid() {
     let oracle = Oracle::regtest(0).unwrap();
-    let headers = header_chain(&Network::Regtest, 300, 9);
+    let headers = header_chain(&TestNetwork::Regtest, 300, 9);
     for header in &headers {
         let bytes = serialize(header).try_into().unwrap();
         assert_eq!(oracle.submit_header(&bytes).unwrap(), None);
@@ -62,7 +62,7 @@ fn header_chains_are_valid() {
     let mut orphan = headers[299];
     orphan.prev_blockhash = headers[299].block_hash();
     orphan.time = headers[290].time;
-    assemble::mine(&mut orphan, Network::Regtest.target());
+    assemble::mine(&mut orphan, TestNetwork::Regtest.target());
     let bytes = serialize(&orphan).try_into().unwrap();
     assert_eq!(oracle.submit_header(&bytes).unwrap(), Some(BlockValidationResult::InvalidHeader));
 }

@@ -1,6 +1,6 @@
-//! Blind mutants before Bitcoin Core: whatever it says of them, it goes on accepting the honest chain.
+//! Gives random mutants to Bitcoin Core: whatever its verdict, it still accepts the honest chain.
 
-use adit_testchain::assemble::Network;
+use adit_testchain::assemble::TestNetwork;
 use adit_testchain::mutate::{Mutation, apply, mutate};
 use adit_testchain::{Oracle, Rng, Scene, Verdict};
 use bitcoin::block::Header;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 #[test]
 fn mutants_get_many_verdicts_and_leave_the_chain_alone() {
-    let mut scene = Scene::new(Network::Regtest, 21, 0);
+    let mut scene = Scene::new(TestNetwork::Regtest, 21, 0);
     let oracle = Oracle::regtest(1).unwrap();
     for block in scene.warm_up() {
         assert_eq!(oracle.submit(&block).verdict, Verdict::Accepted);
@@ -22,7 +22,7 @@ fn mutants_get_many_verdicts_and_leave_the_chain_alone() {
         // Mutants of a block that the oracle has not seen, so that an unchanged one does not pass for a duplicate.
         let block = scene.honest(1).remove(0);
         for _ in 0..20 {
-            let (mutant, _) = mutate(&Network::Regtest, &mut rng, &block, &other);
+            let (mutant, _) = mutate(&TestNetwork::Regtest, &mut rng, &block, &other);
             let label = match oracle.submit(&mutant).verdict {
                 Verdict::Rejected(rejection) => rejection.reason,
                 verdict => format!("{verdict:?}"),
@@ -52,19 +52,19 @@ fn parent_of(block: &[u8]) -> bitcoin::BlockHash {
 
 #[test]
 fn every_mutation_copes_with_any_bytes() {
-    let mut scene = Scene::new(Network::Regtest, 22, 0);
+    let mut scene = Scene::new(TestNetwork::Regtest, 22, 0);
     let block = scene.honest(1).remove(0);
     let mut rng = Rng::new(22);
     for mutation in Mutation::ALL {
         for start in [&block[..], &block[..81], &[], &[0xff; 7]] {
             for other in [&block[..], &[]] {
                 let mut bytes = start.to_vec();
-                apply(&Network::Regtest, &mut rng, mutation, &mut bytes, other);
+                apply(&TestNetwork::Regtest, &mut rng, mutation, &mut bytes, other);
             }
         }
         let mut bytes = block.clone();
         for _ in 0..8 {
-            apply(&Network::Regtest, &mut rng, mutation, &mut bytes, &block);
+            apply(&TestNetwork::Regtest, &mut rng, mutation, &mut bytes, &block);
         }
         let idle = [Mutation::Splice, Mutation::SwapTransactions];
         assert!(bytes != block || idle.contains(&mutation), "{mutation:?} changes nothing");

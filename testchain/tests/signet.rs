@@ -1,6 +1,6 @@
-//! A signet with a k-of-n challenge against Bitcoin Core: signed blocks pass, each way to fall short of the challenge fails.
+//! Compares a signet with a k-of-n challenge with Bitcoin Core: signed blocks are accepted, all others refused.
 
-use adit_testchain::assemble::{self, Network, SignetAuthority, commit_witness, finish, mine, sign_signet};
+use adit_testchain::assemble::{self, SignetAuthority, TestNetwork, commit_witness, finish, mine, sign_signet};
 use adit_testchain::{ChainGenerator, ChainShape, Oracle};
 use bitcoin::consensus::serialize;
 use bitcoin::{Block, Witness};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 fn a_threshold_of_signers_makes_a_block_and_fewer_do_not() {
     let authority = Arc::new(SignetAuthority::new(1, 2, 3));
     let challenge = authority.challenge();
-    let network = Network::Signet(Arc::clone(&authority));
+    let network = TestNetwork::Signet(Arc::clone(&authority));
     let oracle = Oracle::signet(challenge.as_bytes(), 0).unwrap();
     let mut chain = ChainGenerator::on(network.clone(), ChainShape::small(1)).unwrap();
     for _ in 0..2 {
@@ -42,7 +42,7 @@ fn a_threshold_of_signers_makes_a_block_and_fewer_do_not() {
 #[test]
 fn a_block_without_a_commitment_cannot_carry_a_solution() {
     let authority = Arc::new(SignetAuthority::new(2, 1, 1));
-    let network = Network::Signet(Arc::clone(&authority));
+    let network = TestNetwork::Signet(Arc::clone(&authority));
     let oracle = Oracle::signet(authority.challenge().as_bytes(), 0).unwrap();
     let mut block = ChainGenerator::on(network.clone(), ChainShape::small(2)).unwrap().draft().block;
     block.txdata[0].input[0].witness = Witness::new();
@@ -61,5 +61,5 @@ fn the_magic_is_the_hash_of_the_challenge() {
     for (signer, key) in authority.signers.iter_mut().zip(keys) {
         signer.public = key.parse().unwrap();
     }
-    assert_eq!(Network::Signet(Arc::new(authority)).magic(), [0x0a, 0x03, 0xcf, 0x40]);
+    assert_eq!(TestNetwork::Signet(Arc::new(authority)).magic(), [0x0a, 0x03, 0xcf, 0x40]);
 }

@@ -18,7 +18,7 @@ use bitcoin::{Block, BlockHash, OutPoint, Transaction, Txid, VarInt, Wtxid, abso
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
 
-use layout::Layout;
+use layout::TransactionLayout;
 
 /// The longest encoding of a block, in bytes.
 ///
@@ -34,11 +34,11 @@ pub struct DecodedBlock {
     block: Block,
     raw: Vec<u8>,
     hash: BlockHash,
-    layout: Vec<Layout>,
+    layout: Vec<TransactionLayout>,
     txids: Vec<Txid>,
     wtxids: Vec<Wtxid>,
-    /// The place of each transaction by its id, made when first asked for.
-    places: OnceLock<HashMap<Txid, usize, RandomState>>,
+    /// The position of each transaction by its id, made when first asked for.
+    positions: OnceLock<HashMap<Txid, usize, RandomState>>,
 }
 
 /// Why bytes do not decode to a block.
@@ -62,7 +62,7 @@ pub enum DecodeError {
     /// The bytes cannot be decoded.
     #[error("byte {offset}: {part}: {source}")]
     Malformed {
-        /// Up to where they could be.
+        /// The offset where decoding failed.
         offset: usize,
         /// The part of the block that they should be.
         part: Part,
@@ -130,15 +130,15 @@ impl DecodedBlock {
         let mut cursor = Cursor { raw: &raw, rest: &raw };
         let header: Header = cursor.read(Part::Header)?;
         let count: VarInt = cursor.read(Part::TransactionCount)?;
-        let places = Layout::of_transactions(&raw, cursor.offset(), count.0);
-        let (txdata, layout, ids) = match places.and_then(|layout| decode_in_parallel(&raw, layout)) {
+        let layouts = TransactionLayout::of_transactions(&raw, cursor.offset(), count.0);
+        let (txdata, layout, ids) = match layouts.and_then(|layout| decode_in_parallel(&raw, layout)) {
             Some(decoded) => decoded,
             // The cursor reads the bytes again in order, to report what is wrong and where.
             None => cursor.read_transactions(count.0)?,
         };
         let (txids, wtxids) = ids;
         let hash = BlockHash::from_raw_hash(sha256d::Hash::hash(&raw[..80]));
-        Ok(Self { block: Block { header, txdata }, raw, hash, layout, txids, wtxids, places: OnceLock::new() })
+        Ok(Self { block: Block { header, txdata }, raw, hash, layout, txids, wtxids, positions: OnceLock::new() })
     }
 
     /// Reads and decodes a block that ends where `input` ends. Reads no more than a block can have.
@@ -169,7 +169,7 @@ impl DecodedBlock {
         &self.block.txdata
     }
 
-    /// All transactions but coinbases, with their places.
+    /// All transactions but coinbases, with their positions.
     pub(crate) fn spenders(&self) -> impl Iterator<Item = (usize, &Transaction)> + Clone {
         self.transactions().iter().enumerate().filter(|(_, transaction)| !transaction.is_coinbase())
     }
@@ -211,19 +211,19 @@ impl DecodedBlock {
         &self.txids
     }
 
-    /// The place of the transaction with this id. The index is made at the first call.
+    /// The position of the transaction with this id. The index is made at the first call.
     #[must_use]
     pub fn position(&self, txid: &Txid) -> Option<usize> {
-        self.places().get(txid).copied()
+        self.positions().get(txid).copied()
     }
 
-    /// Makes the index of [`Self::position`], on a thread that has time for it.
+    /// Builds the index of [`Self::position`] now, so that the thread that connects does not.
     pub(crate) fn build_index(&self) {
-        self.places();
+        self.positions();
     }
 
-    fn places(&self) -> &HashMap<Txid, usize, RandomState> {
-        self.places.get_or_init(|| self.txids.iter().copied().zip(0..).collect())
+    fn positions(&self) -> &HashMap<Txid, usize, RandomState> {
+        self.positions.get_or_init(|| self.txids.iter().copied().zip(0..).collect())
     }
 
     /// The hash of each transaction with its witnesses. The coinbase's is its own, not the zeros that stand for it in the
@@ -246,7 +246,7 @@ impl DecodedBlock {
     #[must_use]
     pub fn stripped_size(&self) -> usize {
         let count = VarInt::from(self.layout.len()).size();
-        80 + count + self.layout.iter().map(Layout::stripped_size).sum::<usize>()
+        80 + count + self.layout.iter().map(TransactionLayout::stripped_size).sum::<usize>()
     }
 
     /// The weight of the block (BIP141): three times its length without witnesses and once its length with them.
@@ -258,22 +258,25 @@ impl DecodedBlock {
 
 type Ids = (Vec<Txid>, Vec<Wtxid>);
 
-/// Decodes and hashes the transactions in these places on all threads. `None`: one of them is no transaction.
-fn decode_in_parallel(raw: &[u8], layout: Vec<Layout>) -> Option<(Vec<Transaction>, Vec<Layout>, Ids)> {
-    let decode = |(tx, place): (usize, &Layout)| {
-        let Layout { bytes, .. } = place;
+/// Decodes and hashes the transactions with these layouts on all threads. `None`: one of them is no transaction.
+fn decode_in_parallel(
+    raw: &[u8],
+    layout: Vec<TransactionLayout>,
+) -> Option<(Vec<Transaction>, Vec<TransactionLayout>, Ids)> {
+    let decode = |(tx, layout): (usize, &TransactionLayout)| {
+        let TransactionLayout { bytes, .. } = layout;
         let mut cursor = Cursor { raw: &raw[..bytes.end], rest: &raw[bytes.clone()] };
         let (transaction, found) = cursor.read_transaction(Part::Transaction(tx)).ok()?;
-        (found == *place).then_some(transaction)
+        (found == *layout).then_some(transaction)
     };
-    let places = || layout.par_iter().enumerate().with_min_len(TRANSACTIONS_A_THREAD);
-    let (txdata, ids) = rayon::join(|| places().map(decode).collect::<Option<Vec<_>>>(), || ids(raw, &layout));
+    let layouts = || layout.par_iter().enumerate().with_min_len(TRANSACTIONS_A_THREAD);
+    let (txdata, ids) = rayon::join(|| layouts().map(decode).collect::<Option<Vec<_>>>(), || ids(raw, &layout));
     Some((txdata?, layout, ids))
 }
 
-/// The ids of the transactions in these places.
-fn ids(raw: &[u8], layout: &[Layout]) -> Ids {
-    layout.par_iter().with_min_len(TRANSACTIONS_A_THREAD).map(|place| place.ids(raw)).unzip()
+/// The ids of the transactions with these layouts.
+fn ids(raw: &[u8], layout: &[TransactionLayout]) -> Ids {
+    layout.par_iter().with_min_len(TRANSACTIONS_A_THREAD).map(|layout| layout.ids(raw)).unzip()
 }
 
 /// The bytes of a block and how far they have been read.
@@ -300,13 +303,16 @@ impl Cursor<'_> {
     }
 
     /// Reads `count` transactions, after which nothing follows, one after the other.
-    fn read_transactions(&mut self, count: u64) -> Result<(Vec<Transaction>, Vec<Layout>, Ids), DecodeError> {
+    fn read_transactions(
+        &mut self,
+        count: u64,
+    ) -> Result<(Vec<Transaction>, Vec<TransactionLayout>, Ids), DecodeError> {
         let (mut txdata, mut layout) = (Vec::new(), Vec::new());
         for tx in 0..count {
             let part = Part::Transaction(usize::try_from(tx).unwrap_or(usize::MAX));
-            let (transaction, place) = self.read_transaction(part)?;
+            let (transaction, bytes) = self.read_transaction(part)?;
             txdata.push(transaction);
-            layout.push(place);
+            layout.push(bytes);
         }
         if !self.rest.is_empty() {
             return Err(DecodeError::TrailingBytes { offset: self.offset(), count: self.rest.len() });
@@ -318,7 +324,7 @@ impl Cursor<'_> {
     /// Reads a transaction as Bitcoin Core does (`primitives/transaction.h`, `UnserializeTransaction`). `bitcoin` refuses
     /// the transaction that has neither inputs nor outputs, which Core reads and then refuses by rule; and it accepts the
     /// one that has no inputs and announces witnesses, which Core does not read.
-    fn read_transaction(&mut self, part: Part) -> Result<(Transaction, Layout), DecodeError> {
+    fn read_transaction(&mut self, part: Part) -> Result<(Transaction, TransactionLayout), DecodeError> {
         let start = self.offset();
         let extended = match *self.rest {
             [_, _, _, _, 0, 0, ..] => return self.read_empty_transaction(part),
@@ -332,16 +338,16 @@ impl Cursor<'_> {
         }
         let body = start + if extended { 6 } else { 4 };
         let body = body..body + transaction.base_size() - 8;
-        Ok((transaction, Layout { bytes: start..self.offset(), body, extended }))
+        Ok((transaction, TransactionLayout { bytes: start..self.offset(), body, extended }))
     }
 
     /// Reads a version, no inputs, a flag that says that no outputs follow, and a lock time.
-    fn read_empty_transaction(&mut self, part: Part) -> Result<(Transaction, Layout), DecodeError> {
+    fn read_empty_transaction(&mut self, part: Part) -> Result<(Transaction, TransactionLayout), DecodeError> {
         let start = self.offset();
         let version: transaction::Version = self.read(part)?;
         self.rest = &self.rest[2..];
         let lock_time: absolute::LockTime = self.read(part)?;
-        let layout = Layout { bytes: start..start + 10, body: start + 4..start + 6, extended: false };
+        let layout = TransactionLayout { bytes: start..start + 10, body: start + 4..start + 6, extended: false };
         Ok((Transaction { version, lock_time, input: Vec::new(), output: Vec::new() }, layout))
     }
 }

@@ -1,8 +1,7 @@
 //! Checks one block without its ancestors, with a list of the outputs that it spends.
 //!
-//! The list stands for the coins. That its outputs exist and are unspent is taken from it, not checked, like everything
-//! that only ancestors know; the report says which rules that leaves open. Everything else is checked as for a block that
-//! connects, scripts included, by the same code.
+//! The list replaces the coin set and is trusted; the report names the rules not checked. All other rules, scripts included,
+//! are checked by the same code as for a block that connects.
 
 mod core_block;
 mod error;
@@ -16,45 +15,44 @@ use crate::rules::{ConnectOptions, Connected, RuleError, validate_block_in_isola
 pub use error::PrevoutsError;
 pub use list::{MAX_JSON_LEN, Prevouts};
 
-/// A rule that could not be checked for lack of ancestors.
+/// A rule that was not checked, because it needs ancestors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unchecked {
     /// Bitcoin Core's name of the rule.
     pub rule: &'static str,
-    /// What would be needed to check it.
+    /// The data that is needed to check it.
     pub lacking: &'static str,
 }
 
-/// A block that breaks none of the rules that could be checked.
+/// A block that breaks none of the checked rules.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CheckedBlock {
-    /// Its height, by the list and, from BIP34 on, by its coinbase.
+    /// Its height, from the list. From BIP34 on it was compared with the coinbase.
     pub height: u32,
     /// The result of connecting it to the listed coins.
     pub connected: Connected,
-    /// The rules that could not be checked.
+    /// The rules that were not checked.
     pub unchecked: Vec<Unchecked>,
 }
 
-/// Why a block was not accepted.
+/// The reason why a block was not accepted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
     /// It breaks a rule.
     #[error(transparent)]
     Rule(#[from] RuleError),
-    /// The list is not the list of what it spends.
+    /// The list is not the list of its prevouts.
     #[error(transparent)]
     Prevouts(#[from] PrevoutsError),
 }
 
-/// Checks of `block` all that can be checked with `prevouts` and without its ancestors. `now` is the time in seconds
-/// since 1970.
+/// Checks `block` against every rule that needs `prevouts` and no ancestors. `now` is the time in seconds since 1970.
 ///
 /// # Errors
-/// The block breaks a rule, or `prevouts` is not the list of what it spends.
+/// The block breaks a rule, or `prevouts` is not the list of its prevouts.
 pub fn check_block_with_prevouts(
     params: &ConsensusParams,
     block: &DecodedBlock,
@@ -63,17 +61,16 @@ pub fn check_block_with_prevouts(
     options: ConnectOptions,
 ) -> Result<CheckedBlock, CheckError> {
     let height = prevouts.height();
-    if let Err(misfit) = prevouts.check_fits(block) {
-        // A rule that the block breaks in isolation is reported first. All others depend on the list, if only for its
-        // height.
+    if let Err(mismatch) = prevouts.check_fits(block) {
+        // Rules in isolation are reported first. All others depend on the list, at least on its height.
         validate_block_in_isolation(params, block)?;
-        return Err(misfit.into());
+        return Err(mismatch.into());
     }
     let connected = alone::validate_block_alone(params, height, block, prevouts.coins(), now, options)?;
     Ok(CheckedBlock { height, connected, unchecked: unchecked(params, height, block) })
 }
 
-/// The rules that the ancestors of a block like this one would decide.
+/// The rules for this block that need its ancestors.
 fn unchecked(params: &ConsensusParams, height: u32, block: &DecodedBlock) -> Vec<Unchecked> {
     let mut rules = vec![
         Unchecked { rule: "prev-blk-not-found", lacking: "the previous block" },

@@ -13,7 +13,16 @@ pub trait Watcher {
     fn goes_on(&mut self) -> bool;
 }
 
-/// Why long work ended early.
+/// Ignores progress and never ends the work.
+impl Watcher for () {
+    fn progress(&mut self, _: &'static str, _: u64, _: u64) {}
+
+    fn goes_on(&mut self) -> bool {
+        true
+    }
+}
+
+/// The reason why long work ended early.
 #[derive(Debug, Error)]
 pub(crate) enum Stop {
     #[error("interrupted")]
@@ -24,3 +33,6 @@ pub(crate) enum Stop {
 
 /// The number of headers or blocks between two reports of progress.
 pub(crate) const STRIDE: u64 = 64;
+
+/// The number of coins between two reports of progress.
+pub(crate) const COIN_STRIDE: u64 = 1 << 14;

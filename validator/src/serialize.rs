@@ -10,7 +10,7 @@ use thiserror::Error;
 pub struct EncodingError {
     /// The offset in the decoded bytes.
     pub offset: usize,
-    /// What is wrong at the offset.
+    /// The error at the offset.
     pub what: &'static str,
 }
 

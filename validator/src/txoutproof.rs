@@ -2,14 +2,14 @@
 //! `merkleblock`).
 //!
 //! A proof is the block's header and the part of its Merkle tree that leads to the transactions; every other branch is
-//! one hash. `bitcoin`'s `MerkleBlock` is not used, for three reasons. It allocates by claimed counts, 32 MB for 90
-//! bytes. It reads several encodings of one proof; here only Core's is read. And it does not check the inner nodes, in
-//! which a forged proof can be detected (CVE-2017-12842): a transaction of 64 bytes can pass for a node, and a node for
-//! a transaction of 64 bytes.
+//! one hash. `bitcoin`'s `MerkleBlock` is not used, for three reasons. It allocates memory for claimed counts, 32 MB for 90
+//! bytes. It accepts several encodings of one proof; here only Core's is accepted. And it does not check the inner nodes,
+//! which reveal a forged proof (CVE-2017-12842): a transaction of 64 bytes can be taken for a node, and a node for a
+//! transaction of 64 bytes.
 //!
 //! The first attack is refused here: no inner node of a proof may be a valid transaction. The number of the block's
 //! transactions, and so the depth of its leaves, prevents both: [`TxOutProof::check_against_block`] and
-//! [`TxOutProof::check_against_chain`] know it. If only the header is known, do not accept a proof of a transaction of
+//! [`TxOutProof::check_against_chain`] check it. If only the header is known, do not accept a proof of a transaction of
 //! 64 bytes.
 
 use bitcoin::block::Header;
@@ -49,10 +49,10 @@ pub struct TxOutProof {
 
 /// A transaction that a proof contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Proven {
+pub struct ProvenTransaction {
     /// Its id.
     pub txid: Txid,
-    /// Its index in the block; the coinbase's is 0.
+    /// Its position in the block; the coinbase's is 0.
     pub position: u32,
 }
 
@@ -102,7 +102,7 @@ pub enum ProofError {
         /// The node's hash, or the transaction's.
         hash: TxMerkleNode,
     },
-    /// A bit announces a proven transaction, and there is none below the node.
+    /// A bit is set for a node without a proven transaction below it.
     #[error("the tree announces a transaction where it has none")]
     NotMinimal,
     /// The tree's root is not the header's.
@@ -121,7 +121,7 @@ pub enum ProofError {
         /// The block that it was checked against.
         wanted: BlockHash,
     },
-    /// The proof has another number of transactions than its block.
+    /// The proof claims another number of transactions than its block has.
     #[error("a tree of {seen} transactions; block {block} has {wanted}")]
     OtherCount {
         /// The proof's number.
@@ -146,7 +146,7 @@ pub enum ProofError {
         height: u32,
     },
     /// The block is in the active chain, but its number of transactions is not known.
-    #[error("block {block} at height {height} is not kept: the proof cannot be held against it")]
+    #[error("block {block} at height {height} is not kept: its number of transactions is unknown")]
     NotKept {
         /// The proof's block.
         block: BlockHash,
@@ -180,9 +180,8 @@ impl TxOutProof {
     pub fn make(block: &DecodedBlock, txids: &[Txid]) -> Result<Self, ProofError> {
         let mut wanted = vec![false; block.txids().len()];
         for txid in txids {
-            let place = block.txids().iter().position(|id| id == txid);
-            let place = place.ok_or(ProofError::NotInBlock { txid: *txid, block: block.hash() })?;
-            wanted[place] = true;
+            let position = block.position(txid).ok_or(ProofError::NotInBlock { txid: *txid, block: block.hash() })?;
+            wanted[position] = true;
         }
         if txids.is_empty() {
             return Err(ProofError::Empty);
@@ -262,12 +261,12 @@ impl TxOutProof {
         self.transactions
     }
 
-    /// Verifies the proof against its own header alone, which the caller knows to be valid. The module's documentation
-    /// says which attack this does not prevent.
+    /// Verifies the proof against its own header alone, which the caller knows to be valid. This does not prevent the second
+    /// attack of the module's documentation.
     ///
     /// # Errors
     /// The proof is not valid.
-    pub fn check(&self) -> Result<Vec<Proven>, ProofError> {
+    pub fn check(&self) -> Result<Vec<ProvenTransaction>, ProofError> {
         if !(1..=MAX_TRANSACTIONS).contains(&self.transactions) {
             return Err(ProofError::TransactionCount { seen: self.transactions });
         }
@@ -289,7 +288,7 @@ impl TxOutProof {
     ///
     /// # Errors
     /// The proof is not valid, or is for another block or another number of transactions.
-    pub fn check_against_block(&self, block: &DecodedBlock) -> Result<Vec<Proven>, ProofError> {
+    pub fn check_against_block(&self, block: &DecodedBlock) -> Result<Vec<ProvenTransaction>, ProofError> {
         let (seen, wanted) = (self.header.block_hash(), block.hash());
         if seen != wanted {
             return Err(ProofError::OtherBlock { seen, wanted });
@@ -304,7 +303,7 @@ impl TxOutProof {
     ///
     /// # Errors
     /// The proof is not valid, its block is not in the active chain, was pruned, or has another number of transactions.
-    pub fn check_against_chain(&self, chain: &dyn ChainView) -> Result<(u32, Vec<Proven>), ProofError> {
+    pub fn check_against_chain(&self, chain: &dyn ChainView) -> Result<(u32, Vec<ProvenTransaction>), ProofError> {
         let block = self.header.block_hash();
         let id = chain.headers().lookup(&block).ok_or(ProofError::UnknownBlock { block })?;
         let entry = chain.headers().entry(id);
@@ -317,12 +316,11 @@ impl TxOutProof {
         Ok((height, self.check()?))
     }
 
-    /// [`Self::check`], and that the proof is about a block of the best chain of headers; with the block's height. The number
-    /// of the block's transactions is what the proof says.
+    /// Verifies a proof against headers alone; returns the height. The number of the block's transactions is not checked.
     ///
     /// # Errors
-    /// It proves nothing, or its block is not in the best chain of `headers`.
-    pub fn check_against_headers(&self, headers: &HeaderTree) -> Result<(u32, Vec<Proven>), ProofError> {
+    /// The proof is invalid, or its block is not in the best header chain.
+    pub fn check_against_headers(&self, headers: &HeaderTree) -> Result<(u32, Vec<ProvenTransaction>), ProofError> {
         let block = self.header.block_hash();
         let id = headers.lookup(&block).ok_or(ProofError::UnknownBlock { block })?;
         let (height, best) = (headers.entry(id).height, headers.best_header());
@@ -345,7 +343,7 @@ impl TxOutProof {
     }
 }
 
-/// The whole Merkle tree of a block, leaves first, and for each node whether a wanted transaction is at or below it.
+/// The Merkle tree of a block, leaves first, and for each node whether a wanted transaction is at or below it.
 struct Tree {
     nodes: Vec<Vec<Node>>,
     wanted: Vec<Vec<bool>>,
@@ -379,7 +377,7 @@ struct Walk<'a> {
     proof: &'a TxOutProof,
     bits: usize,
     hashes: usize,
-    proven: Vec<Proven>,
+    proven: Vec<ProvenTransaction>,
 }
 
 impl Walk<'_> {
@@ -395,7 +393,7 @@ impl Walk<'_> {
             let hash = *self.proof.hashes.get(self.hashes).ok_or_else(|| self.proof.shape())?;
             self.hashes += 1;
             if announces {
-                self.proven.push(Proven { txid: Txid::from_byte_array(hash), position });
+                self.proven.push(ProvenTransaction { txid: Txid::from_byte_array(hash), position });
             }
             return Ok(hash);
         }

@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use adit_testchain::mutate::mutate;
-use adit_testchain::{ChainGenerator, ChainShape, Rng, assemble::Network};
+use adit_testchain::{ChainGenerator, ChainShape, Rng, assemble::TestNetwork};
 use adit_validator::block::DecodedBlock;
 use adit_validator::coins::BlockUndo;
 use adit_validator::coins::encoding::{decode_coin, decode_outpoint};
@@ -112,7 +112,7 @@ fn memory_is_bounded_by_the_input() {
             let (at, claim) = (rng.below(bytes.len().min(4_000)), CLAIMS[rng.below(CLAIMS.len())]);
             let after = (at + claim.len()).min(bytes.len());
             hostile.push([&bytes[..at], claim, &bytes[after..]].concat());
-            hostile.push(mutate(&Network::Regtest, &mut rng, bytes, &good[0]).0);
+            hostile.push(mutate(&TestNetwork::Regtest, &mut rng, bytes, &good[0]).0);
         }
     }
     for length in [0, 1, 80, 81, 200, 5_000, 300_000] {

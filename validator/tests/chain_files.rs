@@ -1,4 +1,4 @@
-//! Chains from files: each is whole by itself, and none takes anything of another.
+//! Chains from files: no chain accepts the blocks or the store of another.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,51 +7,24 @@ mod support;
 
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainFile;
-use adit_validator::chain::file::{DifficultyRule, FORMAT, Genesis, Network, Rules};
-use adit_validator::chain::{AddressPrefixes, ChainParams};
+use adit_validator::chain::ChainParams;
+use adit_validator::chain::file::DifficultyRule;
 use adit_validator::chainstate::{BlockOutcome, ChainState, ChainStateOptions, ChainView, HeaderOutcome};
-use adit_validator::consensus::Deployments;
 use adit_validator::store::StoreError;
 use adit_validator::template::BlockTemplate;
-use bitcoin::block::Version;
 use bitcoin::consensus::{deserialize, serialize};
-use bitcoin::{Amount, Block, CompactTarget, ScriptBuf, Target, Work};
+use bitcoin::{Block, CompactTarget, ScriptBuf, Target};
 use support::{Branch, NOW, connect_all, solve};
 
 /// A chain as easy as regtest, in which `edit` changes something. Its genesis block is mined.
 fn chain(edit: impl FnOnce(&mut ChainFile)) -> ChainParams {
-    let mut file = ChainFile {
-        format: FORMAT,
-        name: "grid".to_owned(),
-        magic: [0xc0, 0xff, 0xee, 0x01],
-        network: Network {
-            p2p_port: 21001,
-            rpc_port: 21000,
-            seeds: Vec::new(),
-            minimum_chain_work: Work::from_be_bytes([0; 32]),
-            assume_valid: None,
-        },
-        addresses: AddressPrefixes::regtest(),
-        genesis: Genesis {
-            time: 1_600_000_000,
-            bits: CompactTarget::from_consensus(0x207f_ffff),
-            nonce: 0,
-            version: Version::ONE,
-            message: "two chains that differ in one rule".to_owned(),
-            script: ScriptBuf::new(),
-            value: Amount::ZERO,
-            hash: None,
-        },
-        rules: Rules {
-            pow_limit: ChainParams::regtest().consensus.pow_limit,
-            spacing: 600,
-            subsidy: Amount::from_int_btc(50),
-            halving_interval: 210_000,
-            challenge: None,
-            difficulty: DifficultyRule::None,
-            deployments: Deployments::FROM_BLOCK_1,
-        },
-    };
+    let mut file = ChainFile::builder("grid", 1_600_000_000)
+        .with_magic(Some([0xc0, 0xff, 0xee, 0x01]))
+        .with_pow_limit(CompactTarget::from_consensus(0x207f_ffff))
+        .with_spacing(600)
+        .with_difficulty(DifficultyRule::None)
+        .build()
+        .expect("a good chain file");
     edit(&mut file);
     while !Target::from_compact(file.genesis.bits).is_met_by(file.params().consensus.genesis_hash) {
         file.genesis.nonce += 1;

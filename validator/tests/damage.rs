@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use adit_testchain::assemble::Network;
+use adit_testchain::assemble::TestNetwork;
 use adit_testchain::{Case, Damage, EdgeCase, Expect, Rng, Scene};
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
@@ -27,7 +27,7 @@ struct Stage {
 impl Stage {
     fn new(seed: u64) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs();
-        let mut scene = Scene::new(Network::Regtest, seed, now as u32);
+        let mut scene = Scene::new(TestNetwork::Regtest, seed, now as u32);
         let options = ChainStateOptions::default().with_commit(CommitPolicy::WhenFull);
         let mut chain = ChainState::in_memory(ChainParams::regtest(), None, options).unwrap();
         for block in scene.warm_up() {

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use adit_testchain::assemble::{
-    Network, SIGNET_TAG, SignetAuthority, commit_witness, commitment_position, finish, mine, set_merkle_root,
+    SIGNET_TAG, SignetAuthority, TestNetwork, commit_witness, commitment_position, finish, mine, set_merkle_root,
     sign_signet,
 };
 use adit_testchain::mutate::mutate;
-use adit_testchain::{Damage, EdgeCase, Oracle, Rng, Scene, Submission, Verdict};
+use adit_testchain::{Damage, EdgeCase, Oracle, OracleSubmission, Rng, Scene, Verdict};
 use adit_validator::block::{DecodeError, DecodedBlock};
 use adit_validator::chain::{ChainParams, signet_magic};
 use adit_validator::chainstate::{BlockOutcome, ChainState, ChainStateOptions, ChainView, CommitPolicy};
@@ -30,10 +30,10 @@ const MAX_HEIGHT: u32 = 1_900;
 
 /// How many blocks to judge on a network: `ADIT_DIFFERENTIAL_BLOCKS`, or a few hundred; fewer where each takes five million
 /// hashes.
-fn blocks_to_judge(network: &Network) -> usize {
+fn blocks_to_judge(network: &TestNetwork) -> usize {
     let few = match network {
-        Network::Regtest => 300,
-        Network::Signet(_) => 100,
+        TestNetwork::Regtest => 300,
+        TestNetwork::Signet(_) => 100,
     };
     let blocks = std::env::var("ADIT_DIFFERENTIAL_BLOCKS");
     blocks.map_or(few, |blocks| blocks.parse().expect("ADIT_DIFFERENTIAL_BLOCKS is a number"))
@@ -42,7 +42,7 @@ fn blocks_to_judge(network: &Network) -> usize {
 /// The same chain twice, and where new blocks for it come from.
 struct Duel {
     scene: Scene,
-    network: Network,
+    network: TestNetwork,
     ours: ChainState,
     cores: Oracle,
     rng: Rng,
@@ -51,11 +51,11 @@ struct Duel {
 }
 
 impl Duel {
-    fn new(network: Network, seed: u64) -> Self {
+    fn new(network: TestNetwork, seed: u64) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs();
         let (params, cores) = match &network {
-            Network::Regtest => (ChainParams::regtest(), Oracle::regtest(1).unwrap()),
-            Network::Signet(authority) => {
+            TestNetwork::Regtest => (ChainParams::regtest(), Oracle::regtest(1).unwrap()),
+            TestNetwork::Signet(authority) => {
                 let challenge = authority.challenge();
                 let mut params = ChainParams::signet();
                 params.magic = signet_magic(&challenge);
@@ -84,14 +84,14 @@ impl Duel {
         let options = ChainStateOptions::default().with_commit(CommitPolicy::WhenFull);
         let ours = ChainState::in_memory(params, None, options).unwrap();
         let cores = Oracle::signet(challenge.as_bytes(), 1).unwrap();
-        let network = Network::Signet(authority);
+        let network = TestNetwork::Signet(authority);
         let scene = Scene::new(network.clone(), seed, now as u32);
         Self { scene, network, ours, cores, rng: Rng::new(seed), now, reasons: BTreeMap::new() }
     }
 
     /// Puts a block to both, and holds what they say and where they end against each other.
     fn judge(&mut self, block: &[u8], name: &str) {
-        let Submission { verdict, also_rejected, .. } = self.cores.submit(block);
+        let OracleSubmission { verdict, also_rejected, .. } = self.cores.submit(block);
         let (ours, first_bad) = self.our_verdict(block);
         let cores = match verdict {
             // Core says nothing of a block that made it try an ancestor, and that ancestor is bad. Ours names the ancestor.
@@ -155,7 +155,7 @@ impl Duel {
     }
 
     fn any_case(&mut self) {
-        let signed = matches!(self.network, Network::Signet(_));
+        let signed = matches!(self.network, TestNetwork::Signet(_));
         match self.rng.below(if signed { 5 } else { 4 }) {
             0 => {
                 let damage = Damage::ALL[self.rng.below(Damage::ALL.len())];
@@ -185,7 +185,7 @@ impl Duel {
 
     /// A block whose signature is wrong in some way, or is by others or written otherwise and right.
     fn damaged_signature(&mut self) {
-        let Network::Signet(authority) = self.network.clone() else { return };
+        let TestNetwork::Signet(authority) = self.network.clone() else { return };
         let mut block = self.scene.chain().fork(self.rng.next_u64()).draft().block;
         commit_witness(&mut block);
         let kind = SignatureDamage::ALL[self.rng.below(SignatureDamage::ALL.len())];
@@ -196,10 +196,10 @@ impl Duel {
     }
 }
 
-fn named(network: &Network) -> &'static str {
+fn named(network: &TestNetwork) -> &'static str {
     match network {
-        Network::Regtest => "regtest",
-        Network::Signet(_) => "signet",
+        TestNetwork::Regtest => "regtest",
+        TestNetwork::Signet(_) => "signet",
     }
 }
 
@@ -332,7 +332,7 @@ fn commitment_of(block: &mut Block) -> &mut ScriptBuf {
 }
 
 /// Judges blocks until there are enough, on as many chains as that takes.
-fn campaign(network: &Network, first_seed: u64) -> BTreeMap<String, usize> {
+fn campaign(network: &TestNetwork, first_seed: u64) -> BTreeMap<String, usize> {
     let (wanted, mut reasons) = (blocks_to_judge(network), BTreeMap::new());
     let judged = |reasons: &BTreeMap<String, usize>| reasons.values().sum::<usize>();
     for seed in first_seed.. {
@@ -354,7 +354,7 @@ fn campaign(network: &Network, first_seed: u64) -> BTreeMap<String, usize> {
 
 #[test]
 fn random_cases_on_regtest() {
-    let reasons = campaign(&Network::Regtest, 31);
+    let reasons = campaign(&TestNetwork::Regtest, 31);
     for wanted in ["accepted", "undecodable", "high-hash", "bad-txnmrklroot"] {
         assert!(reasons.contains_key(wanted), "no {wanted} in {reasons:?}");
     }
@@ -362,7 +362,7 @@ fn random_cases_on_regtest() {
 
 #[test]
 fn random_cases_on_a_signet() {
-    let reasons = campaign(&Network::Signet(Arc::new(SignetAuthority::new(7, 2, 3))), 41);
+    let reasons = campaign(&TestNetwork::Signet(Arc::new(SignetAuthority::new(7, 2, 3))), 41);
     for wanted in ["accepted", "undecodable", "high-hash", "bad-signet-blksig"] {
         assert!(reasons.contains_key(wanted), "no {wanted} in {reasons:?}");
     }
@@ -392,7 +392,7 @@ fn five_of_six_signers_make_a_block() {
 /// taken to have accepted the child.
 #[test]
 fn a_bad_block_beside_the_tip_is_found_with_its_child() {
-    let mut duel = Duel::new(Network::Regtest, 61);
+    let mut duel = Duel::new(TestNetwork::Regtest, 61);
     let before = duel.scene.clone();
     let honest = duel.scene.honest(1);
     duel.judge(&honest[0], "honest");

@@ -1,8 +1,8 @@
-//! The re-check of a whole store: what is whole passes, what is flipped is named, what lies below a good checksum is found
-//! by the replay; and a database made anew from the block files.
+//! Tests of the re-check: a sound store passes, a flipped byte is reported with its file, and damage with a valid checksum is
+//! found by the replay. Also tests a database that is rebuilt from the block files.
 //!
-//! `ADIT_FLIPS` sets how many bytes of each file are flipped, and of smaller files every byte; `all` flips all but what
-//! follows in runs of zeros.
+//! `ADIT_FLIPS` sets the number of bytes that are flipped in each file; in smaller files every byte is flipped. `all` flips
+//! every byte before the zeros at the end of a file.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -24,7 +24,7 @@ use bitcoin::BlockHash;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use support::{Branch, NOW, eventful, options};
 
-/// Looks on until it has been asked so often.
+/// A watcher that ends the work after a number of calls.
 struct Patience(u64);
 
 impl Watcher for Patience {
@@ -135,7 +135,7 @@ fn a_whole_store_is_good_and_stays_as_it_is() {
     assert!(!nowhere.exists());
 }
 
-/// Places that hold no meaning, by name; docs/store-format.md lists them.
+/// Bytes without a meaning, by name; docs/store-format.md lists them.
 fn is_meaningless(file: &Path, at: usize, bytes: &[u8]) -> bool {
     // Behind the last commit of a journal, and the last commit's sequence number, which the checksum leaves out.
     is_journal(file) && (at >= used(bytes) || last_sequence(bytes).contains(&at))
@@ -150,14 +150,14 @@ fn used(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
-/// Where the last group of a journal has its sequence number: behind its start marker, which follows a trailer.
+/// The offset of the sequence number of a journal's last group: after its start marker, which follows a trailer.
 fn last_sequence(journal: &[u8]) -> std::ops::Range<usize> {
     let end = used(journal).saturating_sub(4);
     let start = journal[..end].windows(5).rposition(|bytes| bytes == b"FJL\x03\x01").map_or(0, |trailer| trailer + 4);
     start + 5..start + 13
 }
 
-/// Which bytes of a file are flipped.
+/// The bytes of a file that are flipped.
 fn places(bytes: &[u8], rng: &mut Rng) -> Vec<usize> {
     let wanted = std::env::var("ADIT_FLIPS").unwrap_or_else(|_| "6".to_owned());
     // All of it, and a little of what follows.
@@ -231,7 +231,7 @@ fn a_flipped_byte_is_named_or_means_nothing() {
     println!("{flips} flips, {named} named, {} without meaning", flips - named);
 }
 
-/// Changes a database whose checksums then are all good.
+/// Changes a database and makes all its checksums valid again.
 fn falsify(folder: &Path, change: impl FnOnce(&Keyspace)) {
     let database = database(folder);
     change(&records(&database));
@@ -280,7 +280,7 @@ fn what_lies_below_a_good_checksum_is_found_by_the_replay() {
     }
 }
 
-/// Blocks that are no longer kept are said to be unchecked; what the others have left is compared.
+/// Pruned blocks are reported as unchecked; the coins of the other blocks are compared.
 #[test]
 fn a_store_without_its_first_blocks_is_checked_as_far_as_it_goes() {
     let folder = tempfile::tempdir().unwrap();
@@ -343,7 +343,7 @@ fn a_torn_commit_is_a_note_and_no_damage() {
     assert!(check(folder.path()).notes.is_empty());
 }
 
-/// A file that cannot be read is no damage: the error names it, and nothing else is said of the store.
+/// A file that cannot be read is not damage: the error names it, and there is no report.
 #[cfg(unix)]
 #[test]
 fn an_unreadable_file_is_named() {

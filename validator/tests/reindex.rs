@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{ChainView, CommitPolicy};
 use adit_validator::import::{ReindexReport, reindex};
-use support::{Branch, Patient, check_coins, connect_all, on_disk, options};
+use support::{Branch, check_coins, connect_all, on_disk, options};
 
 /// A store of `chain`, and the records of its one block file: genesis first.
 fn store(folder: &Path, chain: &Branch) -> (PathBuf, Vec<Vec<u8>>) {
@@ -34,8 +34,7 @@ fn store(folder: &Path, chain: &Branch) -> (PathBuf, Vec<Vec<u8>>) {
 /// every byte of the file in its place.
 fn check_rebuilt(folder: &Path, path: &Path, file: &[u8], chain: &Branch) -> ReindexReport {
     fs::write(path, file).unwrap();
-    let made =
-        reindex(folder, &ChainParams::regtest(), options(CommitPolicy::EveryBlock, 1 << 20), &mut Patient).unwrap();
+    let made = reindex(folder, &ChainParams::regtest(), options(CommitPolicy::EveryBlock, 1 << 20), &mut ()).unwrap();
     assert_eq!(made.tip, Some((chain.height, chain.tip_hash())), "{:?}", made.left);
     assert_eq!((made.blocks, made.lost_tip, made.interrupted), (u64::from(chain.height) + 1, None, false));
     let mut state = on_disk(folder, options(CommitPolicy::EveryBlock, 1 << 20));
@@ -117,8 +116,7 @@ fn a_record_that_is_torn_at_the_end_of_its_file_is_left_there() {
     for length in [1, 7, 8, 8 + 80, torn.len() - 1] {
         fs::write(&path, [&records[..15].concat(), &torn[..length]].concat()).unwrap();
         fs::write(&second, records[15..].concat()).unwrap();
-        let made =
-            reindex(folder.path(), &ChainParams::regtest(), options(CommitPolicy::EveryBlock, 1 << 20), &mut Patient);
+        let made = reindex(folder.path(), &ChainParams::regtest(), options(CommitPolicy::EveryBlock, 1 << 20), &mut ());
         let made = made.unwrap();
         assert_eq!(made.tip, Some((20, chain.tip_hash())), "{length} bytes: {:?}", made.left);
         let end = records[..15].concat().len();
@@ -139,8 +137,7 @@ fn a_record_that_is_torn_in_the_middle_takes_the_next_one_with_it() {
         let (path, records) = store(folder.path(), &chain);
         let file = [&records[..10].concat(), &records[10][..length], &records[10..].concat()].concat();
         fs::write(&path, &file).unwrap();
-        let made =
-            reindex(folder.path(), &ChainParams::regtest(), options(CommitPolicy::EveryBlock, 1 << 20), &mut Patient);
+        let made = reindex(folder.path(), &ChainParams::regtest(), options(CommitPolicy::EveryBlock, 1 << 20), &mut ());
         let made = made.unwrap();
         assert_eq!(made.tip, Some((9, chain.blocks[8].hash())), "{length} bytes");
         assert_eq!(made.lost_tip, Some(chain.tip_hash()));

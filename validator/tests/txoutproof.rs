@@ -1,5 +1,5 @@
-//! Proofs of transactions: a published one, forged ones, and those of a chain of its own. `vectors/txoutproof.rs` has those
-//! of recorded blocks.
+//! Tests of proofs of transactions: a published one, forged ones, and those of a generated chain. `vectors/txoutproof.rs` has
+//! those of recorded blocks.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,7 +8,7 @@ mod support;
 
 use adit_validator::block::DecodedBlock;
 use adit_validator::chainstate::ChainView;
-use adit_validator::txoutproof::{ProofError, Proven, TxOutProof};
+use adit_validator::txoutproof::{ProofError, ProvenTransaction, TxOutProof};
 use bitcoin::consensus::serialize;
 use bitcoin::hashes::{Hash, HashEngine, sha256d};
 use bitcoin::{TxMerkleNode, Txid};
@@ -26,7 +26,7 @@ fn a_published_proof_is_read_and_written() {
     let proof = TxOutProof::decode(&bytes).unwrap();
     assert_eq!(proof.encode(), bytes);
     let txid = "652b0aa4cf4f17bdb31f7a1d308331bba91f3b3cbf8f39c9cb5e19d4015b9f01".parse().unwrap();
-    assert_eq!(proof.check(), Ok(vec![Proven { txid, position: 4 }]));
+    assert_eq!(proof.check(), Ok(vec![ProvenTransaction { txid, position: 4 }]));
     assert_eq!(proof.transactions(), 7);
 }
 
@@ -48,8 +48,8 @@ fn parent(left: [u8; 32], right: [u8; 32]) -> [u8; 32] {
     sha256d::Hash::from_engine(engine).to_byte_array()
 }
 
-/// CVE-2017-12842, from below: a transaction of 64 bytes is a node, so its second half is the id of a transaction that
-/// the block does not hold.
+/// CVE-2017-12842, the first attack: a transaction of 64 bytes is taken for a node, so its second half is the id of a
+/// transaction that the block does not have.
 #[test]
 fn a_transaction_cannot_pass_for_a_node() {
     let mut chain = Branch::from_genesis();
@@ -73,7 +73,7 @@ fn a_transaction_cannot_pass_for_a_node() {
     assert_eq!(error, ProofError::OtherCount { seen: 4, wanted: 2, block: block.hash() });
 }
 
-/// The same from above: a node passes for a transaction of 64 bytes. Only the number of transactions shows it.
+/// The second attack: a node is taken for a transaction of 64 bytes. Only the number of transactions reveals it.
 #[test]
 fn a_node_cannot_pass_for_a_transaction_of_a_known_block() {
     let mut chain = Branch::from_genesis();
@@ -86,14 +86,14 @@ fn a_node_cannot_pass_for_a_transaction_of_a_known_block() {
         level = level.chunks(2).map(|pair| parent(pair[0], pair[pair.len() - 1])).collect();
     }
     let forged = forge(&block, 2, &level, &[0b101]);
-    let proven = Proven { txid: Txid::from_byte_array(level[1]), position: 1 };
+    let proven = ProvenTransaction { txid: Txid::from_byte_array(level[1]), position: 1 };
     assert_eq!(forged.check(), Ok(vec![proven]), "all that a header shows");
     let wanted = block.txids().len() as u32;
     let refused = ProofError::OtherCount { seen: 2, wanted, block: block.hash() };
     assert_eq!(forged.check_against_block(&block), Err(refused));
 }
 
-/// CVE-2012-2459: the last of three transactions again in the place of a fourth.
+/// CVE-2012-2459: the last of three transactions is repeated as a fourth.
 #[test]
 fn a_repeated_hash_is_refused() {
     let mut chain = Branch::from_genesis();
@@ -139,7 +139,7 @@ fn a_proof_is_held_against_the_active_chain() {
     for block in &trunk.blocks {
         let (height, proven) = proof(block).check_against_chain(&state).unwrap();
         assert_eq!(state.active_at(height).unwrap().hash, block.hash());
-        assert_eq!(proven, [Proven { txid: block.txids()[0], position: 0 }]);
+        assert_eq!(proven, [ProvenTransaction { txid: block.txids()[0], position: 0 }]);
     }
     let unknown = ProofError::UnknownBlock { block: side.hash() };
     assert_eq!(proof(&side).check_against_chain(&state), Err(unknown));

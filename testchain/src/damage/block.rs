@@ -33,7 +33,7 @@ pub(super) fn transaction_lost(scene: &mut Scene, reason: &'static str) {
 
 pub(super) fn transactions_duplicated(scene: &mut Scene, reason: &'static str) {
     let mut trial = scene.trial();
-    // Only a count with a level of odd length has a spare half to fill.
+    // Only a tree that has a level of odd length can be extended without another root.
     while trial.block().txdata.len().is_power_of_two() {
         match trial.free_transaction(Vec::new()) {
             Some(tx) => trial.add(tx),
@@ -176,7 +176,7 @@ pub(super) fn witness_changed(scene: &mut Scene, reason: &'static str) {
     with_twin(scene, reason, trial, |block| block.txdata[1].input[0].witness.push([0]));
 }
 
-/// The coinbase's own witness is what is not committed to. The same block without it is valid, under the same header.
+/// No commitment covers the coinbase's own witness. The same block without it is valid, with the same header.
 pub(super) fn witness_uncommitted(scene: &mut Scene, reason: &'static str) {
     let mut trial = scene.empty_trial();
     finish(scene.network(), trial.block());

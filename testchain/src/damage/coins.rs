@@ -1,4 +1,4 @@
-//! Damage that shows only beside the coins that a transaction spends.
+//! Damage that only a validator with the coins of a transaction can find.
 
 use crate::scene::{FUNDED_VALUE, Scene, Trial, bare_true, spend_all, transaction};
 use bitcoin::hashes::Hash;
@@ -47,8 +47,8 @@ pub(super) fn created_later(scene: &mut Scene, reason: &'static str) {
 
 pub(super) fn of_genesis(scene: &mut Scene, reason: &'static str) {
     let network = match scene.network() {
-        crate::assemble::Network::Regtest => bitcoin::Network::Regtest,
-        crate::assemble::Network::Signet(_) => bitcoin::Network::Signet,
+        crate::assemble::TestNetwork::Regtest => bitcoin::Network::Regtest,
+        crate::assemble::TestNetwork::Signet(_) => bitcoin::Network::Signet,
     };
     let coinbase = constants::genesis_block(network).txdata[0].compute_txid();
     reject_with(scene, reason, [transaction(&[OutPoint::new(coinbase, 0)], output(1))]);
@@ -92,7 +92,7 @@ pub(super) fn coinbase_immature(scene: &mut Scene, reason: &'static str) {
 }
 
 pub(super) fn coinbase_of_same_block(scene: &mut Scene, reason: &'static str) {
-    // No commitment and no witness: it would need the coinbase's id, and the id of the coinbase would need it.
+    // No commitment and no witness: the commitment needs the coinbase's id, which depends on the commitment.
     let mut trial = scene.empty_trial();
     trial.coinbase().input[0].witness.clear();
     let outpoint = OutPoint::new(trial.coinbase().compute_txid(), 0);

@@ -1,4 +1,4 @@
-//! Damage to a header, and to its place in the tree.
+//! Damage to a header, and to its parent.
 
 use crate::assemble::{mine, seal};
 use crate::scene::{Scene, Trial};

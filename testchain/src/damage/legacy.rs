@@ -1,4 +1,4 @@
-//! Damage to scripts of the kinds that were there before BIP141.
+//! Damage to scripts without a witness (before BIP141).
 
 use super::scripts::{
     Spend, Unlock, legacy_input, lock_script, new_key, p2pkh, pad_r, repeated, set_lock_time, spend, spend_with,

@@ -1,5 +1,5 @@
-//! What cases about scripts and sizes share, whether they break a rule or only meet it: coins with a lock of their own, the
-//! means to unlock them, and blocks of an exact size or count of signature operations.
+//! Builders shared by the cases about scripts and sizes: coins with a given lock, inputs that unlock them, and blocks of an
+//! exact size or count of signature operations.
 
 use crate::keys::{Key, TaprootSigning, sign_taproot, taproot_tree};
 use crate::scene::{Expect, Funded, Scene, Trial, bare_true, spend_all, transaction};
@@ -13,7 +13,7 @@ use bitcoin::{Amount, OutPoint, Script, ScriptBuf, Sequence, Transaction, TxOut,
 /// The limit on a block's signature-operation cost (BIP141).
 pub(crate) const SIGOPS_LIMIT: usize = 80_000;
 
-/// What unlocks an input: its script and its witness.
+/// The script and the witness that unlock an input.
 pub(crate) type Unlock = (ScriptBuf, Witness);
 
 /// A transaction whose first input is to be unlocked.
@@ -78,22 +78,22 @@ pub(crate) fn spend_with(
     scene.judge(trial, expect);
 }
 
-/// [`spend_with`] for a plain transaction.
+/// As [`spend_with`], for a transaction without changes.
 pub(crate) fn spend(scene: &mut Scene, expect: &Expect, lock: ScriptBuf, unlock: impl FnOnce(&Spend<'_>) -> Unlock) {
     spend_with(scene, expect, lock, |_| (), unlock);
 }
 
-/// An input of a script and no witness.
+/// An input with a script and without a witness.
 pub(crate) fn legacy_input(script_sig: Builder) -> Unlock {
     (script_sig.into_script(), Witness::new())
 }
 
-/// An input of a witness and no script.
+/// An input with a witness and without a script.
 pub(crate) fn witness_input<T: AsRef<[u8]>>(stack: &[T]) -> Unlock {
     (ScriptBuf::new(), Witness::from_slice(stack))
 }
 
-/// An input of nothing.
+/// An input without script and witness.
 pub(crate) fn no_input() -> Unlock {
     (ScriptBuf::new(), Witness::new())
 }

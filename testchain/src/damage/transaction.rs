@@ -1,4 +1,4 @@
-//! Damage to a transaction that shows without looking at its coins.
+//! Damage to a transaction that a validator finds without its coins.
 
 use crate::assemble::{commit_witness, mine};
 use crate::scene::{Scene, Trial, bare_true, transaction};

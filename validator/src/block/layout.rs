@@ -1,37 +1,37 @@
 //! The byte ranges of a block's transactions, found by reading lengths only.
 //!
-//! Once the ranges are known all threads can decode and hash. They are not validated here: decoding a transaction shows
-//! whether it ends where it should.
+//! Once the ranges are known, all threads can decode and hash. The ranges are not validated here: the decoder of a
+//! transaction finds out whether it ends at the end of its range.
 
 use std::ops::Range;
 
 use bitcoin::hashes::{Hash, HashEngine, sha256d};
 use bitcoin::{Txid, Wtxid};
 
-/// Where a transaction stands in its block.
+/// Byte ranges of one transaction in its block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
-    /// All of it.
+pub(super) struct TransactionLayout {
+    /// The whole transaction.
     pub(super) bytes: Range<usize>,
-    /// Its inputs and outputs; before them stands the version, after them perhaps witnesses, then the lock time.
+    /// Its inputs and outputs. They follow the version, and are followed by the witnesses, if any, and the lock time.
     pub(super) body: Range<usize>,
     /// Whether it is in the extended format, with witnesses.
     pub(super) extended: bool,
 }
 
-impl Layout {
-    /// Where `count` transactions stand that begin at byte `at` and end with `raw`. `None`: the bytes do not have that
+impl TransactionLayout {
+    /// The ranges of `count` transactions that begin at byte `at` and end with `raw`. `None`: the bytes do not have that
     /// layout.
     pub(super) fn of_transactions(raw: &[u8], at: usize, count: u64) -> Option<Vec<Self>> {
         let mut lengths = Lengths { raw, at };
-        let mut places = Vec::new();
+        let mut layouts = Vec::new();
         for _ in 0..count {
-            places.push(lengths.transaction()?);
+            layouts.push(lengths.transaction()?);
         }
-        (lengths.at == raw.len()).then_some(places)
+        (lengths.at == raw.len()).then_some(layouts)
     }
 
-    /// Version, body, lock time.
+    /// The length of version, body and lock time, in bytes.
     pub(super) fn stripped_size(&self) -> usize {
         4 + self.body.len() + 4
     }
@@ -58,7 +58,7 @@ struct Lengths<'a> {
 }
 
 impl Lengths<'_> {
-    fn transaction(&mut self) -> Option<Layout> {
+    fn transaction(&mut self) -> Option<TransactionLayout> {
         let start = self.at;
         self.skip(4)?;
         let extended = match self.raw.get(self.at..)? {
@@ -88,7 +88,7 @@ impl Lengths<'_> {
             }
         }
         self.skip(4)?;
-        Some(Layout { bytes: start..self.at, body, extended })
+        Some(TransactionLayout { bytes: start..self.at, body, extended })
     }
 
     fn skip_counted(&mut self) -> Option<()> {
@@ -101,7 +101,7 @@ impl Lengths<'_> {
         Some(())
     }
 
-    /// A number in one, three, five or nine bytes, the shortest form or not.
+    /// A CompactSize, in its shortest form or a longer one.
     fn count(&mut self) -> Option<usize> {
         let (&first, rest) = self.raw.get(self.at..)?.split_first()?;
         let (length, count) = match first {

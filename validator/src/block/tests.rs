@@ -1,4 +1,4 @@
-//! Blocks from bytes: what is decoded, what is refused, and where.
+//! Decoding of blocks: accepted bytes, refused bytes, and the offsets of errors.
 
 use bitcoin::consensus::serialize;
 
@@ -102,8 +102,8 @@ fn transactions_that_core_does_not_read_are_refused() {
 fn both_ways_of_decoding_agree_on_damaged_blocks() {
     let both = |raw: &[u8]| {
         let (mut cursor, count) = (Cursor { raw, rest: &raw[81..] }, u64::from(raw[80]));
-        let places = Layout::of_transactions(raw, 81, count);
-        let parallel = places.and_then(|layout| decode_in_parallel(raw, layout));
+        let layouts = TransactionLayout::of_transactions(raw, 81, count);
+        let parallel = layouts.and_then(|layout| decode_in_parallel(raw, layout));
         assert_eq!(parallel, cursor.read_transactions(count).ok(), "{raw:02x?}");
         parallel.is_some()
     };

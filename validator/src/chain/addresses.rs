@@ -5,11 +5,11 @@
 /// The prefixes of a chain's addresses and keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressPrefixes {
-    /// What segwit addresses begin with, before the `1` (BIP173, BIP350): 1 to 30 lower-case letters and digits.
+    /// The prefix of segwit addresses, before the `1` (BIP173, BIP350): 1 to 30 lower-case letters and digits.
     pub bech32_hrp: String,
-    /// The version byte of addresses that pay to a public key's hash.
+    /// The version byte of addresses that pay to the hash of a public key.
     pub p2pkh: u8,
-    /// The version byte of addresses that pay to a script's hash.
+    /// The version byte of addresses that pay to the hash of a script.
     pub p2sh: u8,
     /// The version byte of private keys in the wallet import format.
     pub wif: u8,
@@ -20,7 +20,7 @@ pub struct AddressPrefixes {
 }
 
 impl AddressPrefixes {
-    /// Main's. Source of all three: Bitcoin Core, `kernel/chainparams.cpp`, `base58Prefixes` and `bech32_hrp`.
+    /// The prefixes of main. Source of all three: Bitcoin Core, `kernel/chainparams.cpp`, `base58Prefixes` and `bech32_hrp`.
     #[must_use]
     pub fn main() -> Self {
         Self {
@@ -33,7 +33,7 @@ impl AddressPrefixes {
         }
     }
 
-    /// Those of the public test chains.
+    /// The prefixes of the public test chains.
     #[must_use]
     pub fn test() -> Self {
         Self {
@@ -46,7 +46,7 @@ impl AddressPrefixes {
         }
     }
 
-    /// Regtest's, which differ from the test chains' in segwit addresses only.
+    /// The prefixes of regtest, which differ from the test chains' in segwit addresses only.
     #[must_use]
     pub fn regtest() -> Self {
         Self { bech32_hrp: "bcrt".to_owned(), ..Self::test() }

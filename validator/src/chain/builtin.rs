@@ -1,8 +1,8 @@
-//! The built-in chains by name.
+//! The built-in chains, by name.
 
 use super::params::ChainParams;
 
-/// A name that no built-in chain has.
+/// No built-in chain has this name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("no chain is called {name:?}; there are {known}", known = ChainParams::NAMES.join(", "))]
 #[non_exhaustive]
@@ -75,6 +75,12 @@ mod tests {
         ] {
             assert_eq!(ChainParams::by_name(name).unwrap().consensus.genesis_hash.to_string(), published);
         }
+    }
+
+    #[test]
+    fn four_chains_belong_to_everybody() {
+        let public = ChainParams::NAMES.map(|name| ChainParams::by_name(name).unwrap().is_public());
+        assert_eq!(public, [true, true, true, true, false, false]);
     }
 
     #[test]

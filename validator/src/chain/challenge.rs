@@ -1,8 +1,8 @@
 //! Block-signing challenges (BIP325): the script that every block of a signet, or of a private chain with signers, must
 //! satisfy.
 //!
-//! Any script can be one. The usual one is k of n signers as bare OP_CHECKMULTISIG, which shows its keys and which every
-//! signing tool supports.
+//! Any script can be a challenge. The usual one is k of n signers as bare OP_CHECKMULTISIG, which contains its keys and is
+//! supported by every signing tool.
 
 use bitcoin::hashes::{Hash, sha256d};
 use bitcoin::opcodes::all::OP_CHECKMULTISIG;
@@ -14,13 +14,13 @@ use bitcoin::{CompressedPublicKey, PublicKey, Script, ScriptBuf, consensus};
 /// Source: Bitcoin Core, `script/script.h`, `MAX_PUBKEYS_PER_MULTISIG`.
 pub const MAX_SIGNERS: usize = 20;
 
-/// The double hash of a challenge, length first, of which a signet's magic is the beginning.
+/// The double hash of a challenge with its length. A signet's magic is its first four bytes.
 #[must_use]
 pub fn challenge_hash(challenge: &Script) -> sha256d::Hash {
     sha256d::Hash::hash(&consensus::serialize(challenge))
 }
 
-/// The magic of a signet: the first four bytes of the double hash of its challenge, length first.
+/// The magic of a signet: the first four bytes of [`challenge_hash`].
 ///
 /// Source: BIP325, "Message Start".
 #[must_use]
@@ -36,14 +36,14 @@ pub struct Multisig {
     keys: Vec<CompressedPublicKey>,
 }
 
-/// Why signers make no challenge.
+/// The reason why keys and a threshold make no challenge.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChallengeError {
     /// Too many keys, or none.
     #[error("{seen} keys; wanted 1 to {MAX_SIGNERS}")]
     KeyCount {
-        /// How many.
+        /// The number of keys.
         seen: usize,
     },
     /// More signatures than keys, or none.
@@ -54,7 +54,7 @@ pub enum ChallengeError {
         /// The keys given.
         keys: usize,
     },
-    /// One signer would count twice.
+    /// A key is given twice.
     #[error("the key {key} is given twice")]
     RepeatedKey {
         /// The key.
@@ -63,7 +63,7 @@ pub enum ChallengeError {
 }
 
 impl Multisig {
-    /// `needed` signatures of `keys`, which must sign in this order.
+    /// A challenge for `needed` signatures of `keys`. The signatures must be in the order of the keys.
     ///
     /// # Errors
     /// There are too many keys or none, more signatures than keys or none, or a key is given twice.
@@ -91,7 +91,7 @@ impl Multisig {
         Self::new(needed, keys).ok().filter(|multisig| multisig.to_script() == *challenge)
     }
 
-    /// How many signatures a block needs.
+    /// The number of signatures that a block needs.
     #[must_use]
     pub const fn needed(&self) -> usize {
         self.needed

@@ -1,4 +1,4 @@
-//! Genesis blocks, built from the values in which they differ.
+//! Builds genesis blocks from the values in which they differ.
 
 use bitcoin::block::{Header, Version};
 use bitcoin::hashes::Hash;
@@ -21,15 +21,15 @@ const SATOSHIS_KEY: [u8; 65] = [
 ];
 
 /// The text and the output script of a genesis coinbase.
-pub(super) struct Inscription {
-    /// What the coinbase says, at most 75 bytes.
+pub(super) struct GenesisCoinbase {
+    /// The text, at most 75 bytes.
     pub(super) text: &'static str,
-    /// Where its coins would go, if they could be spent.
+    /// The output script. Its coins cannot be spent.
     pub(super) script: ScriptBuf,
 }
 
-impl Inscription {
-    /// The one of main, and of every public chain before testnet4.
+impl GenesisCoinbase {
+    /// The genesis coinbase of main and of every public chain before testnet4.
     pub(super) fn the_times() -> Self {
         Self { text: THE_TIMES, script: pay_to_key(SATOSHIS_KEY) }
     }
@@ -43,8 +43,8 @@ pub(super) fn pay_to_key(key: impl AsRef<PushBytes>) -> ScriptBuf {
 /// A genesis block of 50 coins, version 1.
 ///
 /// Source: Bitcoin Core, `kernel/chainparams.cpp`, `CreateGenesisBlock`.
-pub(super) fn block(inscription: Inscription, time: u32, nonce: u32, bits: u32) -> Block {
-    let output = TxOut { value: Amount::from_int_btc(50), script_pubkey: inscription.script };
+pub(super) fn block(coinbase: GenesisCoinbase, time: u32, nonce: u32, bits: u32) -> Block {
+    let output = TxOut { value: Amount::from_int_btc(50), script_pubkey: coinbase.script };
     let header = Header {
         version: Version::ONE,
         prev_blockhash: BlockHash::all_zeros(),
@@ -53,24 +53,24 @@ pub(super) fn block(inscription: Inscription, time: u32, nonce: u32, bits: u32) 
         bits: CompactTarget::from_consensus(bits),
         nonce,
     };
-    assemble(header, inscribed(inscription.text).into_script(), output)
+    assemble(header, script_sig(coinbase.text).into_script(), output)
 }
 
-/// The genesis block of a chain file: `header` with its Merkle root filled in, and a coinbase that says `message` and
-/// then pushes `rules`, so that the block's hash depends on every rule of its chain. `rules` is
+/// The genesis block of a chain file: `header` with its Merkle root set, and a coinbase that pushes `message` and then
+/// `rules`, so that the block's hash depends on every rule of its chain. `rules` is
 /// [`ChainParams::rules_hash`](super::ChainParams::rules_hash).
 pub(super) fn committed(header: Header, message: &str, output: TxOut, rules: [u8; 32]) -> Block {
-    assemble(header, inscribed(message).push_slice(rules).into_script(), output)
+    assemble(header, script_sig(message).push_slice(rules).into_script(), output)
 }
 
-/// The coinbase script that begins every genesis block.
-fn inscribed(text: &str) -> Builder {
-    let text: &PushBytes = text.as_bytes().try_into().expect("a text that is bounded to a few dozen bytes");
+/// The coinbase script of a genesis block: two numbers and the text.
+fn script_sig(text: &str) -> Builder {
+    let text: &PushBytes = text.as_bytes().try_into().expect("the text has at most 75 bytes");
     // 486604799 is 0x1d00ffff, main's first bits. The four is pushed as a byte, not as OP_4.
     Builder::new().push_int(486_604_799).push_slice([4]).push_slice(text)
 }
 
-/// The block of one coinbase, its Merkle root filled in.
+/// The block with this coinbase. Sets the Merkle root.
 fn assemble(mut header: Header, script_sig: ScriptBuf, output: TxOut) -> Block {
     let coinbase = Transaction {
         version: transaction::Version::ONE,

@@ -12,8 +12,8 @@ use super::params::ChainParams;
 use crate::consensus::Difficulty;
 
 impl ChainParams {
-    /// The rules as lines of text, each ended by a line feed. The genesis block, ports, address prefixes, seeds, and what
-    /// is known of the chain's length are no rules and not in it.
+    /// The rules as lines of text, each ended by a line feed. The genesis block, ports, address prefixes, seeds, minimum
+    /// work and assumed-valid block are not rules and not included.
     #[must_use]
     pub fn rules_text(&self) -> String {
         let consensus = &self.consensus;
@@ -36,7 +36,7 @@ impl ChainParams {
             forks.taproot,
             consensus.signet_challenge.as_ref().map_or_else(|| "none".to_owned(), |script| script.to_hex_string()),
         );
-        // What only public chains have follows, so that a chain file's text is always these fifteen lines.
+        // Parameters that only public chains have come last, so that a chain file's text is always these fifteen lines.
         let mut line = |line: std::fmt::Arguments<'_>| text.write_fmt(line).expect("a string takes every write");
         if let Some(hash) = consensus.bip34_hash {
             line(format_args!("bip34_hash {hash}\n"));

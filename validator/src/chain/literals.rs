@@ -1,9 +1,9 @@
-//! Hashes, targets and amounts of work as the built-in chains write them: 64 hexadecimal digits, most significant first.
+//! Parses the hashes, targets and amounts of work of the built-in chains: 64 hexadecimal digits, most significant first.
 
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, Target, Work};
 
-/// The 32 bytes that `hex` writes.
+/// The 32 bytes of `hex`.
 const fn bytes(hex: &str) -> [u8; 32] {
     const fn digit(c: u8) -> u8 {
         match c {

@@ -1,7 +1,7 @@
 //! Bitcoin's main chain.
 
 use super::addresses::AddressPrefixes;
-use super::genesis::{self, Inscription};
+use super::genesis::{self, GenesisCoinbase};
 use super::literals::{hash, target, work};
 use super::params::ChainParams;
 use crate::consensus::{ConsensusParams, Deployments, Difficulty, ScriptFlags, Subsidy};
@@ -10,7 +10,7 @@ impl ChainParams {
     /// Bitcoin's main chain.
     #[must_use]
     pub fn main() -> ChainParams {
-        let genesis = genesis::block(Inscription::the_times(), 1_231_006_505, 2_083_236_893, 0x1d00_ffff);
+        let genesis = genesis::block(GenesisCoinbase::the_times(), 1_231_006_505, 2_083_236_893, 0x1d00_ffff);
         ChainParams {
             name: "main".to_owned(),
             magic: [0xf9, 0xbe, 0xb4, 0xd9],

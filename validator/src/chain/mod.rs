@@ -1,8 +1,7 @@
-//! The chains: one file each for the built-in ones, and the reader of chain files that operators write.
+//! The parameters of chains: one file for each built-in chain, and the reader of chain files that operators write.
 //!
-//! A chain is a list of facts. Those of the public chains are Bitcoin Core's (`kernel/chainparams.cpp`); `dev` is
-//! Adit's own; [`ChainFile`] reads those of private chains. Nothing here decides whether a block is valid: the rules
-//! do, with these parameters.
+//! The parameters of the public chains are Bitcoin Core's (`kernel/chainparams.cpp`); `dev` is Adit's own; [`ChainFile`]
+//! reads those of private chains. Nothing here checks blocks: the rules do, with these parameters.
 
 mod addresses;
 mod builtin;
@@ -23,6 +22,6 @@ mod testnet4;
 pub use addresses::AddressPrefixes;
 pub use builtin::UnknownChain;
 pub use challenge::{ChallengeError, MAX_SIGNERS, Multisig, challenge_hash, signet_magic};
-pub use file::{ChainFile, ChainFileError};
+pub use file::{ChainFile, ChainFileError, ChainFileReadError};
 pub use params::ChainParams;
 pub use peer::{PeerAddress, PeerAddressError};

@@ -1,4 +1,4 @@
-//! The parameters of one chain: those of consensus, and what peers, wallets and people must know besides.
+//! The parameters of one chain: those of consensus, and those for peers, wallets and people.
 //!
 //! The split is Bitcoin Core's, between `Consensus::Params` and `CChainParams` (`kernel/chainparams.h`).
 
@@ -12,7 +12,7 @@ use crate::consensus::ConsensusParams;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChainParams {
-    /// The name that `--chain` takes.
+    /// The name of the chain, which `--chain` takes.
     pub name: String,
     /// The four bytes before every message and every block in a block file, in the order in which they are sent.
     pub magic: [u8; 4],
@@ -20,12 +20,21 @@ pub struct ChainParams {
     pub p2p_port: u16,
     /// The default TCP port for JSON-RPC.
     pub rpc_port: u16,
-    /// What addresses and keys begin with in their text form.
+    /// The prefixes of addresses and keys in text form.
     pub addresses: AddressPrefixes,
     /// Peers to connect to first, from a chain file. The built-in chains name none.
     pub seeds: Vec<PeerAddress>,
     /// The block at height 0. Its hash is [`ConsensusParams::genesis_hash`].
     pub genesis: Block,
-    /// What the rules ask about.
+    /// The parameters of its rules.
     pub consensus: ConsensusParams,
+}
+
+impl ChainParams {
+    /// Whether this is a chain that belongs to everybody: main, testnet3, testnet4 or signet. No chain file can have such a
+    /// name.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        matches!(self.name.as_str(), "main" | "testnet3" | "testnet4" | "signet")
+    }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// A host, by name or number, and a TCP port. Nothing is looked up.
+/// A host, by name or IP address, and a TCP port. Names are not resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PeerAddress {
@@ -14,7 +14,7 @@ pub struct PeerAddress {
     port: u16,
 }
 
-/// A text that is no peer's address.
+/// A text is not a peer's address.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{seen:?} is no peer address; wanted HOST:PORT, such as node.example:8333 or [2001:db8::1]:8333")]
 pub struct PeerAddressError {
@@ -27,7 +27,7 @@ const MAX_HOST: usize = 253;
 const MAX_LABEL: usize = 63;
 
 impl PeerAddress {
-    /// The name or number; that of IPv6 without brackets.
+    /// The name or IP address; an IPv6 address without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
@@ -46,7 +46,7 @@ impl FromStr for PeerAddress {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parsed = || {
             let (host, port) = text.rsplit_once(':')?;
-            // `u16` would take a sign.
+            // `u16` would accept a sign.
             let port = Some(port).filter(|port| port.bytes().all(|c| c.is_ascii_digit()))?.parse().ok()?;
             let host = match host.strip_prefix('[') {
                 Some(bracketed) => bracketed.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?.to_string(),
@@ -58,7 +58,7 @@ impl FromStr for PeerAddress {
     }
 }
 
-/// A number of IPv4, or labels of letters, digits and inner hyphens whose last is no number.
+/// Whether `host` is an IPv4 address, or labels of letters, digits and inner hyphens whose last is not a number.
 fn is_host(host: &str) -> bool {
     let is_label = |label: &str| {
         (1..=MAX_LABEL).contains(&label.len())

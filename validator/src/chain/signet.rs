@@ -4,10 +4,10 @@ use bitcoin::ScriptBuf;
 
 use super::addresses::AddressPrefixes;
 use super::challenge::signet_magic;
-use super::genesis::{self, Inscription};
+use super::genesis::{self, GenesisCoinbase};
 use super::literals::{hash, target, work};
 use super::params::ChainParams;
-use crate::consensus::{ConsensusParams, Deployments, Difficulty, Subsidy};
+use crate::consensus::{ConsensusParams, Difficulty};
 
 /// One signature of two: OP_1, two compressed keys, OP_2, OP_CHECKMULTISIG.
 const CHALLENGE: &str = "512103ad5e0edad18cb1f0fc0d28a3d4f1f3e445640337489abb10404f2d1e086be430\
@@ -18,7 +18,7 @@ impl ChainParams {
     #[must_use]
     pub fn signet() -> ChainParams {
         let challenge = ScriptBuf::from_hex(CHALLENGE).expect("the constant is hexadecimal");
-        let genesis = genesis::block(Inscription::the_times(), 1_598_918_400, 52_613_770, 0x1e03_77ae);
+        let genesis = genesis::block(GenesisCoinbase::the_times(), 1_598_918_400, 52_613_770, 0x1e03_77ae);
         ChainParams {
             name: "signet".to_owned(),
             magic: signet_magic(&challenge),
@@ -27,19 +27,16 @@ impl ChainParams {
             addresses: AddressPrefixes::test(),
             seeds: Vec::new(),
             consensus: ConsensusParams {
-                genesis_hash: genesis.block_hash(),
-                subsidy: Subsidy::BITCOIN,
-                deployments: Deployments::FROM_BLOCK_1,
-                bip34_hash: None,
-                bip30_repeats: Vec::new(),
-                script_flag_exceptions: Vec::new(),
-                pow_limit: target("00000377ae000000000000000000000000000000000000000000000000000000"),
-                pow_target_spacing: 10 * 60,
-                difficulty: Difficulty::BITCOIN,
                 signet_challenge: Some(challenge),
                 minimum_chain_work: work("00000000000000000000000000000000000000000000000000000b463ea0a4b8"),
                 // Height 293,175.
                 default_assume_valid: Some(hash("00000008414aab61092ef93f1aacc54cf9e9f16af29ddad493b908a01ff5c329")),
+                ..ConsensusParams::new(
+                    genesis.block_hash(),
+                    target("00000377ae000000000000000000000000000000000000000000000000000000"),
+                    10 * 60,
+                    Difficulty::BITCOIN,
+                )
             },
             genesis,
         }

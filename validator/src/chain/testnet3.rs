@@ -1,7 +1,7 @@
 //! Bitcoin's third test chain, kept because much recorded data comes from it.
 
 use super::addresses::AddressPrefixes;
-use super::genesis::{self, Inscription};
+use super::genesis::{self, GenesisCoinbase};
 use super::literals::{hash, target, work};
 use super::params::ChainParams;
 use crate::consensus::{ConsensusParams, Deployments, Difficulty, ScriptFlags, Subsidy};
@@ -10,7 +10,7 @@ impl ChainParams {
     /// Bitcoin's third test chain.
     #[must_use]
     pub fn testnet3() -> ChainParams {
-        let genesis = genesis::block(Inscription::the_times(), 1_296_688_602, 414_098_458, 0x1d00_ffff);
+        let genesis = genesis::block(GenesisCoinbase::the_times(), 1_296_688_602, 414_098_458, 0x1d00_ffff);
         ChainParams {
             name: "testnet3".to_owned(),
             magic: [0x0b, 0x11, 0x09, 0x07],

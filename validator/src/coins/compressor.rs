@@ -1,4 +1,4 @@
-//! The compact encoding of amounts and scripts that coins and undo records have.
+//! The compact encoding of amounts and scripts in coins and undo records.
 //!
 //! Source: Bitcoin Core, `compressor.h`.
 
@@ -50,7 +50,7 @@ fn put_script(to: &mut Vec<u8>, script: &bitcoin::Script) {
             to.push(sign);
             to.extend_from_slice(&bytes[2..34]);
         }
-        // The y coordinate of an uncompressed key is recomputed from x, which needs a point on the curve.
+        // The y coordinate of an uncompressed key is recomputed from x, so the key must be a point on the curve.
         [65, 4, .., last, 0xac] if bytes.len() == 67 && PublicKey::from_slice(&bytes[1..66]).is_ok() => {
             to.push(4 | (last & 1));
             to.extend_from_slice(&bytes[2..34]);

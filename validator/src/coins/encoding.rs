@@ -1,7 +1,6 @@
 //! The encoding of coins and outpoints in the database.
 //!
-//! It is Bitcoin Core's (`coins.h`, `compressor.h`), because it is as small as an encoding without a dictionary can be,
-//! and because tools that read Core's undo files can read ours. docs/store-format.md gives the layout.
+//! It is Bitcoin Core's (`coins.h`, `compressor.h`): it is small, and tools that read Core's undo files can read ours. docs/store-format.md gives the layout.
 
 use bitcoin::hashes::Hash;
 use bitcoin::{OutPoint, Txid};
@@ -10,7 +9,7 @@ use super::compressor::{put_output, take_output};
 use super::{Coin, CoinRef};
 use crate::serialize::{Decoder, EncodingError, put_varint};
 
-/// Height × 2 + coinbase flag, as in undo records and in the database.
+/// Height × 2 + coinbase flag, in undo records and in the database.
 pub(super) fn origin_code(coin: CoinRef<'_>) -> u64 {
     u64::from(coin.height) * 2 + u64::from(coin.is_coinbase)
 }

@@ -10,6 +10,7 @@ use std::convert::Infallible;
 
 use bitcoin::{OutPoint, Script, TxOut};
 
+pub use crate::consensus::MAX_SCRIPT_SIZE;
 pub use undo::BlockUndo;
 
 /// An unspent transaction output, with the height and kind of the transaction that created it (Core's `Coin`).
@@ -19,11 +20,11 @@ pub struct Coin {
     pub output: TxOut,
     /// The height of the block that created it.
     pub height: u32,
-    /// Whether a coinbase created it, so that it must mature.
+    /// Whether a coinbase created it: then it must mature before it is spent.
     pub is_coinbase: bool,
 }
 
-/// A coin that borrows its output, such as from the block that creates it.
+/// A coin that borrows its output, for example from the block that creates it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CoinRef<'a> {
     /// Value in satoshi, and script.
@@ -48,12 +49,7 @@ impl<'a> From<&'a Coin> for CoinRef<'a> {
     }
 }
 
-/// The longest script that runs, in bytes.
-///
-/// Source: Bitcoin Core, `script/script.h`, `MAX_SCRIPT_SIZE`.
-pub const MAX_SCRIPT_SIZE: usize = 10_000;
-
-/// Whether no input can satisfy `script`, so that an output with it never becomes a coin.
+/// Whether no input can satisfy `script`. An output with such a script never becomes a coin.
 ///
 /// Source: Bitcoin Core, `script/script.h`, `IsUnspendable`.
 #[must_use]
@@ -69,7 +65,7 @@ pub trait CoinView {
     /// The coin at `outpoint`; `None`: there is none, or it is spent.
     ///
     /// # Errors
-    /// The storage cannot be read, as for all methods.
+    /// The storage cannot be read.
     fn coin(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, Self::Error>;
 
     /// Removes and returns the coin at `outpoint`; `None`: there is none, or it is spent.
@@ -78,7 +74,7 @@ pub trait CoinView {
     /// The storage cannot be read.
     fn spend(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, Self::Error>;
 
-    /// Puts a coin at `outpoint`, and overwrites one that is there.
+    /// Adds the coin at `outpoint`. It replaces an existing one.
     ///
     /// # Errors
     /// The storage cannot be read.
@@ -98,7 +94,7 @@ pub trait CoinView {
     }
 }
 
-/// The whole coin set in memory, for checks without a store and for tests.
+/// The coin set in memory, for checks without a store and for tests.
 impl<S: std::hash::BuildHasher> CoinView for std::collections::HashMap<OutPoint, Coin, S> {
     type Error = Infallible;
 

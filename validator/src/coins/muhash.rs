@@ -8,7 +8,7 @@ use bitcoin::hashes::{Hash, sha256};
 
 const LIMBS: usize = 48;
 
-/// The prime is 2^3072 minus this.
+/// 2^3072 minus the prime.
 const PRIME_GAP: u64 = 1_103_717;
 
 /// A number below 2^3072, not always reduced below the prime.
@@ -63,7 +63,7 @@ impl Number {
         number
     }
 
-    /// Adds in place. True: the sum overflowed 2^3072.
+    /// Adds `summand` and returns whether the sum overflowed 2^3072.
     fn add_small(&mut self, summand: u64) -> bool {
         let mut carry = summand;
         for limb in &mut self.0 {
@@ -77,8 +77,8 @@ impl Number {
         true
     }
 
-    /// The inverse by Fermat: the power of the prime minus two. Slower than Euclid's, and needed at most once for a
-    /// hash.
+    /// The inverse by Fermat's little theorem: `self` to the power of the prime minus two. It is slower than Euclid's
+    /// algorithm, and needed at most once for each hash.
     fn inverse(&self) -> Self {
         let exponent = |limb: usize| if limb == 0 { u64::MAX - PRIME_GAP - 1 } else { u64::MAX };
         let mut power = Self::ONE;
@@ -153,7 +153,8 @@ impl MuHash {
         self.members = self.members.times(&Number::of_member(member));
     }
 
-    /// Removes a member, which may be added later.
+    /// Removes a member, which may also be added after its removal. An index that follows the chain removes spent coins,
+    /// as Core's `coinstatsindex` does. It costs as much as [`Self::insert`].
     pub fn remove(&mut self, member: &[u8]) {
         self.removed = self.removed.times(&Number::of_member(member));
     }

@@ -1,4 +1,4 @@
-//! Statistics of a coin set: number, total value, and a hash by which two sets are compared.
+//! Statistics of a coin set: number, total value, and a hash that identifies the set.
 
 use bitcoin::consensus::Encodable;
 use bitcoin::{Amount, OutPoint};
@@ -17,7 +17,7 @@ pub struct CoinStatistics {
     pub muhash: [u8; 32],
 }
 
-/// Sums up coins in any order.
+/// Computes the statistics of coins, which are added in any order.
 #[derive(Clone, Debug, Default)]
 pub struct CoinCounter {
     count: u64,
@@ -26,14 +26,14 @@ pub struct CoinCounter {
 }
 
 impl CoinCounter {
-    /// Counts one coin.
+    /// Adds one coin.
     pub fn add(&mut self, outpoint: &OutPoint, coin: &Coin) {
         self.count += 1;
         self.total = self.total.checked_add(coin.output.value).unwrap_or(Amount::MAX);
         self.muhash.insert(&serialize(outpoint, coin));
     }
 
-    /// The sums so far.
+    /// The statistics of the coins added so far.
     #[must_use]
     pub fn finish(&self) -> CoinStatistics {
         CoinStatistics { count: self.count, total: self.total, muhash: self.muhash.digest() }

@@ -1,4 +1,4 @@
-//! The coins that a block spent, with which it is disconnected, and their record in the undo files.
+//! The coins that a block spent, which are needed to disconnect it, and their record in the undo files.
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::{Hash, HashEngine, sha256d};
@@ -8,13 +8,13 @@ use super::compressor::{put_output, take_output};
 use super::encoding::{origin_code, take_origin};
 use crate::serialize::{Decoder, EncodingError, put_compact_size, put_varint};
 
-/// The coins that a block spent. With them and the block it can be disconnected.
+/// The coins that a block spent. The block is disconnected with them.
 ///
 /// Source: Bitcoin Core, `undo.h`, `CBlockUndo`. As in Core, a coin that a coinbase overwrote (the two blocks of BIP30)
 /// is not in it: after such a block is disconnected, the overwritten coin is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlockUndo {
-    /// One list for each transaction but the coinbase, in block order; each has the coins in the order of the inputs.
+    /// The coins of each transaction except the coinbase, in block order and in the order of the inputs.
     pub spent: Vec<Vec<Coin>>,
 }
 
@@ -43,7 +43,7 @@ impl BlockUndo {
     /// The bytes are not one undo record.
     pub fn decode(bytes: &[u8]) -> Result<Self, EncodingError> {
         let mut from = Decoder::new(bytes);
-        // Each item has at least one byte, so a count above the bytes left is wrong and must not size an allocation.
+        // Each item has at least one byte, so a count above the bytes left is wrong; nothing is allocated for it.
         let count = |from: &mut Decoder<'_>| {
             let count = from.compact_size()?;
             usize::try_from(count)

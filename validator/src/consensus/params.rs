@@ -1,7 +1,7 @@
-//! The parameters of a chain that its rules ask about.
+//! The parameters of a chain that its rules depend on.
 //!
-//! The fields have the names of Bitcoin Core's `Consensus::Params` (`consensus/params.h`) where it has one. What only
-//! peers, wallets and people ask about is in [`ChainParams`](crate::chain::ChainParams), as in Core's `CChainParams`.
+//! The fields have the names of Bitcoin Core's `Consensus::Params` (`consensus/params.h`) where it has one. The
+//! parameters for peers, wallets and people are in [`ChainParams`](crate::chain::ChainParams), as in Core's `CChainParams`.
 
 use bitcoin::{Amount, BlockHash, ScriptBuf, Target, Work};
 
@@ -11,11 +11,11 @@ use super::script_flags::ScriptFlags;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConsensusParams {
-    /// The hash of the block at height 0. That block is given, not checked, and its outputs are never coins.
+    /// The hash of the block at height 0. It is not validated, and its outputs cannot be spent.
     pub genesis_hash: BlockHash,
-    /// What a coinbase may create besides fees.
+    /// The block subsidy.
     pub subsidy: Subsidy,
-    /// The heights from which the soft forks hold.
+    /// The heights at which the soft forks become active.
     pub deployments: Deployments,
     /// The hash of the block at BIP34's height on a chain where coinbases before that height are known not to collide
     /// with later ones: above it, BIP30 need not be checked. `None`: it is always checked.
@@ -28,16 +28,16 @@ pub struct ConsensusParams {
     pub pow_limit: Target,
     /// The wanted time between blocks, in seconds; not zero.
     pub pow_target_spacing: u32,
-    /// How the target of a block follows from its ancestors.
+    /// The rule by which the target of a block follows from its ancestors.
     pub difficulty: Difficulty,
     /// The script that every block must satisfy (BIP325). `None`: proof of work is enough.
     pub signet_challenge: Option<ScriptBuf>,
-    /// The work that the best chain is known to have at least. A chain with less work is another one, or incomplete. No
-    /// rule asks about it; the chain state reports it where [`ChainStateOptions::for_chain`] passed it on.
+    /// The least work that the best chain is known to have. A chain with less work is another chain or incomplete. No rule
+    /// depends on it; the chain state reports it if its options come from [`ChainStateOptions::for_chain`].
     ///
     /// [`ChainStateOptions::for_chain`]: crate::chainstate::ChainStateOptions::for_chain
     pub minimum_chain_work: Work,
-    /// A block whose ancestors' scripts are known to be valid, so that a node may skip them. No rule asks about it, and
+    /// A block whose ancestors' scripts are known to be valid, so that a node may skip them. No rule depends on it, and
     /// the chain state skips scripts only if its options name a block. `None`: no such block is known.
     pub default_assume_valid: Option<BlockHash>,
 }
@@ -64,13 +64,13 @@ impl ConsensusParams {
     }
 }
 
-/// How the target of the next block follows from its ancestors.
+/// The rule by which the target of the next block follows from its ancestors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Difficulty {
-    /// Bitcoin's rule: one adjustment every `pow_target_timespan / pow_target_spacing` blocks.
+    /// Bitcoin's rule: an adjustment every `pow_target_timespan / pow_target_spacing` blocks.
     Retarget {
-        /// The time that one period of blocks ought to take, in seconds: two weeks on the public chains.
+        /// The wanted duration of a period, in seconds: two weeks on the public chains.
         pow_target_timespan: u32,
         /// Testnet's rule: a block more than two spacings later than its parent has the target `pow_limit`.
         pow_allow_min_difficulty_blocks: bool,
@@ -80,11 +80,11 @@ pub enum Difficulty {
         /// Regtest's rule: the target stays at the end of a period.
         pow_no_retargeting: bool,
     },
-    /// aserti3-2d: the target is an exponential of how far the chain is ahead of, or behind, an absolute schedule.
+    /// aserti3-2d: the target is an exponential of the chain's lag behind an absolute schedule.
     Asert {
         /// The lag that doubles the target, in seconds; not zero.
         half_life: u32,
-        /// The height of the block where the schedule starts. It and the blocks before it carry the genesis block's
+        /// The height of the block at which the schedule starts. It and the blocks before it have the genesis block's
         /// target. Zero is a bad choice for a chain that starts long after its genesis block's time: see
         /// docs/adr/0001-dev-chain-asert-anchor.md.
         anchor_height: u32,
@@ -101,12 +101,12 @@ impl Difficulty {
     };
 }
 
-/// What a coinbase may create besides fees.
+/// The block subsidy: the amount that a coinbase may create besides the fees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subsidy {
     /// The subsidy of the first blocks.
     pub initial: Amount,
-    /// The number of blocks after which the subsidy halves, each time; 0: never.
+    /// The number of blocks between halvings; 0: the subsidy never halves.
     pub halving_interval: u32,
 }
 
@@ -114,7 +114,7 @@ impl Subsidy {
     /// The subsidy of Bitcoin's main chain.
     pub const BITCOIN: Subsidy = Subsidy { initial: Amount::from_int_btc(50), halving_interval: 210_000 };
 
-    /// What a block at `height` may create: the initial subsidy, halved once an interval, zero from the 64th halving on.
+    /// The subsidy of a block at `height`: the initial one, halved once each interval, zero from the 64th halving on.
     ///
     /// Source: Bitcoin Core, `validation.cpp`, `GetBlockSubsidy`.
     #[must_use]
@@ -127,7 +127,7 @@ impl Subsidy {
 /// The first height at which each soft fork's rules hold.
 ///
 /// P2SH and WITNESS have no height as script flags, and on public chains neither has TAPROOT: as in Bitcoin Core, the
-/// rules apply them to every block but those in [`ConsensusParams::script_flag_exceptions`], because only those blocks
+/// rules apply them to every block except those in [`ConsensusParams::script_flag_exceptions`], because only those blocks
 /// break them. A chain file may let taproot begin later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deployments {
@@ -146,7 +146,7 @@ pub struct Deployments {
 }
 
 impl Deployments {
-    /// Every soft fork from the first block on.
+    /// Every soft fork is active from block 1 on.
     pub const FROM_BLOCK_1: Deployments = Deployments { bip34: 1, bip65: 1, bip66: 1, csv: 1, segwit: 1, taproot: 1 };
 }
 

@@ -1,6 +1,4 @@
-//! The script engine's consensus flags.
-//!
-//! They are a type of their own because the parameters of a chain list exceptions in them and the rules combine them.
+//! The script engine's consensus flags, which the parameters of a chain list and the rules combine.
 
 use std::ops::BitOr;
 
@@ -9,7 +7,7 @@ use std::ops::BitOr;
 pub struct ScriptFlags(bitcoinkernel::ScriptVerificationFlags);
 
 impl ScriptFlags {
-    /// No flag: the rules that hold from the first block on.
+    /// No flag: only the rules that are active from the first block on.
     pub const NONE: ScriptFlags = ScriptFlags(bitcoinkernel::VERIFY_NONE);
     /// Pay to script hash (BIP16).
     pub const P2SH: ScriptFlags = ScriptFlags(bitcoinkernel::VERIFY_P2SH);
@@ -19,7 +17,7 @@ impl ScriptFlags {
     pub const CHECKLOCKTIMEVERIFY: ScriptFlags = ScriptFlags(bitcoinkernel::VERIFY_CHECKLOCKTIMEVERIFY);
     /// OP_CHECKSEQUENCEVERIFY (BIP112).
     pub const CHECKSEQUENCEVERIFY: ScriptFlags = ScriptFlags(bitcoinkernel::VERIFY_CHECKSEQUENCEVERIFY);
-    /// The element that OP_CHECKMULTISIG drops is empty (BIP147).
+    /// The extra element that OP_CHECKMULTISIG pops must be empty (BIP147).
     pub const NULLDUMMY: ScriptFlags = ScriptFlags(bitcoinkernel::VERIFY_NULLDUMMY);
     /// Witness programs (BIP141).
     pub const WITNESS: ScriptFlags = ScriptFlags(bitcoinkernel::VERIFY_WITNESS);
@@ -32,7 +30,7 @@ impl ScriptFlags {
         self.0 & other.0 == other.0
     }
 
-    /// These flags but for those of `other`.
+    /// These flags without those of `other`.
     #[must_use]
     pub const fn without(self, other: ScriptFlags) -> ScriptFlags {
         ScriptFlags(self.0 & !other.0)

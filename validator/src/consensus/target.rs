@@ -1,10 +1,10 @@
-//! The target that a header claims in its compact form.
+//! Decodes the compact target of a header.
 
 use bitcoin::{CompactTarget, Target};
 
 use super::uint256::Uint256;
 
-/// What is wrong with a compact target.
+/// The reason why a compact target is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TargetFault {
@@ -17,14 +17,14 @@ pub enum TargetFault {
     /// It does not fit 256 bits.
     #[error("above 256 bits")]
     Overflow,
-    /// It is easier than the chain allows.
+    /// It is above the chain's limit.
     #[error("above the limit")]
     AboveLimit,
 }
 
-/// The target that `bits` encode; it is from 1 to `limit`.
+/// The target that `bits` encode, from 1 to `limit`.
 ///
-/// `bitcoin`'s own conversion is not used: it reads a negative target as zero and wraps one that overflows.
+/// `bitcoin`'s own conversion is not used: it reads a negative target as zero and wraps on overflow.
 ///
 /// # Errors
 /// The encoding is negative, zero, longer than 256 bits or above `limit`.

@@ -1,7 +1,7 @@
-//! 256-bit unsigned integers, as far as difficulty needs them: compact form, scaling by a word, shifts, order.
+//! 256-bit unsigned integers with the operations that difficulty needs: compact form, scaling by a word, shifts, order.
 //!
-//! `bitcoin` has such a type but keeps it private. Nothing here wraps: what does not fit comes back as a carry or `None`,
-//! because a wrapped target would be an easy one.
+//! `bitcoin` has such a type but keeps it private. Nothing here wraps: an overflow is returned as a carry or `None`, because
+//! a wrapped target could be too easy.
 
 use bitcoin::{Target, Work};
 
@@ -9,7 +9,7 @@ use bitcoin::{Target, Work};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Uint256([u64; 4]);
 
-/// What a compact encoding says, with the two things that make it mean nothing.
+/// A decoded compact target with its two error flags.
 ///
 /// Source: Bitcoin Core, `arith_uint256::SetCompact`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Uint256 {
         self.0 == [0; 4]
     }
 
-    /// Reads a compact encoding: a byte that counts bytes, then 23 bits of mantissa below a sign bit.
+    /// Decodes a compact encoding: the length in bytes in 8 bits, a sign bit, and 23 bits of mantissa.
     pub(crate) fn from_compact(bits: u32) -> Compact {
         let size = bits >> 24;
         let mantissa = u64::from(bits & 0x007f_ffff);
@@ -47,13 +47,13 @@ impl Uint256 {
         }
     }
 
-    /// Writes the compact encoding, rounded down to the bits that fit it.
+    /// The compact encoding, rounded down to the bits that fit.
     ///
     /// Source: Bitcoin Core, `arith_uint256::GetCompact`.
     pub(crate) fn to_compact(self) -> u32 {
         let mut size = self.bit_length().div_ceil(8);
         let mut mantissa = if size <= 3 { self.0[0] << (8 * (3 - size)) } else { self.shr(8 * (size - 3)).0[0] };
-        // The mantissa's top bit is the sign: a number that would set it moves down by a byte.
+        // The mantissa's top bit is the sign: a number that would set it is shifted down by a byte.
         if mantissa & 0x0080_0000 != 0 {
             mantissa >>= 8;
             size += 1;
@@ -74,7 +74,7 @@ impl Uint256 {
         (Uint256(out), carry)
     }
 
-    /// `self * numerator / denominator` rounded down, or `None` where that does not fit. The denominator is not zero.
+    /// `self * numerator / denominator` rounded down; `None` on overflow. The denominator is not zero.
     pub(crate) fn mul_div(self, numerator: u64, denominator: u32) -> Option<Uint256> {
         let (product, carry) = self.mul_wide(numerator);
         let denominator = u128::from(denominator);
@@ -91,7 +91,7 @@ impl Uint256 {
         Some(Uint256(out))
     }
 
-    /// `self << count`, or `None` where bits would be lost.
+    /// `self << count`; `None` if bits would be lost.
     pub(crate) fn shl(self, count: u32) -> Option<Uint256> {
         (self.is_zero() || self.bit_length() + count <= 256).then(|| self.shl_lossy(count))
     }
@@ -116,7 +116,7 @@ impl Uint256 {
         }))
     }
 
-    /// The sum, or `None` where it does not fit.
+    /// The sum; `None` on overflow.
     pub(crate) fn checked_add(self, other: Uint256) -> Option<Uint256> {
         let mut out = [0; 4];
         let mut carry = false;

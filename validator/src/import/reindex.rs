@@ -10,14 +10,11 @@ use super::importer::{Imported, Importer};
 use crate::chain::ChainParams;
 use crate::chainstate::{BlockOutcome, ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use crate::progress::{STRIDE, Stop, Watcher};
+use crate::rules::NO_CLOCK;
 use crate::store::commit_note::{self, CommitNote};
 use crate::store::folder::FolderStore;
 use crate::store::location::{BLOCKS, block_file};
 use crate::store::{Identity, LoadedStore, StoreError};
-
-/// The time that stands for "no clock": blocks ahead of the clock were refused when they arrived, and are not checked
-/// again.
-const NO_CLOCK: u64 = u32::MAX as u64;
 
 /// The result of a rebuild.
 #[derive(Clone, Debug, Default)]

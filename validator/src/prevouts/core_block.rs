@@ -1,4 +1,4 @@
-//! What a block spends, read from the JSON that Bitcoin Core's `getblock HASH 3` prints of it.
+//! Reads a block's prevouts from the JSON of Bitcoin Core's `getblock HASH 3`.
 //!
 //! Only the fields that a list of prevouts needs are read: `height`, and of each input `txid`, `vout` and `prevout`.
 //! Values are decimals in bitcoin. They are read digit by digit, because a binary fraction cannot hold most of them.
@@ -19,7 +19,7 @@ const DECIMALS: usize = 8;
 /// The longest text of a value that is read, in bytes. Core writes 17 at most.
 const MAX_VALUE_LEN: usize = 40;
 
-/// The block. Its transactions are read one after the other, so that an error can name one.
+/// The block. Its transactions are parsed one by one, so that an error can name one.
 #[derive(Deserialize)]
 struct Block<'a> {
     height: u32,
@@ -35,7 +35,7 @@ struct Transaction<'a> {
 
 #[derive(Deserialize)]
 struct Input<'a> {
-    /// Only a coinbase's input has it.
+    /// Present in a coinbase's input only.
     coinbase: Option<IgnoredAny>,
     #[serde(default, deserialize_with = "txid")]
     txid: Option<Txid>,
@@ -46,7 +46,7 @@ struct Input<'a> {
 
 #[derive(Deserialize)]
 struct Prevout<'a> {
-    /// Whether a coinbase made it.
+    /// Whether a coinbase created it.
     generated: bool,
     height: u32,
     #[serde(borrow)]
@@ -69,7 +69,7 @@ fn script<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ScriptBuf, D::Er
     ScriptBuf::from_hex(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
-/// Whether `json` is a block of Bitcoin Core, in whatever detail.
+/// Whether `json` is a block of Bitcoin Core, with any amount of detail.
 pub(super) fn is_core_block(json: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct AnyBlock {
@@ -79,10 +79,10 @@ pub(super) fn is_core_block(json: &[u8]) -> bool {
     serde_json::from_slice::<AnyBlock>(json).is_ok_and(|block| block.tx.is_some())
 }
 
-/// The block's height, and what its inputs spend, the coinbase's left out.
+/// The block's height, and its prevouts in order.
 ///
 /// # Errors
-/// It is not of Core's form, or has less detail than `getblock HASH 3` prints.
+/// It does not have Core's format, or has less detail than `getblock HASH 3` prints.
 pub(super) fn read(json: &[u8]) -> Result<(u32, Vec<(OutPoint, Coin)>), PrevoutsError> {
     let Block { height, tx: transactions } = serde_json::from_slice(json)?;
     let mut spent = Vec::new();
@@ -99,7 +99,7 @@ pub(super) fn read(json: &[u8]) -> Result<(u32, Vec<(OutPoint, Coin)>), Prevouts
     Ok((height, spent))
 }
 
-/// What one input spends.
+/// The prevout of one input.
 fn spent_by(tx: usize, input: usize, txin: Input<'_>) -> Result<(OutPoint, Coin), PrevoutsError> {
     let (Some(txid), Some(vout), Some(prevout)) = (txin.txid, txin.vout, txin.prevout) else {
         return Err(PrevoutsError::NoPrevout { tx, input });
@@ -115,7 +115,7 @@ fn spent_by(tx: usize, input: usize, txin: Input<'_>) -> Result<(OutPoint, Coin)
     Ok((OutPoint { txid, vout }, coin))
 }
 
-/// A JSON number that counts bitcoin, in satoshi, exactly. `None`: it is no such number, is negative, is a fraction of a
+/// Converts a JSON number of bitcoin to satoshi, exactly. `None`: it is not a number, is negative, has a fraction of a
 /// satoshi, or does not fit 64 bits.
 fn satoshi(number: &str) -> Option<u64> {
     if number.len() > MAX_VALUE_LEN {
@@ -130,7 +130,7 @@ fn satoshi(number: &str) -> Option<u64> {
     if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    // The digits as a whole number, times ten to the power of this, are the satoshi.
+    // The amount in satoshi is the digits as an integer times ten to the power of this.
     let power = i64::from(exponent) + DECIMALS as i64 - fraction.len() as i64;
     let digits = digits.trim_start_matches('0');
     let significant = digits.trim_end_matches('0');

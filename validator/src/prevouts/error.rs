@@ -1,10 +1,10 @@
-//! What can be wrong with a list of prevouts.
+//! The errors of a list of prevouts.
 
 use std::io;
 
 use bitcoin::OutPoint;
 
-/// Why a list cannot be read, or is not the list of a block. Entries, transactions and inputs are counted from 0.
+/// A list cannot be read, or is not the list of a block. Entries, transactions and inputs are counted from 0.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrevoutsError {
@@ -17,98 +17,98 @@ pub enum PrevoutsError {
         /// The longest list that is read, in bytes.
         limit: u64,
     },
-    /// It is not JSON, or not of this form.
+    /// It is not JSON, or has another format.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     /// It has other columns.
     #[error("fields {seen:?}; wanted {wanted:?}")]
     Fields {
-        /// Which.
+        /// Its columns.
         seen: Vec<String>,
-        /// Those of the format.
+        /// The columns of the format.
         wanted: &'static [&'static str],
     },
-    /// A transaction in Bitcoin Core's JSON of a block is not of its form.
+    /// A transaction in Bitcoin Core's JSON of a block has another format.
     #[error("transaction {tx}: {reason} of the transaction")]
     Transaction {
-        /// Its place in the block, the coinbase's being 0.
+        /// Its position in the block; the coinbase's is 0.
         tx: usize,
-        /// What is wrong with it, and where in its text.
+        /// The error, with its position in the transaction's text.
         reason: serde_json::Error,
     },
-    /// An input in Bitcoin Core's JSON of a block does not say what it spends.
+    /// An input in Bitcoin Core's JSON of a block has no prevout.
     #[error(
         "transaction {tx}: input {input} has no prevout; wanted the block as `getblock HASH 3` prints it, by a node that has \
          the block's undo data"
     )]
     NoPrevout {
-        /// The transaction's place in the block.
+        /// The transaction's position in the block.
         tx: usize,
         /// The input.
         input: usize,
     },
-    /// The block in Bitcoin Core's JSON lists the ids of its transactions only.
+    /// The block in Bitcoin Core's JSON has only the ids of its transactions.
     #[error("transaction {tx} is an id only; wanted the block as `getblock HASH 3` prints it")]
     OnlyIds {
-        /// The transaction's place in the block.
+        /// The transaction's position in the block.
         tx: usize,
     },
-    /// An output's value in Bitcoin Core's JSON of a block is no amount in bitcoin.
+    /// An output's value in Bitcoin Core's JSON of a block is not an amount in bitcoin.
     #[error(
         "transaction {tx}: input {input}: value {value}; wanted bitcoin, with at most 8 decimals that are not zero"
     )]
     Value {
-        /// The transaction's place in the block.
+        /// The transaction's position in the block.
         tx: usize,
         /// The input.
         input: usize,
-        /// What stands there.
+        /// The value as written.
         value: String,
     },
-    /// A column of an entry means nothing.
+    /// A column of an entry is invalid.
     #[error("entry {entry}: {field} {value:?}: {reason}")]
     Entry {
-        /// Which entry.
+        /// The number of the entry.
         entry: usize,
         /// The column.
         field: &'static str,
-        /// What stands there.
+        /// The value as written.
         value: String,
-        /// What is wrong with it.
+        /// The error.
         reason: String,
     },
     /// It has more or fewer entries than the block has inputs.
     #[error("{seen} entries; the block spends {wanted} outputs")]
     Count {
-        /// How many it has.
+        /// The number of its entries.
         seen: usize,
-        /// How many the block spends.
+        /// The number of outputs that the block spends.
         wanted: usize,
     },
-    /// An entry is not the output that the block spends at its place.
+    /// An entry is not the output that the block spends at this position.
     #[error("entry {entry}: {seen}; the block spends {wanted} there")]
     Outpoint {
-        /// Which entry.
+        /// The number of the entry.
         entry: usize,
-        /// What it is.
+        /// The entry's output.
         seen: OutPoint,
-        /// What the block spends.
+        /// The output that the block spends.
         wanted: OutPoint,
     },
-    /// An entry is not the output that the block itself makes.
+    /// An entry differs from the output that the block itself creates.
     #[error("entry {entry}: {outpoint} is not as the block makes it")]
     NotAsMade {
-        /// Which entry.
+        /// The number of the entry.
         entry: usize,
         /// The output.
         outpoint: OutPoint,
     },
-    /// An entry claims to be as high as the block or higher, and no transaction of the block makes it.
+    /// Its creation height is not below the block's, and the block does not create it.
     #[error("entry {entry}: created at height {created}; the block at height {height} does not make it")]
     NotMade {
-        /// Which entry.
+        /// The number of the entry.
         entry: usize,
-        /// The height that it claims.
+        /// Its creation height.
         created: u32,
         /// The block's.
         height: u32,

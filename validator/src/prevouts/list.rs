@@ -1,4 +1,4 @@
-//! A list of the outputs that a block spends, and whether it is the list of a given block.
+//! Reads a list of prevouts, and compares it with a block.
 
 use std::io::Read;
 
@@ -8,13 +8,13 @@ use serde::Deserialize;
 use super::core_block;
 use super::error::PrevoutsError;
 use crate::block::DecodedBlock;
-use crate::coins::Coin;
+use crate::coins::{Coin, CoinRef};
 
-/// The longest list that is read, in bytes. Adit's list of the ordinary outputs that a block of four million bytes can
-/// spend takes a tenth of it, Bitcoin Core's JSON of such a block a third.
+/// The longest list that is read, in bytes. Adit's list for a block of four million bytes with ordinary outputs has a tenth
+/// of it, Bitcoin Core's JSON of such a block a third.
 pub const MAX_JSON_LEN: u64 = 256 << 20;
 
-/// What the columns of the list are called, in their order.
+/// The names of the columns of the list, in order.
 pub(super) const FIELDS: [&str; 6] =
     ["outpoint", "value_sat", "script_pubkey", "creation_height", "is_coinbase", "creation_mtp_or_time"];
 
@@ -23,11 +23,11 @@ pub(super) const FIELDS: [&str; 6] =
 pub struct Prevouts {
     height: u32,
     outpoints: Vec<OutPoint>,
-    /// What each of them is.
+    /// The coin at each of the outpoints.
     coins: Vec<Coin>,
 }
 
-/// The form of Adit's list: `prevouts` holds a row for each output, with the columns that `fields` names.
+/// The format of Adit's list: `prevouts` has a row for each output, with the columns that `fields` names.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -37,11 +37,11 @@ struct File {
 }
 
 impl Prevouts {
-    /// Reads a list: one of Adit's own, or the block as Bitcoin Core's `getblock HASH 3` prints it. Memory is bounded
-    /// by a multiple of its length, and that by [`MAX_JSON_LEN`].
+    /// Reads Adit's list, or a block as Bitcoin Core's `getblock HASH 3` prints it. The input has at most [`MAX_JSON_LEN`]
+    /// bytes, and memory is bounded by a multiple of its length.
     ///
     /// # Errors
-    /// It cannot be read, is too long, or is neither.
+    /// It cannot be read, is too long, or has neither format.
     pub fn read(file: impl Read) -> Result<Self, PrevoutsError> {
         let mut json = Vec::new();
         file.take(MAX_JSON_LEN + 1).read_to_end(&mut json)?;
@@ -74,18 +74,18 @@ impl Prevouts {
         Ok(Self { height, outpoints, coins })
     }
 
-    /// The height of the block that the list is about.
+    /// The height of the block.
     #[must_use]
     pub const fn height(&self) -> u32 {
         self.height
     }
 
-    /// The outputs, in the order in which the block spends them.
+    /// The coins, in the order in which the block spends them.
     pub(super) fn coins(&self) -> &[Coin] {
         &self.coins
     }
 
-    /// This is the list of what `block` spends.
+    /// The list is that of the prevouts of `block`.
     pub(super) fn check_fits(&self, block: &DecodedBlock) -> Result<(), PrevoutsError> {
         let wanted = block.spent().count();
         if self.coins.len() != wanted {
@@ -105,17 +105,17 @@ impl Prevouts {
         Ok(())
     }
 
-    /// An entry for an output of transaction `tx` of the block says what that transaction says.
+    /// An entry for an output of transaction `tx` of the block is equal to that output.
     fn check_as_made(&self, block: &DecodedBlock, tx: usize, entry: usize) -> Result<(), PrevoutsError> {
         let (outpoint, coin) = (self.outpoints[entry], &self.coins[entry]);
         let transaction = &block.transactions()[tx];
-        let made = transaction.output.get(outpoint.vout as usize).map(|output| Coin {
-            output: output.clone(),
+        let made = transaction.output.get(outpoint.vout as usize).map(|output| CoinRef {
+            output,
             height: self.height,
             is_coinbase: transaction.is_coinbase(),
         });
-        // An output that the transaction does not have is for the rules to refuse.
-        if made.is_some_and(|made| made != *coin) {
+        // If the transaction has no such output, the rules refuse the block.
+        if made.is_some_and(|made| made != coin.into()) {
             return Err(PrevoutsError::NotAsMade { entry, outpoint });
         }
         Ok(())

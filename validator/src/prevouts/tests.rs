@@ -1,4 +1,4 @@
-//! Lists of prevouts: good ones, damaged ones, and what rules make of the blocks that they are for.
+//! Tests of valid and damaged lists of prevouts, and of the verdicts on their blocks.
 
 use std::io;
 
@@ -18,15 +18,15 @@ fn json(rows: &str) -> String {
     format!(r#"{{"height":105,"fields":{fields},"prevouts":[{rows}]}}"#)
 }
 
-/// A row as the files have them.
+/// A row of the list.
 fn row(outpoint: OutPoint, coin: &Coin) -> String {
     let Coin { output, height, is_coinbase } = coin;
     let (value, script) = (output.value.to_sat(), output.script_pubkey.to_hex_string());
     format!(r#"["{outpoint}",{value},"{script}",{height},{is_coinbase},1600000000]"#)
 }
 
-/// What becomes of a block on regtest whose first transaction spends a coin of 100, and whose second what it made,
-/// with these rows.
+/// The verdict on a block on regtest with these rows. Its first transaction spends a coin of 100, its second the output of
+/// the first.
 fn verdict(rows: &[String]) -> Result<CheckedBlock, CheckError> {
     let (block, _) = family();
     let prevouts = Prevouts::read(json(&rows.join(",")).as_bytes()).unwrap();
@@ -145,7 +145,7 @@ fn what_is_no_list_is_refused_and_says_why() {
     }
 }
 
-/// The block as Bitcoin Core prints it, with what its inputs spend if `prevouts` has that.
+/// The block as Bitcoin Core prints it. An input has a prevout if `prevouts` has one for it.
 fn core_json(block: &DecodedBlock, height: u32, prevouts: &[Coin]) -> serde_json::Value {
     use serde_json::json;
 
@@ -183,7 +183,7 @@ fn core_json(block: &DecodedBlock, height: u32, prevouts: &[Coin]) -> serde_json
         "difficulty": 1.0e-10, "nTx": transactions.len(), "tx": transactions })
 }
 
-/// The text of such a block, its values as numbers.
+/// The text of such a block, with its values as numbers.
 fn core_text(json: &serde_json::Value) -> String {
     json.to_string().replace("\"@", "").replace("@\"", "")
 }
@@ -209,7 +209,7 @@ fn the_json_of_core_is_a_list_too() {
     assert_eq!(error.reject_reason(), "bad-txns-premature-spend-of-coinbase");
 }
 
-/// What other calls of `getblock` print, and other gaps: each error is one line that names what is missing.
+/// The output of other calls of `getblock`, and other gaps. Each error is one line that names the missing part.
 #[test]
 fn json_of_core_with_less_detail_is_refused() {
     let (block, _) = family();

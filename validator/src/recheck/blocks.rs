@@ -1,5 +1,4 @@
-//! Checks the block and undo files: that records follow each other as the index says, and that each block obeys the
-//! rules.
+//! Checks the block and undo files: the positions of their records, and the blocks against the rules.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +16,7 @@ use crate::rules::{self, BlockContext, RuleError};
 use crate::store::files::FileInfo;
 use crate::store::framing::FRAMING_BYTES;
 use crate::store::location::{BLOCKS, block_file, file_number, undo_file};
-use crate::store::{Span, StoreError};
+use crate::store::{Span, io_error};
 
 /// The length of the checksum after each undo record.
 const CHECKSUM_BYTES: u32 = 32;
@@ -30,7 +29,7 @@ impl Checker<'_> {
         self.store.folder.join(BLOCKS).join(name)
     }
 
-    /// Checks that records do not overlap and that they end at the committed lengths.
+    /// Checks that records do not overlap, and that they end at the committed lengths.
     pub(super) fn check_spans(&mut self, contents: &StoreContents) -> Result<(), Stop> {
         let mut files: BTreeMap<u32, (Spans, Spans)> =
             contents.infos.keys().map(|number| (*number, Default::default())).collect();
@@ -61,7 +60,7 @@ impl Checker<'_> {
         let length = match std::fs::metadata(&path) {
             Ok(found) => found.len(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-            Err(source) => return Err(StoreError::Io { path, source }.into()),
+            Err(error) => return Err(io_error(&path)(error).into()),
         };
         let committed = u64::from(committed);
         if length < committed {
@@ -100,9 +99,8 @@ impl Checker<'_> {
 
     fn check_stray_files(&mut self, contents: &StoreContents) -> Result<(), Stop> {
         let blocks = self.store.folder.join(BLOCKS);
-        let io_error = |source| StoreError::Io { path: blocks.clone(), source };
-        for found in std::fs::read_dir(&blocks).map_err(io_error)? {
-            let path = found.map_err(io_error)?.path();
+        for found in std::fs::read_dir(&blocks).map_err(io_error(&blocks))? {
+            let path = found.map_err(io_error(&blocks))?.path();
             let number = path.file_name().and_then(|name| file_number(name.to_str()?));
             match number {
                 Some(number) if contents.infos.contains_key(&number) => {}

@@ -10,12 +10,9 @@ use super::report::Finding;
 use crate::block::DecodedBlock;
 use crate::coins::statistics::{CoinCounter, CoinStatistics};
 use crate::coins::{Coin, is_unspendable};
-use crate::progress::Stop;
+use crate::progress::{COIN_STRIDE, Stop};
 use crate::store::inspect::InspectedDatabase;
 use crate::store::{CoinCache, CoinSource};
-
-/// The number of coins between two reports of progress.
-const STRIDE: u64 = 1 << 14;
 
 impl Checker<'_> {
     /// Compares each coin of the database, then looks for coins of the replay that the database lacks.
@@ -62,8 +59,8 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Checks the coins that the blocks above `height` created and spent, if the blocks below are pruned: what they
-    /// left unspent must be in the database, and what they spent must not.
+    /// Checks the coins that the blocks above `height` created and spent, if the blocks up to `height` are pruned: their
+    /// unspent coins must be in the database, and their spent ones must not.
     pub(super) fn compare_kept_coins(
         &mut self,
         snapshot: &InspectedDatabase,
@@ -107,7 +104,7 @@ impl Checker<'_> {
         let mut counter = CoinCounter::default();
         for ((outpoint, coin), done) in replayed.coins().zip(0_u64..) {
             counter.add(&outpoint, &coin);
-            if done.is_multiple_of(STRIDE) {
+            if done.is_multiple_of(COIN_STRIDE) {
                 self.go_on()?;
             }
         }
@@ -117,21 +114,21 @@ impl Checker<'_> {
     fn is_missing(&mut self, snapshot: &InspectedDatabase, outpoint: &OutPoint) -> Result<bool, Stop> {
         match snapshot.database.load_coin(outpoint) {
             Ok(coin) => Ok(coin.is_none()),
-            // It was reported when all coins were read.
+            // The error was reported when all coins were read.
             Err(_) => Ok(false),
         }
     }
 
     fn count_coin(&mut self, total: u64) -> Result<(), Stop> {
         self.report.coins += 1;
-        if self.report.coins.is_multiple_of(STRIDE) {
+        if self.report.coins.is_multiple_of(COIN_STRIDE) {
             self.watcher.progress("comparing coins", self.report.coins, total);
             self.go_on()?;
         }
         Ok(())
     }
 
-    /// Reports a coin with the height at which it was created, which may be the wrong part.
+    /// Reports a coin with its creation height, which may itself be the damaged part.
     fn found_coin(&mut self, contents: &StoreContents, coin: &Coin, what: String) {
         let finding = Finding::file(contents.database.clone(), "coins", what);
         let block = contents.active.get(coin.height as usize).map(|id| contents.tree.entry(*id).hash);

@@ -1,8 +1,8 @@
-//! Checks the database's files: tables and manifests against fjall's checksums.
+//! Checks the database's tables and manifests against fjall's checksums.
 //!
 //! fjall 3 does not check the checksum of a manifest, which is in `current`, nor that of a whole table, which is in the
-//! manifest. Both are checked here, so that a flipped byte is reported with its file before the database is opened,
-//! even where fjall would not read it.
+//! manifest. Both are checked here, so that a flipped byte is reported with its file before the database is opened, even if
+//! fjall would not read it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -14,11 +14,11 @@ use xxhash_rust::xxh3::Xxh3;
 use super::checker::Checker;
 use super::report::Finding;
 use crate::progress::Stop;
-use crate::store::StoreError;
+use crate::store::io_error;
 use crate::store::manifest::{KEYSPACES, read_tree};
 
 impl Checker<'_> {
-    /// Checks every file below `database` but the journals.
+    /// Checks every file below `database` except the journals.
     pub(super) fn check_database_files(&mut self, database: &Path) -> Result<(), Stop> {
         let version = database.join("version");
         match fs::read(&version) {
@@ -73,7 +73,7 @@ impl Checker<'_> {
             self.found(Finding::file(path, "database", "the file is missing".to_owned()));
             return Ok(());
         }
-        Err(StoreError::Io { path, source }.into())
+        Err(io_error(&path)(source).into())
     }
 }
 

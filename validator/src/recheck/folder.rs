@@ -5,8 +5,8 @@ use std::fs;
 use super::checker::Checker;
 use crate::filters;
 use crate::progress::Stop;
-use crate::store::StoreError;
 use crate::store::commit_note::note_path;
+use crate::store::io_error;
 use crate::store::location::{
     BLOCKS, CUT_JOURNAL, DATABASE, LOCK, MARKER, NEW_CUT_JOURNAL, NEW_DATABASE, NEW_MARKER, OLD, REBUILDING, REBUILT,
     SCRATCH,
@@ -16,9 +16,8 @@ impl Checker<'_> {
     /// Notes every file that is not part of the store.
     pub(super) fn check_folder(&mut self) -> Result<(), Stop> {
         let folder = self.store.folder.clone();
-        let io_error = |source| StoreError::Io { path: folder.clone(), source };
-        for found in fs::read_dir(&folder).map_err(io_error)? {
-            let path = found.map_err(io_error)?.path();
+        for found in fs::read_dir(&folder).map_err(io_error(&folder))? {
+            let path = found.map_err(io_error(&folder))?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
             match name.as_str() {
                 LOCK | MARKER | BLOCKS | DATABASE | filters::FOLDER => {}

@@ -1,4 +1,4 @@
-//! Checks the header index: every header's parent and every rule in isolation and in context.
+//! Checks the header index: the parent of every header, and every rule of headers.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,17 +9,13 @@ use super::checker::Checker;
 use super::report::Finding;
 use crate::headers::{EntryId, HeaderTree, Validity};
 use crate::progress::{STRIDE, Stop};
-use crate::rules::{self, BlockContext};
+use crate::rules::{self, BlockContext, NO_CLOCK};
 use crate::store::IndexRecord;
 use crate::store::files::{BlockFiles, FileInfo};
 use crate::store::inspect::InspectedDatabase;
 use crate::store::journal_repair::{TornTail, compare_with_note};
 
-/// The time that stands for "no clock": headers ahead of the clock were refused when they arrived, and are not checked
-/// again.
-const NO_CLOCK: u64 = u32::MAX as u64;
-
-/// The contents of a store, as its database has them.
+/// The contents of a store, read from its database.
 pub(super) struct StoreContents {
     pub(super) tree: HeaderTree,
     /// The active chain, by height.
@@ -39,8 +35,8 @@ impl StoreContents {
 }
 
 impl Checker<'_> {
-    /// Compares the last commit with the commit note and returns its tip. `None`: the database does not say what it is,
-    /// which was reported.
+    /// Compares the last commit with the commit note and returns its tip. `None`: the last commit cannot be read from the
+    /// database, which was reported.
     fn check_commit(
         &mut self,
         snapshot: &InspectedDatabase,

@@ -11,11 +11,11 @@ use crate::store::journal::{journal_files, read_journal};
 use crate::store::journal_repair::{TornTail, examine_journals};
 
 impl Checker<'_> {
-    /// Checks all journals. The torn end of a commit that was never reported is not an error, and is returned.
+    /// Checks all journals. An incomplete commit at the end that was never reported is not an error, and is returned.
     pub(super) fn check_journals(&mut self, database: &Path) -> Result<Option<TornTail>, Stop> {
         let note = self.store.note()?;
         if note == CommitNote::Damaged {
-            let what = "it is not what a commit writes".to_owned();
+            let what = "it does not have the format of a commit note".to_owned();
             self.found(Finding::file(note_path(&self.store.folder), "commit", what).at(0));
         }
         let journals = journal_files(database)?;
@@ -44,7 +44,7 @@ impl Checker<'_> {
             let journal = read_journal(&path, sequence)?;
             sequence = journal.last_sequence().or(sequence);
             if let Some(stray) = journal.stray {
-                let what = "is not zero, in what is allotted for commits to come and not read";
+                let what = "is not zero, in the preallocated part, which fjall does not read";
                 self.note(format!("{}: byte {stray} {what}", path.display()));
             }
         }

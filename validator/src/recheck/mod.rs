@@ -52,7 +52,7 @@ pub fn recheck(folder: &Path, params: &ChainParams, watcher: &mut dyn Watcher) -
 }
 
 impl Checker<'_> {
-    /// Checks everything. The database's bytes come first: what is read from a damaged database proves nothing.
+    /// Runs all checks. The database's files come first: contents of a damaged database are not checked.
     fn check(&mut self) -> Result<(), Stop> {
         let database = self.store.database();
         self.check_folder()?;
@@ -66,7 +66,7 @@ impl Checker<'_> {
             cut = self.check_journals(&database)?;
         }
         if self.report.found > 0 {
-            self.unchecked("headers, blocks, undo records and coins, which take a whole database to be found");
+            self.unchecked("headers, blocks, undo records and coins: the database is damaged");
             return Ok(());
         }
         let snapshot = self.store.open()?;
@@ -77,11 +77,11 @@ impl Checker<'_> {
         match replayed {
             Replayed::All(coins) => self.compare_coins(&snapshot, &contents, &coins),
             Replayed::Above(height) => {
-                self.unchecked("coins that blocks made which are no longer kept");
+                self.unchecked("coins created by pruned blocks");
                 self.compare_kept_coins(&snapshot, &contents, height)
             }
             Replayed::Damaged => {
-                self.unchecked("the coins, which take a replay of every block");
+                self.unchecked("coins: a block in the replay is damaged");
                 Ok(())
             }
         }

@@ -10,9 +10,9 @@ use crate::rules::{self, BlockContext, ConnectError, ConnectOptions};
 use crate::store::location::{BLOCKS, block_file, undo_file};
 use crate::store::{CoinCache, NoCoins};
 
-/// The extent of a replay.
+/// The result of a replay.
 pub(super) enum Replayed {
-    /// To the tip, with these coins.
+    /// The replay reached the tip, with these coins.
     All(Box<CoinCache>),
     /// The blocks up to this height are pruned. Those above it passed every check that needs no coins.
     Above(u32),
@@ -21,8 +21,8 @@ pub(super) enum Replayed {
 }
 
 impl Checker<'_> {
-    /// Checks and connects every block of the active chain. Above a block that is damaged or pruned the coins are
-    /// unknown; those blocks are checked without coins.
+    /// Checks and connects every block of the active chain. Above a damaged or pruned block the coins are unknown, and
+    /// blocks are checked without coins.
     pub(super) fn replay(&mut self, contents: &StoreContents) -> Result<Replayed, Stop> {
         let mut coins = Some(CoinCache::default());
         let (mut missing, found) = (0_u32, self.report.found);
@@ -52,7 +52,7 @@ impl Checker<'_> {
             }
         }
         if missing > 0 {
-            self.unchecked(&format!("blocks up to height {missing} that are no longer kept"));
+            self.unchecked(&format!("blocks up to height {missing}: they were pruned"));
         }
         Ok(match coins {
             Some(coins) => Replayed::All(Box::new(coins)),

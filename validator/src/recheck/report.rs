@@ -7,10 +7,10 @@ use bitcoin::BlockHash;
 use crate::coins::statistics::CoinStatistics;
 use crate::rules::RuleError;
 
-/// One error that a re-check found.
+/// An error that a re-check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The file, or the folder of the database where no single file can be named.
+    /// The file, or the database's folder if no single file can be named.
     pub file: PathBuf,
     /// The offset in bytes of the damage, or of the damaged record, where it is known.
     pub byte: Option<u64>,
@@ -22,7 +22,7 @@ pub struct Finding {
     /// `marker`, `commit`, `journal`, `database`, `index`, `length`, `framing`, `encoding`, `block-hash`, `undo`,
     /// `files` or `coins`.
     pub rule: String,
-    /// What was seen and what was wanted.
+    /// The value seen and the value wanted.
     pub what: String,
 }
 
@@ -51,9 +51,9 @@ pub struct RecheckReport {
     pub findings: Vec<Finding>,
     /// The number of errors.
     pub found: u64,
-    /// Harmless oddities: leftovers that the next start removes, and files that nothing refers to.
+    /// Observations that are not errors: leftovers that the next start removes, and files that nothing refers to.
     pub notes: Vec<String>,
-    /// What could not be checked, and why.
+    /// The parts that were not checked, with reasons.
     pub unchecked: Vec<String>,
     /// Height and hash of the store's tip.
     pub tip: Option<(u32, BlockHash)>,

@@ -1,6 +1,6 @@
-//! A block whose height is known and whose ancestors are not, with a list of the coins that it spends.
+//! Checks a block whose height is known and whose ancestors are not, with a list of the coins that it spends.
 //!
-//! It goes through the same drivers as every other block, with a context that has no ancestors.
+//! It uses the same drivers as for every other block, with a context that has no ancestors.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -22,11 +22,11 @@ use crate::block::DecodedBlock;
 use crate::coins::Coin;
 use crate::consensus::ConsensusParams;
 
-/// Checks a block at `height` in every step that needs no ancestors: in isolation, in context, and as it connects to
-/// `spent`, the coins of all inputs but the coinbase's in their order, those among them that it makes itself.
+/// Checks a block at `height` without ancestors: in isolation, in context, and as it connects to `spent`. These are the
+/// coins of all inputs except the coinbase's, in order, including those that the block creates itself.
 ///
-/// All coins are known from the start, so that scripts run beside all other rules; what fails in them is reported last.
-/// They start after the proof of work, so that nobody has them run for nothing.
+/// All coins are known from the start, so scripts run beside all other rules; a failing script is reported last. Scripts
+/// start after the proof of work is checked, so an attacker cannot make them run for free.
 ///
 /// # Panics
 /// If `spent` has not one coin for each input.
@@ -40,7 +40,8 @@ pub(crate) fn validate_block_alone(
 ) -> Result<Connected, RuleError> {
     let context = BlockContext::at_height(height);
     validate_bytes_in_isolation(params, block)?;
-    let scripts = ScriptChecks::new(block, script_flags(params, height, block.hash()));
+    let flags = script_flags(params, height, block.hash());
+    let scripts = ScriptChecks::new(block, flags);
     let ((total, undo, coins), scripts) = scripts.run_beside(|starter| {
         if options.check_scripts {
             let mut rest = spent;
@@ -56,7 +57,7 @@ pub(crate) fn validate_block_alone(
         let start = Instant::now();
         let mut undo = Vec::with_capacity(block.transactions().len());
         let mut view = coins_from_before(block, spent);
-        let total = connect_coins(params, context, block, &mut view, |_, coins| undo.push(coins));
+        let total = connect_coins(params, context, block, flags, &mut view, |_, coins| undo.push(coins));
         match total {
             Ok(total) => Ok((total, undo, start.elapsed())),
             Err(ConnectError::Rule(error)) => Err(error),
@@ -66,7 +67,7 @@ pub(crate) fn validate_block_alone(
     Ok(total.connected(undo, ConnectTimes { coins, scripts }))
 }
 
-/// Those of the coins that the block does not make itself.
+/// The coins that the block does not create itself.
 fn coins_from_before(block: &DecodedBlock, spent: &[Coin]) -> HashMap<OutPoint, Coin, RandomState> {
     let from_before = block.spent().zip(spent).filter(|(outpoint, _)| block.position(&outpoint.txid).is_none());
     let mut coins = HashMap::with_capacity_and_hasher(spent.len(), RandomState::default());
@@ -74,7 +75,7 @@ fn coins_from_before(block: &DecodedBlock, spent: &[Coin]) -> HashMap<OutPoint, 
     coins
 }
 
-/// Whether a transaction has a lock, absolute or relative, that only median times past can open under BIP68 and BIP113.
+/// Whether a transaction has an absolute or relative lock in seconds. Both need median times past (BIP68, BIP113).
 pub(crate) fn is_locked_by_time(transaction: &Transaction) -> bool {
     has_lock_time_in_seconds(transaction) || has_sequence_lock_in_seconds(transaction)
 }
@@ -92,8 +93,8 @@ mod tests {
     const SUBSIDY: i64 = 50_0000_0000;
     const NOW: u64 = 1_600_000_000;
 
-    /// Connects a block of these transactions after a coinbase that pays `reward`; what they spend is worth 100 and 5
-    /// blocks old where the block does not make it itself.
+    /// Connects a block of these transactions after a coinbase that pays `reward`. The coins that the block does not create
+    /// itself are worth 100 and 5 blocks old.
     fn verdict(reward: i64, transactions: &[Transaction]) -> Result<Connected, RuleError> {
         let block = block_of([&[coinbase(HEIGHT, reward)], transactions].concat());
         let spent: Vec<Coin> = block
@@ -109,7 +110,7 @@ mod tests {
         validate_block_alone(&ChainParams::regtest().consensus, HEIGHT, &block, &spent, NOW, ConnectOptions::default())
     }
 
-    /// What a transaction broke, and its place in the block.
+    /// The position of the transaction that broke a rule, and the rule.
     fn broken(result: Result<Connected, RuleError>) -> Option<(usize, TransactionError)> {
         match result {
             Err(RuleError::Transaction { tx, error, .. }) => Some((tx, error)),
@@ -160,7 +161,7 @@ mod tests {
         assert_eq!(broken(verdict(SUBSIDY, &[spend(&[own], &[1])])), Some((1, error)));
     }
 
-    /// They start first and are reported last, and not at all where anything else is wrong.
+    /// Scripts start first, and a failing script is reported only if no other rule is broken.
     #[test]
     fn a_script_that_fails_comes_after_all_other_rules() {
         let fails = |values: &[i64]| {

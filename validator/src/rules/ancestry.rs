@@ -1,8 +1,8 @@
-//! What a rule in context may ask about a block's ancestors.
+//! The interface through which rules in context read a block's ancestors.
 
 use bitcoin::block::Header;
 
-/// The chain that ends in a block's parent: all that a rule in context may ask about.
+/// The chain that ends in a block's parent.
 pub trait Ancestry {
     /// The height of the last block of this chain, the parent of the block being checked.
     fn tip_height(&self) -> u32;
@@ -10,7 +10,7 @@ pub trait Ancestry {
     /// The header at `height`, at most `tip_height`.
     ///
     /// # Panics
-    /// May panic above `tip_height`: a rule that asks there is wrong.
+    /// May panic above `tip_height`.
     fn header_at(&self, height: u32) -> Header;
 
     /// The median time past of the block at `height`: the median of its own time and its ten ancestors' (BIP113).

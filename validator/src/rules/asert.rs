@@ -8,7 +8,7 @@ use bitcoin::{CompactTarget, Target};
 
 use crate::consensus::uint256::Uint256;
 
-/// Where the schedule starts and how fast the target moves.
+/// The schedule of a chain, and the speed at which the target follows it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
     /// The anchor block's target.
@@ -37,25 +37,25 @@ impl Schedule {
         CompactTarget::from_consensus(target.to_compact())
     }
 
-    /// The exponent of two, in 65,536ths: its whole part, rounded down, and the rest, 0 to 65,535.
+    /// The exponent of two in units of 1/65,536: its integer part, rounded down, and its fraction, 0 to 65,535.
     fn exponent(&self, blocks_since_anchor: u32, time: u32) -> (i64, u64) {
         // 128 bits, because a height and a spacing of 32 bits each, times 65,536, overflow 64.
         let elapsed = i128::from(time) - i128::from(self.anchor_parent_time);
         let scheduled = i128::from(self.pow_target_spacing) * (i128::from(blocks_since_anchor) + 1);
         let exponent = (elapsed - scheduled) * 65536 / i128::from(self.half_life);
-        // A thousand doublings or halvings take every 256-bit number out of range; more change nothing.
+        // A thousand doublings or halvings move every 256-bit number out of range, so the exponent is clamped.
         ((exponent >> 16).clamp(-1000, 1000) as i64, (exponent & 0xffff) as u64)
     }
 }
 
-/// 65,536 times two to the power of `fraction` 65,536ths.
+/// 65,536 times two to the power of `fraction` / 65,536.
 fn two_to_the(fraction: u64) -> u64 {
     let x = u128::from(fraction);
     let cubic = 195_766_423_245_049 * x + 971_821_376 * x * x + 5127 * x * x * x + (1 << 47);
     (cubic >> 48) as u64 + 65536
 }
 
-/// `carry:low` times two to the power of `shifts`, rounded down, or `None` where it does not fit.
+/// `carry:low` times two to the power of `shifts`, rounded down; `None` on overflow.
 fn scale(low: Uint256, carry: u64, shifts: i64) -> Option<Uint256> {
     let high = Uint256::from(carry);
     if let Ok(left) = u32::try_from(shifts) {

@@ -9,32 +9,32 @@ use super::transaction::validate_transaction_in_isolation;
 use crate::block::DecodedBlock;
 use crate::consensus::{ConsensusParams, MAX_BLOCK_WEIGHT, WITNESS_SCALE_FACTOR};
 
-/// Checks a block in isolation: everything that it shows by itself.
+/// Checks a block in isolation: every rule that depends on the block alone.
 ///
 /// # Errors
 /// The first rule that the block breaks, in Bitcoin Core's order.
 ///
-/// Source: Bitcoin Core, `validation.cpp`, `CheckBlock`, as for all of these.
+/// Source: Bitcoin Core, `validation.cpp`, `CheckBlock`, as for all rules in this file.
 pub fn validate_block_in_isolation(params: &ConsensusParams, block: &DecodedBlock) -> Result<(), RuleError> {
     validate_bytes_in_isolation(params, block)?;
     validate_transactions_in_isolation(block)
 }
 
-/// Proof of work, signet solution, Merkle root and size. A failure here may be malleation: other bytes may have the same
-/// hash and be valid. It comes before the transactions are looked at.
+/// Checks proof of work, signet solution, Merkle root and size. A failure here may be malleation: other bytes with the same
+/// hash may be valid. These rules come before those of the transactions.
 pub(super) fn validate_bytes_in_isolation(params: &ConsensusParams, block: &DecodedBlock) -> Result<(), RuleError> {
     validate_header_in_isolation(params, block.header(), block.hash())?;
     check_signet_solution(params, block)?;
     validate_unsolved_bytes_in_isolation(block)
 }
 
-/// Merkle root and size: [`validate_bytes_in_isolation`] without what shows that somebody has worked for the block.
+/// Checks Merkle root and size of a block that need not have proof of work or a signet solution.
 pub(super) fn validate_unsolved_bytes_in_isolation(block: &DecodedBlock) -> Result<(), RuleError> {
     check_merkle_root(block)?;
     check_length(block)
 }
 
-/// The transactions in isolation.
+/// Checks the transactions of a block in isolation.
 pub(super) fn validate_transactions_in_isolation(block: &DecodedBlock) -> Result<(), RuleError> {
     check_first_is_coinbase(block)?;
     check_only_first_is_coinbase(block)?;
@@ -74,7 +74,7 @@ fn check_only_first_is_coinbase(block: &DecodedBlock) -> Result<(), RuleError> {
     }
 }
 
-/// The signature operations that stand in the block itself cost no more than all may: a bound that needs no coins.
+/// Legacy signature operations alone stay below the block limit; needs no coins.
 fn check_legacy_sigops(block: &DecodedBlock) -> Result<(), RuleError> {
     let sigops: u64 = block.transactions().iter().map(legacy_sigops).sum();
     check_sigop_cost(sigops * WITNESS_SCALE_FACTOR as u64)

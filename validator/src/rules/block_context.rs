@@ -1,7 +1,7 @@
-//! Where a block stands: its height, and its ancestors where they are known.
+//! The context of a block: its height and, if known, its ancestors.
 //!
-//! A block that comes with a list of what it spends and no chain is checked by the same drivers as every other block.
-//! They leave out what only ancestors decide.
+//! A block that comes with a list of prevouts and without a chain is checked by the same drivers as every other block. They
+//! skip the rules that need ancestors.
 
 use super::ancestry::Ancestry;
 
@@ -19,7 +19,7 @@ impl<'a> BlockContext<'a> {
         Self { height: ancestry.tip_height() + 1, ancestry: Some(ancestry) }
     }
 
-    /// A block at `height` whose ancestors are not known. The rules that ask about them are not checked.
+    /// A block at `height` whose ancestors are not known. The rules that need them are not checked.
     #[must_use]
     pub const fn at_height(height: u32) -> Self {
         Self { height, ancestry: None }

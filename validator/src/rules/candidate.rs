@@ -1,7 +1,7 @@
-//! Block proposals: a block without proof of work, checked as if it had some.
+//! Checks block proposals: every rule but proof of work.
 //!
-//! A miner's template and a proposal of `getblocktemplate` (BIP23) are checked before anybody works on them. The coins
-//! are only read: what the block would change goes into a scratch view, which is dropped.
+//! A miner's template and a proposal of `getblocktemplate` (BIP23) are checked before they are mined. The coins are only
+//! read: the block's changes go into a scratch view, which is dropped.
 
 use std::collections::HashMap;
 
@@ -18,9 +18,9 @@ use crate::block::DecodedBlock;
 use crate::coins::{Coin, CoinRef, CoinView};
 use crate::consensus::ConsensusParams;
 
-/// Checks a block on top of `ancestry` in every rule but the proof of work and, on a signet, the block's signature.
+/// Checks a block on top of `ancestry` against every rule except the proof of work and, on a signet, the block's signature.
 ///
-/// `view` has the coins as they are after `ancestry`'s last block. It is asked for coins and never changed. `now` is the
+/// `view` has the coins as they are after `ancestry`'s last block. It is only read. `now` is the
 /// network's time in seconds since 1970.
 ///
 /// # Errors
@@ -47,10 +47,10 @@ pub fn check_candidate<V: CoinView>(
     connect_block(params, context, block, &mut ScratchCoins::over(view), options)
 }
 
-/// Changes over a view that stays as it is.
+/// A view that keeps changes to itself and leaves the view below it unchanged.
 struct ScratchCoins<'a, V> {
     base: &'a mut V,
-    /// What a change left at an outpoint; `None`: nothing.
+    /// The coin at each changed outpoint; `None`: it is spent.
     changes: HashMap<OutPoint, Option<Coin>, RandomState>,
 }
 
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(candidate(&mut chain, good()).unwrap_err().reject_reason(), "bad-txns-BIP30");
     }
 
-    /// One block of each class of broken ones: the reason, and what is done to a good block.
+    /// For each class of broken blocks, the reject reason and the change to a valid block.
     type Damage = (&'static str, fn(&mut Block));
     const DAMAGES: [Damage; 21] = [
         ("prev-blk-not-found", |block| block.header.prev_blockhash = BlockHash::all_zeros()),

@@ -1,9 +1,8 @@
 //! The rules of a block as it connects to the coins: BIP30, inputs, fees, locks, signature operations, scripts, reward.
 //!
-//! The coins come through [`CoinView`], so that the same code serves a store with a cache, a set in memory, and a block
-//! that comes with a list of what it spends.
+//! The coins come through [`CoinView`], so that the same code works with a store and its cache, with coins in memory, and with
+//! a list of prevouts.
 
-use std::fmt;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -27,9 +26,18 @@ const BIP34_IMPLIES_BIP30_LIMIT: u32 = 1_983_702;
 
 /// Options of [`connect_block`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConnectOptions {
-    /// Whether scripts are run. `false` is for a block whose scripts are known to be valid.
+    /// Whether scripts are run.
     pub check_scripts: bool,
+}
+
+impl ConnectOptions {
+    /// Sets whether scripts are run. `false` is for a block whose scripts are known to be valid.
+    #[must_use]
+    pub const fn with_check_scripts(self, check_scripts: bool) -> Self {
+        Self { check_scripts }
+    }
 }
 
 impl Default for ConnectOptions {
@@ -43,11 +51,11 @@ impl Default for ConnectOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Connected {
-    /// What it spent.
+    /// The coins that it spent.
     pub undo: BlockUndo,
     /// The sum of its transactions' fees.
     pub fees: Amount,
-    /// How many inputs it has, the coinbase's left out.
+    /// The number of its inputs, without the coinbase's.
     pub inputs: usize,
     /// The cost of its signature operations (BIP141).
     pub sigop_cost: u64,
@@ -55,26 +63,29 @@ pub struct Connected {
     pub times: ConnectTimes,
 }
 
-/// The wall-clock time that a block took to connect, by part.
+/// The wall-clock time that a block took to connect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectTimes {
-    /// Finding, spending and creating coins, and the rules about them. Scripts run meanwhile.
+    /// The time to find, spend and create coins and to check the rules about them. Scripts run meanwhile.
     pub coins: Duration,
-    /// Waiting for scripts once all coins were found.
+    /// The time from then until all scripts had ended.
     pub scripts: Duration,
 }
 
-/// Why a block did not connect.
-#[derive(Debug, PartialEq, Eq)]
+/// The reason why a block did not connect.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConnectError<E> {
     /// It breaks a rule.
-    Rule(RuleError),
-    /// The coins could not be read or written; the block may be good.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// The coins could not be read or written; the block may be valid.
+    #[error(transparent)]
     View(E),
 }
 
 impl<E> ConnectError<E> {
-    /// The rule, if it was one.
+    /// The broken rule. `None`: the view failed.
     pub fn rule(self) -> Option<RuleError> {
         match self {
             ConnectError::Rule(error) => Some(error),
@@ -83,24 +94,7 @@ impl<E> ConnectError<E> {
     }
 }
 
-impl<E> From<RuleError> for ConnectError<E> {
-    fn from(error: RuleError) -> Self {
-        ConnectError::Rule(error)
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for ConnectError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ConnectError::Rule(error) => error.fmt(f),
-            ConnectError::View(error) => error.fmt(f),
-        }
-    }
-}
-
-impl<E: std::error::Error> std::error::Error for ConnectError<E> {}
-
-/// Spends what `block` spends, creates what it creates, and checks everything that the coins decide.
+/// Spends and creates the coins of `block` in `view`, and checks every rule that depends on coins.
 ///
 /// The block is not the genesis block, whose outputs are never coins. It has passed
 /// [`validate_block_in_isolation`](super::validate_block_in_isolation) and
@@ -110,7 +104,7 @@ impl<E: std::error::Error> std::error::Error for ConnectError<E> {}
 ///
 /// # Errors
 /// The first rule that the block breaks, transaction by transaction, a failing script last; or the view failed. `view` is
-/// then changed in part and has to be thrown away.
+/// then partly changed and must be dropped.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `ConnectBlock`, whose order this is.
 pub fn connect_block<V: CoinView>(
@@ -123,11 +117,12 @@ pub fn connect_block<V: CoinView>(
     if is_bip30_checked(params, context, block) {
         check_overwrites_no_coin(block, view)?;
     }
-    let scripts = ScriptChecks::new(block, script_flags(params, context.height(), block.hash()));
+    let flags = script_flags(params, context.height(), block.hash());
+    let scripts = ScriptChecks::new(block, flags);
     let spent: Vec<OnceLock<Vec<Coin>>> = block.transactions().iter().map(|_| OnceLock::new()).collect();
     let ((total, coins), scripts) = scripts.run_beside(|starter| {
         let start = Instant::now();
-        let total = connect_coins(params, context, block, view, |tx, coins| {
+        let total = connect_coins(params, context, block, flags, view, |tx, coins| {
             let coins = spent[tx].get_or_init(|| coins);
             if options.check_scripts {
                 starter.start(tx, coins);
@@ -139,17 +134,17 @@ pub fn connect_block<V: CoinView>(
     Ok(total.connected(spent, ConnectTimes { coins, scripts }))
 }
 
-/// Everything of [`connect_block`] but BIP30 and scripts. `start` is given the coins of each transaction but the
-/// coinbase, in their order.
+/// [`connect_block`] without BIP30 and scripts. `flags` are those of the block's scripts. `start` gets the coins of each
+/// transaction except the coinbase, in order.
 pub(super) fn connect_coins<V: CoinView>(
     params: &ConsensusParams,
     context: BlockContext<'_>,
     block: &DecodedBlock,
+    flags: ScriptFlags,
     view: &mut V,
     mut start: impl FnMut(usize, Vec<Coin>),
 ) -> Result<Totals, ConnectError<V::Error>> {
     let height = context.height();
-    let flags = script_flags(params, height, block.hash());
     let mut total = Totals::default();
     for (tx, transaction) in block.transactions().iter().enumerate() {
         if transaction.is_coinbase() {
@@ -179,7 +174,7 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    /// The result for a valid block. `spent` are the coins of each transaction but the coinbase.
+    /// The result for a valid block. `spent` are the coins of each transaction except the coinbase.
     pub(super) fn connected(self, spent: Vec<Vec<Coin>>, times: ConnectTimes) -> Connected {
         let fees = Amount::from_sat(self.fees.unsigned_abs());
         Connected { undo: BlockUndo { spent }, fees, inputs: self.inputs, sigop_cost: self.sigop_cost, times }
@@ -193,13 +188,13 @@ impl Totals {
 
 /// Whether BIP30 is checked for a block.
 ///
-/// It is not checked for the two blocks that break it; nor above BIP34's height on the one chain where BIP34 is known
-/// to make it superfluous, up to [`BIP34_IMPLIES_BIP30_LIMIT`]; nor where the ancestors are unknown.
+/// It is not checked for the two blocks that break it, nor above BIP34's height up to [`BIP34_IMPLIES_BIP30_LIMIT`] on a
+/// chain where BIP34 is known to imply it, nor without ancestors.
 ///
-/// Where BIP34 holds from the first block on, BIP30 can never be broken. A transaction repeats only where it spends
-/// what its first instance spent, which must have been made again by a transaction that repeats as well, and so on down
-/// to a coinbase. But each coinbase begins with its height, in an encoding of which none begins another, and so all
-/// differ. The coinbase of genesis makes no coins. Core checks such chains all the same, with the same result.
+/// If BIP34 is active from block 1 on, BIP30 can never be broken. A repeated transaction spends the same outputs as its first
+/// instance, so the transactions that made those outputs are repeated too, and so on down to a coinbase. But each coinbase
+/// begins with its height, in an encoding in which no height is a prefix of another, so all coinbases differ. The coinbase of
+/// the genesis block makes no coins. Core checks such chains as well, with the same result.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `ConnectBlock` and `IsBIP30Repeat`.
 fn is_bip30_checked(params: &ConsensusParams, context: BlockContext<'_>, block: &DecodedBlock) -> bool {
@@ -235,7 +230,7 @@ fn output_count(transaction: &Transaction) -> u32 {
     u32::try_from(transaction.output.len()).expect("a block of 4 MB has fewer outputs")
 }
 
-/// Removes the coins that transaction `tx` spends, and returns them.
+/// Removes the coins that transaction `tx` spends from the view, and returns them.
 fn spend_inputs<V: CoinView>(
     tx: usize,
     block: &DecodedBlock,
@@ -251,7 +246,7 @@ fn spend_inputs<V: CoinView>(
         .collect()
 }
 
-/// The sum of a block's fees is in range. Returns the fee of a transaction added to those before it.
+/// The sum of a block's fees is in range. Returns the sum of `before` and `fee`.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `ConnectBlock`.
 fn check_total_fees(before: i64, fee: Amount) -> Result<i64, RuleError> {

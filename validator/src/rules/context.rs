@@ -1,6 +1,6 @@
-//! The rules of a block in context: what its height and its ancestors' headers decide.
+//! The rules of a block in context, which depend on its height and its ancestors' headers.
 //!
-//! Source of all: Bitcoin Core, `validation.cpp`, `ContextualCheckBlock`.
+//! Source of all rules in this file: Bitcoin Core, `validation.cpp`, `ContextualCheckBlock`.
 
 use bitcoin::script::Builder;
 
@@ -11,7 +11,7 @@ use super::witness::check_witness_commitment;
 use crate::block::DecodedBlock;
 use crate::consensus::{ConsensusParams, MAX_BLOCK_WEIGHT};
 
-/// Checks everything about a block that its height and its ancestors' headers decide, and its header does not show. The
+/// Checks a block in context: every rule about its transactions that depends on its height or its ancestors' headers. The
 /// block has passed [`validate_block_in_isolation`](super::validate_block_in_isolation).
 ///
 /// # Errors
@@ -47,7 +47,7 @@ fn check_coinbase_height(params: &ConsensusParams, height: u32, block: &DecodedB
 
 /// The block's weight is at most four million (BIP141).
 ///
-/// It comes after the witness commitment, without which a witness can be padded under the same block hash.
+/// It comes after the witness commitment: an uncommitted witness can be made longer without another block hash.
 fn check_weight(block: &DecodedBlock) -> Result<(), RuleError> {
     let weight = block.weight();
     if weight <= MAX_BLOCK_WEIGHT { Ok(()) } else { Err(RuleError::Weight { weight }) }
@@ -59,7 +59,7 @@ mod tests {
 
     use super::*;
     use crate::chain::ChainParams;
-    use crate::rules::testing::{Alike, block_of, coinbase, mine, outpoint, spend};
+    use crate::rules::testing::{UniformChain, block_of, coinbase, mine, outpoint, spend};
     use crate::rules::witness::tests::with_witness;
 
     const TIME: u32 = 1_600_000_000;
@@ -121,7 +121,7 @@ mod tests {
     fn the_driver_applies_every_rule_at_the_blocks_height() {
         let regtest = ChainParams::regtest().consensus;
         let verdict = |block, tip_height| {
-            validate_block_in_context(&regtest, BlockContext::after(&Alike::new(tip_height, TIME)), &block)
+            validate_block_in_context(&regtest, BlockContext::after(&UniformChain::new(tip_height, TIME)), &block)
         };
         assert_eq!(verdict(locked(100), 100), Ok(()));
         assert_eq!(verdict(locked(101), 100).unwrap_err().reject_reason(), "bad-txns-nonfinal");

@@ -1,4 +1,4 @@
-//! The target that the next block must claim.
+//! The required target of the next block.
 
 use bitcoin::CompactTarget;
 
@@ -7,9 +7,8 @@ use super::asert::Schedule;
 use crate::consensus::uint256::Uint256;
 use crate::consensus::{ConsensusParams, Difficulty};
 
-/// The compact target of the block after `ancestry`'s last, if its time is `time`.
-///
-/// Block templates and the header rules both use it.
+/// The required compact target of the block after `ancestry`'s last, if its time is `time`. Both block templates and the
+/// header rules use it.
 ///
 /// Source: Bitcoin Core, `pow.cpp`, `GetNextWorkRequired`.
 #[must_use]
@@ -21,7 +20,7 @@ pub fn next_work_required(params: &ConsensusParams, ancestry: &dyn Ancestry, tim
             enforce_bip94,
             pow_no_retargeting,
         } => {
-            let interval = pow_target_timespan / params.pow_target_spacing;
+            let interval = blocks_in(pow_target_timespan, params);
             if !(ancestry.tip_height() + 1).is_multiple_of(interval) {
                 between_retargets(params, ancestry, time, interval, pow_allow_min_difficulty_blocks)
             } else if pow_no_retargeting {
@@ -34,8 +33,8 @@ pub fn next_work_required(params: &ConsensusParams, ancestry: &dyn Ancestry, tim
     }
 }
 
-/// The last time from `time` on for which [`next_work_required`] gives what it gives for `time`: where testnet's rule of
-/// twenty minutes holds and the block is not late yet, the moment before it is; otherwise `u32::MAX`.
+/// The latest header time with the same required target as `time`: under testnet's 20-minute rule the parent's time plus two
+/// spacings, else `u32::MAX`.
 #[must_use]
 pub fn same_work_required_until(params: &ConsensusParams, ancestry: &dyn Ancestry, time: u32) -> u32 {
     let Difficulty::Retarget { pow_allow_min_difficulty_blocks: true, .. } = params.difficulty else { return u32::MAX };
@@ -53,12 +52,17 @@ pub fn same_work_required_until(params: &ConsensusParams, ancestry: &dyn Ancestr
 /// Source: Bitcoin Core, `consensus/params.h`, `DifficultyAdjustmentInterval`.
 pub(super) fn retarget_interval(params: &ConsensusParams) -> Option<u32> {
     match params.difficulty {
-        Difficulty::Retarget { pow_target_timespan, .. } => Some(pow_target_timespan / params.pow_target_spacing),
+        Difficulty::Retarget { pow_target_timespan, .. } => Some(blocks_in(pow_target_timespan, params)),
         Difficulty::Asert { .. } => None,
     }
 }
 
-/// Inside a period the target stays. With testnet's minimum-difficulty rule a block more than two spacings after its
+/// The number of blocks that ought to take `timespan` seconds.
+fn blocks_in(timespan: u32, params: &ConsensusParams) -> u32 {
+    timespan / params.pow_target_spacing
+}
+
+/// The target within a period, which stays. With testnet's minimum-difficulty rule a block more than two spacings after its
 /// parent has the limit's target, and any other block has the target of the last block that did not use the rule.
 ///
 /// Source: Bitcoin Core, `pow.cpp`, `GetNextWorkRequired`.
@@ -85,13 +89,13 @@ fn between_retargets(
     header.bits
 }
 
-/// At the end of a period the target is scaled by the time that the period took over the time that it ought to take, at
-/// most fourfold either way. The time is measured from the period's first block to its last, which is one spacing short
-/// of the period, as it has been since Bitcoin's first version.
+/// The target after a period: scaled by the ratio of the period's duration to its wanted duration, from 1/4 to 4. The
+/// duration is measured from the period's first block to its last, one spacing less than the period, as in every version of
+/// Bitcoin.
 ///
 /// Source: Bitcoin Core, `pow.cpp`, `CalculateNextWorkRequired`. `bitcoin`'s helper subtracts times as `u32` and does not
-/// know BIP94. Where the limit is so high that scaling overflows, Core would wrap; no chain of Core's has such a limit
-/// and retargets, and here the limit holds.
+/// support BIP94. If scaling overflows, the result here is the limit; Core would wrap, but none of its chains that retarget
+/// has so high a limit.
 fn retarget(
     params: &ConsensusParams,
     ancestry: &dyn Ancestry,
@@ -115,8 +119,8 @@ fn retarget(
     CompactTarget::from_consensus(target.to_compact())
 }
 
-/// aserti3-2d from the block at `anchor_height`, with one spacing before that block's time in the place of its parent's
-/// time; up to the anchor, the genesis block's target.
+/// The target by aserti3-2d, anchored at the block at `anchor_height`. The time one spacing before that block's is used as
+/// its parent's time. Up to the anchor the target is the genesis block's.
 fn asert(params: &ConsensusParams, ancestry: &dyn Ancestry, half_life: u32, anchor_height: u32) -> CompactTarget {
     let tip_height = ancestry.tip_height();
     let Some(blocks_since_anchor) = tip_height.checked_sub(anchor_height) else {
@@ -229,7 +233,7 @@ mod tests {
         assert_eq!(next_work_required(&regtest.consensus, &chain, 1_296_688_602 + 144).to_consensus(), 0x207f_ffff);
     }
 
-    /// What a chain file calls no difficulty rule: every block ends a period, and a period that ends changes nothing.
+    /// The rule `none` of a chain file: every block ends a period, and a period that ends changes nothing.
     #[test]
     fn without_a_rule_the_target_stays() {
         let mut params = ChainParams::regtest();

@@ -11,11 +11,11 @@ use super::transaction_error::TransactionError;
 use crate::block::DecodedBlock;
 use crate::consensus::{MAX_BLOCK_SIGOPS_COST, MAX_BLOCK_WEIGHT, MAX_MONEY, TargetFault};
 
-/// What is wrong with the signature of a signet block.
+/// The reason why the signature of a signet block is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignetFault {
-    /// The coinbase has no witness commitment, where the signature would be.
+    /// The coinbase has no witness commitment, in which the signature would be.
     #[error("no witness commitment")]
     NoCommitment,
     /// The signature section is not a script and a witness, or something follows them.
@@ -26,7 +26,7 @@ pub enum SignetFault {
     Unsatisfied,
 }
 
-/// Bytes as hexadecimal digits, the first few of them.
+/// The first ten bytes as hexadecimal digits.
 struct Prefix<'a>(&'a [u8]);
 
 impl fmt::Display for Prefix<'_> {
@@ -50,11 +50,11 @@ rule_errors! {
     ///
     /// Transactions are counted from the coinbase, which is 0; inputs and outputs from 0; amounts are in satoshi.
     pub enum RuleError,
-    /// The name that Bitcoin Core 28 gives the rule: what a peer, a pool or a caller of `submitblock` is told.
+    /// The name that Bitcoin Core 28 gives the rule, as peers, pools and callers of `submitblock` get it.
     ///
-    /// One name holds a value: `bad-version(0x…)`. For a failing script it is the name without Core's script error in
-    /// brackets, which the script engine does not give out.
-    reject_reason: Cow<'static, str>;
+    /// One name contains a value: `bad-version(0x…)`. For a failing script it is the name without Core's script error in
+    /// brackets, which the script engine does not return.
+    reject_reason: Cow<'static, str>, source: Transaction { error };
 
     // The header, in isolation.
 
@@ -62,7 +62,7 @@ rule_errors! {
     InvalidTarget {
         /// The compact target.
         bits: CompactTarget,
-        /// What is wrong with it.
+        /// The reason.
         fault: TargetFault,
         /// The chain's easiest target.
         limit: Target,
@@ -96,11 +96,11 @@ rule_errors! {
     }
     "bad-prevblk", seen format_args!("invalid previous block {previous}"), wanted "a valid block";
 
-    /// The target is not the one that follows from the ancestors.
+    /// The target is not the required one, which follows from the ancestors.
     DifficultyBits {
-        /// What the header claims.
+        /// The header's target.
         seen: CompactTarget,
-        /// What it should claim.
+        /// The required target.
         wanted: CompactTarget,
     }
     "bad-diffbits", seen format_args!("0x{seen:08x}"), wanted format_args!("0x{wanted:08x}");
@@ -145,16 +145,16 @@ rule_errors! {
 
     /// The block's signature does not satisfy the signet's challenge (BIP325).
     SignetSolution {
-        /// What is wrong with it.
+        /// The reason.
         fault: SignetFault,
     }
     "bad-signet-blksig", seen fault, wanted "a solution that satisfies the challenge";
 
     /// The header does not commit to these transactions.
     MerkleRoot {
-        /// What the header says.
+        /// The root in the header.
         seen: TxMerkleNode,
-        /// The root over the transactions.
+        /// The root of the transactions.
         wanted: TxMerkleNode,
     }
     "bad-txnmrklroot", seen seen, wanted wanted;
@@ -165,7 +165,7 @@ rule_errors! {
 
     /// The block has no transactions, or is too long without its witnesses.
     BlockLength {
-        /// How many transactions it has.
+        /// The number of its transactions.
         transactions: usize,
         /// Its length in bytes, without witnesses.
         stripped_size: usize,
@@ -180,7 +180,7 @@ rule_errors! {
 
     /// Another transaction is a coinbase.
     CoinbaseMultiple {
-        /// Which.
+        /// Its position in the block.
         tx: usize,
     }
     "bad-cb-multiple", seen format_args!("transaction {tx} is a coinbase"), wanted "only the first";
@@ -189,7 +189,7 @@ rule_errors! {
 
     /// A transaction breaks a rule.
     Transaction {
-        /// Its place in the block, the coinbase's being 0.
+        /// Its position in the block; the coinbase's is 0.
         tx: usize,
         /// Its id.
         txid: Txid,
@@ -210,9 +210,9 @@ rule_errors! {
 
     /// The coinbase does not begin with the height (BIP34).
     CoinbaseHeight {
-        /// How it begins.
+        /// Its script.
         script: ScriptBuf,
-        /// How it should begin.
+        /// The required first bytes.
         wanted: ScriptBuf,
         /// The block's height.
         height: u32,
@@ -222,7 +222,7 @@ rule_errors! {
 
     /// The coinbase's witness is not one item of 32 bytes (BIP141).
     WitnessNonceSize {
-        /// How many items it has.
+        /// The number of its items.
         items: usize,
         /// The length of the first in bytes, if there is one.
         length: Option<usize>,
@@ -232,7 +232,7 @@ rule_errors! {
 
     /// The coinbase does not commit to these witnesses (BIP141).
     WitnessMerkleRoot {
-        /// What the coinbase says.
+        /// The commitment in the coinbase.
         seen: WitnessCommitment,
         /// The commitment to the witnesses.
         wanted: WitnessCommitment,
@@ -241,7 +241,7 @@ rule_errors! {
 
     /// A transaction has a witness, and the coinbase commits to none.
     UnexpectedWitness {
-        /// Which transaction.
+        /// Its position in the block.
         tx: usize,
     }
     "unexpected-witness", seen format_args!("transaction {tx} with a witness"), wanted "none without a commitment";
@@ -255,14 +255,14 @@ rule_errors! {
 
     // The block, as it connects.
 
-    /// A transaction would overwrite an output that is not spent (BIP30).
+    /// A transaction would overwrite an unspent output (BIP30).
     OverwritesCoin {
         /// The output.
         outpoint: OutPoint,
     }
     "bad-txns-BIP30", seen format_args!("overwrites {outpoint}"), wanted "outputs that are new or spent";
 
-    /// The sum of the block's fees is above all money.
+    /// The sum of the block's fees is above 21 million coins.
     FeesOutOfRange {
         /// The sum, up to the transaction that passed the limit.
         fees: i64,
@@ -271,7 +271,7 @@ rule_errors! {
 
     /// The coinbase creates more than the subsidy and the fees.
     CoinbaseAmount {
-        /// What it creates.
+        /// The amount that it creates.
         seen: i64,
         /// The subsidy and the fees.
         wanted: i64,
@@ -280,15 +280,15 @@ rule_errors! {
 }
 
 impl RuleError {
-    /// Wraps what transaction `tx` of `block` breaks.
+    /// Wraps an error of transaction `tx` of `block`.
     pub(super) fn in_transaction(block: &DecodedBlock, tx: usize) -> impl FnOnce(TransactionError) -> Self {
         move |error| RuleError::Transaction { tx, txid: block.txids()[tx], error }
     }
 
-    /// Whether every block with this hash is invalid for ever, so that the hash may be remembered as bad.
+    /// Whether every block with this hash is permanently invalid, so that the hash may be stored as invalid.
     ///
-    /// Not so where other bytes can have the same hash (Core's `BLOCK_MUTATED`), where the passing of time mends it
-    /// (`BLOCK_TIME_FUTURE`), and where the fault is not the block's (`BLOCK_MISSING_PREV`).
+    /// It is not if other bytes can have the same hash (Core's `BLOCK_MUTATED`), if the block may become valid with time
+    /// (`BLOCK_TIME_FUTURE`), or if only the parent is missing (`BLOCK_MISSING_PREV`).
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         !matches!(
@@ -318,6 +318,16 @@ mod tests {
             height: 1,
         };
         assert_eq!(error.to_string(), "bad-cb-height: seen 00010203040506070809…; wanted 51 for height 1");
+    }
+
+    #[test]
+    fn the_source_of_a_broken_transaction_is_its_error() {
+        let error = TransactionError::NoInputs {};
+        let wrapped = RuleError::Transaction { tx: 1, txid: Txid::all_zeros(), error: error.clone() };
+        let source = std::error::Error::source(&wrapped).and_then(|source| source.downcast_ref::<TransactionError>());
+        assert_eq!(source, Some(&error));
+        assert!(std::error::Error::source(&error).is_none());
+        assert!(std::error::Error::source(&RuleError::CoinbaseMissing {}).is_none());
     }
 
     #[test]

@@ -8,17 +8,15 @@ use super::block_context::BlockContext;
 use super::difficulty::{next_work_required, retarget_interval};
 use super::error::RuleError;
 use super::pow::{check_proof_of_work, check_target};
-use crate::consensus::{ConsensusParams, Difficulty};
+use crate::consensus::{ConsensusParams, Difficulty, MAX_FUTURE_BLOCK_TIME, MAX_TIMEWARP};
 
-/// How far a block's time may be ahead of the network's, in seconds.
-pub const MAX_FUTURE_BLOCK_TIME: u64 = 2 * 60 * 60;
+/// The time for headers that are checked again without a clock: later than every header. Headers that were too far in the
+/// future were refused when they arrived.
+pub(crate) const NO_CLOCK: u64 = u32::MAX as u64;
 
-/// How much earlier than its parent the first block of a period may be under BIP94, in seconds.
-const MAX_TIMEWARP: u32 = 600;
-
-/// Checks a header in isolation: that it claims a target which the chain allows and that its hash meets it.
+/// Checks a header in isolation: the chain allows its target, and its hash meets the target.
 ///
-/// `hash` is its hash, an argument because many headers are hashed in bulk.
+/// `hash` is the header's hash. It is an argument because headers are often hashed in bulk.
 ///
 /// # Errors
 /// [`RuleError::InvalidTarget`] or [`RuleError::HighHash`].
@@ -31,9 +29,9 @@ pub fn validate_header_in_isolation(
     check_proof_of_work(hash, target)
 }
 
-/// The previous block is known. `parent` is what was found under its hash.
+/// The previous block is known. `parent` is the result of the lookup of its hash.
 ///
-/// Source: Bitcoin Core, `validation.cpp`, `AcceptBlockHeader`, as for the next.
+/// Source: Bitcoin Core, `validation.cpp`, `AcceptBlockHeader`, as for [`check_previous_valid`].
 pub(crate) fn check_previous_found<T>(header: &Header, parent: Option<T>) -> Result<T, RuleError> {
     parent.ok_or(RuleError::PreviousNotFound { previous: header.prev_blockhash })
 }
@@ -43,8 +41,8 @@ pub(crate) fn check_previous_valid(header: &Header, is_failed: bool) -> Result<(
     if is_failed { Err(RuleError::PreviousInvalid { previous: header.prev_blockhash }) } else { Ok(()) }
 }
 
-/// Checks a header in context: everything that its ancestors and the time decide. `now` is the network's time in seconds
-/// since 1970. The header's parent has been found by its hash: `context` stands on it.
+/// Checks a header in context: every rule about headers that depends on the ancestors or the time. `now` is the network's
+/// time in seconds since 1970. `context` is built on the header's parent.
 ///
 /// Without ancestors the target, the median time and BIP94's bound are not checked.
 ///
@@ -65,9 +63,9 @@ pub fn validate_header_in_context(
     check_version(params, context.height(), header)
 }
 
-/// The header claims exactly the target that follows from its ancestors.
+/// The header has exactly the target that follows from its ancestors.
 ///
-/// Source: Bitcoin Core, `validation.cpp`, `ContextualCheckBlockHeader`, as for all of these.
+/// Source: Bitcoin Core, `validation.cpp`, `ContextualCheckBlockHeader`, as for the rules below.
 fn check_difficulty_bits(params: &ConsensusParams, ancestry: &dyn Ancestry, header: &Header) -> Result<(), RuleError> {
     let wanted = next_work_required(params, ancestry, header.time);
     if header.bits == wanted { Ok(()) } else { Err(RuleError::DifficultyBits { seen: header.bits, wanted }) }
@@ -87,8 +85,8 @@ fn check_timewarp(params: &ConsensusParams, ancestry: &dyn Ancestry, header: &He
     }
 }
 
-/// The earliest time of the block after `ancestry`'s last under BIP94. `None`: there is no such bound, because the
-/// chain does not enforce BIP94 or the block does not begin a period.
+/// The earliest time of the block after `ancestry`'s last under BIP94. `None`: the chain does not enforce BIP94, or the
+/// block does not begin a period.
 fn timewarp_bound(params: &ConsensusParams, ancestry: &dyn Ancestry) -> Option<u32> {
     let Difficulty::Retarget { enforce_bip94: true, .. } = params.difficulty else { return None };
     let parent = ancestry.tip_height();
@@ -96,24 +94,23 @@ fn timewarp_bound(params: &ConsensusParams, ancestry: &dyn Ancestry) -> Option<u
     begins_period.then(|| ancestry.header_at(parent).time.saturating_sub(MAX_TIMEWARP))
 }
 
-/// The least time that the block after `ancestry`'s last may have, in seconds since 1970: a second after the median of
-/// the eleven blocks before it, and no earlier than BIP94 allows where the chain enforces it.
+/// The earliest time of the block after `ancestry`'s last, in seconds since 1970: a second after the median of the eleven
+/// blocks before it, and not before BIP94's bound if the chain enforces BIP94.
 ///
-/// Source: Bitcoin Core, `node/miner.cpp`, `GetMinimumTime`, which keeps BIP94's bound on chains that do not enforce
-/// it, too.
+/// Source: Bitcoin Core, `node/miner.cpp`, `GetMinimumTime`, which applies BIP94's bound on every chain.
 #[must_use]
 pub fn minimum_time(params: &ConsensusParams, ancestry: &dyn Ancestry) -> u32 {
     let after_median = ancestry.median_time_past_at(ancestry.tip_height()).saturating_add(1);
     timewarp_bound(params, ancestry).map_or(after_median, |earliest| earliest.max(after_median))
 }
 
-/// A block is at most two hours ahead of the network's time. This is the only rule whose answer changes with time.
+/// A block is at most two hours ahead of the network's time. This is the only rule whose result changes with time.
 fn check_time_not_in_future(header: &Header, now: u64) -> Result<(), RuleError> {
     let latest = now.saturating_add(MAX_FUTURE_BLOCK_TIME);
     if u64::from(header.time) <= latest { Ok(()) } else { Err(RuleError::TimeTooNew { time: header.time, latest }) }
 }
 
-/// The version is not one that BIP34, BIP66 or BIP65 has retired.
+/// The version was not made obsolete by BIP34, BIP66 or BIP65.
 fn check_version(params: &ConsensusParams, height: u32, header: &Header) -> Result<(), RuleError> {
     let version = header.version.to_consensus();
     let forks = &params.deployments;

@@ -1,6 +1,6 @@
-//! What a transaction spends: the coins exist, may be spent by now, and are worth what the outputs are.
+//! Checks inputs: coins exist, are mature and cover the outputs.
 //!
-//! Source of all: Bitcoin Core, `consensus/tx_verify.cpp`, `CheckTxInputs`.
+//! Source of all rules in this file: Bitcoin Core, `consensus/tx_verify.cpp`, `CheckTxInputs`.
 
 use bitcoin::{Amount, OutPoint, Transaction};
 
@@ -8,8 +8,8 @@ use super::transaction_error::TransactionError;
 use crate::coins::Coin;
 use crate::consensus::{COINBASE_MATURITY, MAX_MONEY};
 
-/// An input spends a coin that exists and is not spent. `coin` is what was found at `outpoint`, which input `input`
-/// spends. Returns the coin.
+/// Input `input` spends a coin that exists and is not spent. `coin` is the result of the lookup of `outpoint`. Returns the
+/// coin.
 ///
 /// # Errors
 /// [`TransactionError::MissingInput`].
@@ -20,7 +20,7 @@ pub fn check_input_unspent(input: usize, outpoint: OutPoint, coin: Option<Coin>)
 /// The coins that a transaction spends in a block at `height` are mature and in range, and worth at least its outputs.
 /// Returns the fee.
 ///
-/// `coins` are those of the inputs, in order; [`check_input_unspent`] has found them. The transaction is no coinbase
+/// `coins` are those of the inputs, in order; each has passed [`check_input_unspent`]. The transaction is no coinbase
 /// and has passed [`validate_transaction_in_isolation`](super::validate_transaction_in_isolation).
 ///
 /// # Errors
@@ -36,12 +36,12 @@ pub fn validate_inputs(transaction: &Transaction, coins: &[Coin], height: u32) -
     check_fee_range(check_value_out(transaction, total)?)
 }
 
-/// What a transaction creates, in satoshi. Its outputs have been found to be in range.
+/// The sum of a transaction's outputs, in satoshi. The outputs are in range.
 pub(super) fn value_out(transaction: &Transaction) -> i64 {
     transaction.output.iter().fold(0, |sum, output| sum.saturating_add(output.value.to_sat().cast_signed()))
 }
 
-/// A coinbase is spent a hundred blocks later or more.
+/// A coinbase is spent at least a hundred blocks later.
 fn check_maturity(input: usize, coin: &Coin, height: u32) -> Result<(), TransactionError> {
     let depth = height.saturating_sub(coin.height);
     if coin.is_coinbase && depth < COINBASE_MATURITY {
@@ -50,7 +50,7 @@ fn check_maturity(input: usize, coin: &Coin, height: u32) -> Result<(), Transact
     Ok(())
 }
 
-/// The value of a coin is in range, and so is the sum with `total`, the coins before it. Returns the sum.
+/// The value of a coin is in range, and so is its sum with `total`, the value of the coins before it. Returns the sum.
 fn check_input_value(input: usize, coin: &Coin, total: i64) -> Result<i64, TransactionError> {
     let value = coin.output.value.to_sat().cast_signed();
     let total = total.saturating_add(value);
@@ -60,7 +60,7 @@ fn check_input_value(input: usize, coin: &Coin, total: i64) -> Result<i64, Trans
     Ok(total)
 }
 
-/// A transaction spends at least what it creates. Returns the fee.
+/// The inputs are worth at least as much as the outputs. Returns the fee.
 fn check_value_out(transaction: &Transaction, value_in: i64) -> Result<i64, TransactionError> {
     let value_out = value_out(transaction);
     if value_in < value_out {
@@ -69,7 +69,7 @@ fn check_value_out(transaction: &Transaction, value_in: i64) -> Result<i64, Tran
     Ok(value_in - value_out)
 }
 
-/// A fee is an amount of money.
+/// A fee is in the range of amounts.
 fn check_fee_range(fee: i64) -> Result<Amount, TransactionError> {
     if (0..=MAX_MONEY).contains(&fee) {
         Ok(Amount::from_sat(fee.cast_unsigned()))

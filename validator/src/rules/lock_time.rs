@@ -1,4 +1,4 @@
-//! Absolute lock times: until when a transaction must not be in a block.
+//! Absolute lock times (nLockTime).
 
 use bitcoin::{Sequence, Transaction};
 
@@ -6,9 +6,9 @@ use super::block_context::BlockContext;
 use super::transaction_error::TransactionError;
 use crate::consensus::{ConsensusParams, LOCKTIME_THRESHOLD};
 
-/// The lock time of a transaction is over in a block at `height`, or all its inputs opt out of it.
+/// The lock time of a transaction has passed in a block at `height`, or all its inputs disable it.
 ///
-/// `cutoff` is what lock times in seconds are compared with, in seconds since 1970: [`lock_time_cutoff`].
+/// `cutoff` is the time with which lock times in seconds are compared, in seconds since 1970: [`lock_time_cutoff`].
 ///
 /// # Errors
 /// [`TransactionError::NonFinal`].
@@ -17,17 +17,17 @@ use crate::consensus::{ConsensusParams, LOCKTIME_THRESHOLD};
 pub fn check_final(transaction: &Transaction, height: u32, cutoff: u32) -> Result<(), TransactionError> {
     let lock_time = transaction.lock_time.to_consensus_u32();
     let now = if lock_time < LOCKTIME_THRESHOLD { height } else { cutoff };
-    if lock_time != 0 && lock_time >= now && !opts_out_of_lock_time(transaction) {
+    if lock_time != 0 && lock_time >= now && !disables_lock_time(transaction) {
         return Err(TransactionError::NonFinal { lock_time, now });
     }
     Ok(())
 }
 
-/// What lock times in seconds are compared with, in seconds since 1970: the median time past of the block's parent since
-/// BIP113, before it the block's own time `block_time`.
+/// The time with which lock times in seconds are compared, in seconds since 1970: the median time past of the block's parent
+/// since BIP113; before it, and without ancestors, the block's own time `block_time`.
 ///
-/// Without ancestors it is the block's time as well. That is later than the median: a lock that is still closed then is
-/// closed, and one that is open may not be.
+/// The block's time is later than the median, so a lock it does not satisfy is certainly locked; one it satisfies may still
+/// be.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `ContextualCheckBlock`.
 #[must_use]
@@ -40,14 +40,14 @@ pub fn lock_time_cutoff(params: &ConsensusParams, context: BlockContext<'_>, blo
     }
 }
 
-/// Whether every input opts out of the lock time.
-fn opts_out_of_lock_time(transaction: &Transaction) -> bool {
+/// Whether every input disables the lock time.
+fn disables_lock_time(transaction: &Transaction) -> bool {
     transaction.input.iter().all(|input| input.sequence == Sequence::MAX)
 }
 
-/// Whether a transaction has a lock time in seconds that counts.
+/// Whether a transaction has a lock time in seconds that is not disabled.
 pub(super) fn has_lock_time_in_seconds(transaction: &Transaction) -> bool {
-    transaction.lock_time.to_consensus_u32() >= LOCKTIME_THRESHOLD && !opts_out_of_lock_time(transaction)
+    transaction.lock_time.to_consensus_u32() >= LOCKTIME_THRESHOLD && !disables_lock_time(transaction)
 }
 
 #[cfg(test)]
@@ -56,7 +56,7 @@ mod tests {
 
     use super::*;
     use crate::chain::ChainParams;
-    use crate::rules::testing::{Alike, outpoint, spend};
+    use crate::rules::testing::{UniformChain, outpoint, spend};
 
     const TIME: u32 = 1_600_000_000;
 
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_that_all_opt_out_have_no_lock() {
+    fn a_lock_that_all_inputs_disable_is_no_lock() {
         let mut transaction = locked(u32::MAX);
         assert!(has_lock_time_in_seconds(&transaction));
         transaction.input[1].sequence = Sequence::MAX;
@@ -99,8 +99,8 @@ mod tests {
     #[test]
     fn locks_by_time_are_compared_with_the_median_since_bip113() {
         let main = ChainParams::main().consensus;
-        assert_eq!(lock_time_cutoff(&main, BlockContext::after(&Alike::new(419_326, 77)), TIME), TIME);
-        assert_eq!(lock_time_cutoff(&main, BlockContext::after(&Alike::new(419_327, 77)), TIME), 77);
+        assert_eq!(lock_time_cutoff(&main, BlockContext::after(&UniformChain::new(419_326, 77)), TIME), TIME);
+        assert_eq!(lock_time_cutoff(&main, BlockContext::after(&UniformChain::new(419_327, 77)), TIME), 77);
         assert_eq!(lock_time_cutoff(&main, BlockContext::at_height(419_328), TIME), TIME, "no ancestors");
     }
 }

@@ -1,4 +1,4 @@
-//! The Merkle root: the header commits to the transactions, and to no other list of them.
+//! The Merkle root: the header commits to the transactions and to their order.
 
 use adit_hash::{Backend, HashBytes, MerkleRoot};
 use bitcoin::TxMerkleNode;
@@ -7,13 +7,13 @@ use bitcoin::hashes::Hash;
 use super::error::RuleError;
 use crate::block::DecodedBlock;
 
-/// The Merkle root over `leaves`, and whether two equal neighbours make it ambiguous. Over no leaves it is zero, as in
-/// Bitcoin Core.
+/// The Merkle root of `leaves`, and whether two equal neighbours make it ambiguous. Without leaves it is zero, as in Bitcoin
+/// Core.
 pub(super) fn merkle_root(mut leaves: Vec<HashBytes>) -> MerkleRoot {
     adit_hash::merkle_root(Backend::fastest_pairs(), &mut leaves).unwrap_or_default()
 }
 
-/// The header commits to the transactions, and no repetition among them leaves the root as it is (CVE-2012-2459).
+/// The header commits to the transactions, and no transactions are repeated in a way that keeps the root (CVE-2012-2459).
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `CheckMerkleRoot`.
 pub(super) fn check_merkle_root(block: &DecodedBlock) -> Result<(), RuleError> {

@@ -1,9 +1,9 @@
-//! The rule book: every rule that a block or a transaction must obey, each a pure function.
+//! The consensus rules, each a pure function. A block is checked in three steps.
 //!
-//! A block is judged in three steps: *in isolation*, by itself; *in context*, by its height and the headers before it;
-//! and when it *connects*, by the coins that it spends. The drivers, [`validate_header_in_isolation`] and its kin, read
-//! as lists, in Bitcoin Core's order, so that of several broken rules the one reported is Core's. A transaction without
-//! a block has the same rules as functions of its own, which a mempool calls and the drivers call.
+//! The steps are: *in isolation*, by itself; *in context*, with its height and the headers before it; and as it
+//! *connects*, with the coins that it spends. A driver such as [`validate_header_in_isolation`] calls its rules in Bitcoin
+//! Core's order, so that of several broken rules it reports the same one as Core. The rules of a transaction are functions
+//! of their own, which a mempool can call too.
 //!
 //! Nothing here stores or logs: ancestors come through [`Ancestry`], coins through [`CoinView`], the time as a number.
 //! A clock is read only to report how long connecting took.
@@ -42,6 +42,7 @@ mod transaction;
 mod transaction_error;
 mod witness;
 
+pub use crate::consensus::MAX_FUTURE_BLOCK_TIME;
 pub use ancestry::Ancestry;
 pub use block::validate_block_in_isolation;
 pub use block_context::BlockContext;
@@ -50,8 +51,8 @@ pub use connect::{ConnectError, ConnectOptions, ConnectTimes, Connected, connect
 pub use context::validate_block_in_context;
 pub use difficulty::{next_work_required, same_work_required_until};
 pub use error::{RuleError, SignetFault};
-pub use header::{MAX_FUTURE_BLOCK_TIME, minimum_time, validate_header_in_context, validate_header_in_isolation};
-pub(crate) use header::{check_previous_found, check_previous_valid};
+pub(crate) use header::{NO_CLOCK, check_previous_found, check_previous_valid};
+pub use header::{minimum_time, validate_header_in_context, validate_header_in_isolation};
 pub use inputs::{check_input_unspent, validate_inputs};
 pub use lock_time::{check_final, lock_time_cutoff};
 pub use pow::check_target;

@@ -1,4 +1,4 @@
-//! Proof of work: the target that a header claims, and that its hash meets it.
+//! Proof of work: the range of targets, and the hash below the target.
 
 use bitcoin::{BlockHash, CompactTarget, Target, Work};
 
@@ -6,7 +6,7 @@ use super::error::RuleError;
 use crate::consensus::derive_target;
 use crate::consensus::uint256::Uint256;
 
-/// A header claims a target that the chain allows. Returns the target.
+/// The target of a header is one that the chain allows. Returns the target.
 ///
 /// # Errors
 /// [`RuleError::InvalidTarget`]: `bits` encode no target from 1 to `limit`.

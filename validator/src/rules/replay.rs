@@ -1,4 +1,4 @@
-//! A chain that grows by the rules, as a validator's does: for tests on recorded and random chains.
+//! A chain in memory to which blocks are added after all checks, for tests of candidates and random chains.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
 use crate::coins::Coin;
 
-/// A chain that grows from its genesis block by the rules, as a validator's does.
+/// A chain from a genesis block on, with its coins.
 pub(super) struct Replay {
     pub(super) params: ChainParams,
     pub(super) chain: Chain,
@@ -25,12 +25,12 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// The genesis block, when the time is `now`.
+    /// A chain of the genesis block alone. The time is `now`.
     pub(super) fn new(params: ChainParams, now: u64) -> Self {
         Self { chain: Chain::after_genesis(&params), params, coins: HashMap::new(), inputs: 0, now }
     }
 
-    /// Adds a block, or says which rule it breaks and stays as it was.
+    /// Adds a block. If the block breaks a rule the chain stays as it was.
     pub(super) fn add(&mut self, block: &DecodedBlock) -> Result<(), RuleError> {
         let (params, chain) = (&self.params.consensus, &self.chain);
         if !chain.ends_in(block.header().prev_blockhash) {

@@ -1,12 +1,14 @@
-//! The macro that writes an enum of broken rules: one variant a rule, with the value seen and the value wanted.
+//! The macro that defines an enum of broken rules: one variant for each rule, with the value seen and the value wanted.
 //!
-//! A rule is added in one place: the functions that must know every variant are written from the same list.
+//! The list of variants also defines every function that must know all of them.
 
-/// Writes the enum and its `seen`, `wanted`, `reject_reason`, `Display` and `Error`.
+/// Defines the enum with `seen`, `wanted`, `reject_reason`, `Display` and `Error`. The variant named by `source`, if any, has
+/// its error as source. `Display` includes the source's values, so print such an error without its sources.
 macro_rules! rule_errors {
     (
         $(#[$enum_doc:meta])*
-        pub enum $name:ident, $(#[$reason_doc:meta])* reject_reason: $reason_type:ty;
+        pub enum $name:ident, $(#[$reason_doc:meta])* reject_reason: $reason_type:ty
+        $(, source: $outer:ident { $inner:ident })?;
         $(
             $(#[$doc:meta])*
             $variant:ident { $( $(#[$field_doc:meta])* $field:ident: $type:ty, )* }
@@ -21,13 +23,13 @@ macro_rules! rule_errors {
         }
 
         impl $name {
-            /// The value that was seen, for people.
+            /// The value seen, as text.
             #[must_use]
             pub fn seen(&self) -> String {
                 match self { $( $name::$variant { $($field),* } => { $( let _ = $field; )* $seen.to_string() } )* }
             }
 
-            /// The value, or the range of values, that was wanted, for people.
+            /// The value or the range of values wanted, as text.
             #[must_use]
             pub fn wanted(&self) -> String {
                 match self { $( $name::$variant { $($field),* } => { $( let _ = $field; )* $wanted.to_string() } )* }
@@ -46,7 +48,14 @@ macro_rules! rule_errors {
             }
         }
 
-        impl std::error::Error for $name {}
+        impl std::error::Error for $name {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                $( if let $name::$outer { $inner, .. } = self {
+                    return Some($inner);
+                } )?
+                None
+            }
+        }
     };
 }
 

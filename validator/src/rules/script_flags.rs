@@ -1,4 +1,4 @@
-//! The script flags of a block: which soft forks of the script language hold for it.
+//! The script flags of a block: the soft forks of the script language that apply to it.
 
 use bitcoin::BlockHash;
 
@@ -6,7 +6,7 @@ use crate::consensus::{ConsensusParams, ScriptFlags};
 
 /// The flags for the scripts of the block `hash` at `height`.
 ///
-/// P2SH, WITNESS and TAPROOT hold for every block except those in
+/// P2SH, WITNESS and TAPROOT apply to every block except those in
 /// [`script_flag_exceptions`](ConsensusParams::script_flag_exceptions): no other block on the public chains breaks
 /// them, so their activation heights are not needed. Taproot's height is 0 on the public chains; a chain file may set
 /// another one.

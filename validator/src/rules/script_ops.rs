@@ -1,13 +1,13 @@
-//! The operations of a script, read as Bitcoin Core reads them.
+//! Reads the operations of a script as Bitcoin Core does.
 //!
-//! The iterator of `bitcoin` is not used, because it hides two things that rules need: the opcode of every push,
-//! whatever its form, and that a push reaches beyond the end of the script.
+//! The iterator of `bitcoin` is not used, because it hides two things that rules need: the opcode of every push, and a push
+//! that extends beyond the end of the script.
 //!
 //! Source: Bitcoin Core, `script/script.cpp`, `GetScriptOp`.
 
 use bitcoin::opcodes::all::{OP_PUSHDATA1, OP_PUSHDATA2, OP_PUSHDATA4, OP_PUSHNUM_16};
 
-/// An opcode, and what it pushes if it is one of those that carry data.
+/// An opcode, and the data that it pushes, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Op<'a> {
     pub(super) opcode: u8,
@@ -21,7 +21,7 @@ impl Op<'_> {
     }
 }
 
-/// A push that reaches beyond the end of its script.
+/// A push that extends beyond the end of its script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TruncatedPush;
 
@@ -46,7 +46,7 @@ impl<'a> Iterator for Ops<'a> {
     }
 }
 
-/// What `opcode` pushes, and what comes after it. `None`: the script is shorter than that.
+/// The data that `opcode` pushes, and the rest of the script. `None`: the script ends within the data.
 fn read_data(opcode: u8, rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = match opcode {
         direct if direct < OP_PUSHDATA1.to_u8() => (usize::from(direct), rest),

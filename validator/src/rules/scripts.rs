@@ -1,8 +1,8 @@
-//! Scripts: every input's script and witness satisfy the script of the coin that it spends.
+//! Runs scripts: every input's script and witness satisfy the script of the coin that it spends.
 //!
 //! Bitcoin Core's own engine runs them, on every core. A transaction is parsed and its signature hashes are prepared
-//! once, by the thread that takes it; its inputs are then spread over all threads, so that a block of one huge
-//! transaction keeps as many busy as one of many small ones.
+//! once, by one thread; its inputs are then divided among all threads, so that a block of one huge transaction uses as
+//! many threads as one of many small ones.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -26,23 +26,23 @@ use crate::consensus::ScriptFlags;
 /// Runs on the current `rayon` pool. Of several inputs that fail the first is reported.
 ///
 /// # Errors
-/// [`TransactionError::Script`]. Bytes that the engine cannot read and a number of coins that is not that of the inputs
-/// count as failing.
+/// [`TransactionError::Script`]. It is also the error for bytes that the engine cannot read, and for another number of coins
+/// than inputs.
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `CheckInputScripts`.
 pub fn check_input_scripts(raw: &[u8], coins: &[Coin], flags: ScriptFlags) -> Result<(), TransactionError> {
     check_input_scripts_unless(raw, coins, flags, || false)
 }
 
-/// The same; once `is_moot`, inputs count as good unseen.
+/// As [`check_input_scripts`]. Once `is_cancelled` returns true, remaining inputs are skipped.
 fn check_input_scripts_unless(
     raw: &[u8],
     coins: &[Coin],
     flags: ScriptFlags,
-    is_moot: impl Fn() -> bool + Sync,
+    is_cancelled: impl Fn() -> bool + Sync,
 ) -> Result<(), TransactionError> {
     let outputs: Vec<&TxOut> = coins.iter().map(|coin| &coin.output).collect();
-    match first_failing_input_unless(raw, &outputs, flags, is_moot) {
+    match first_failing_input_unless(raw, &outputs, flags, is_cancelled) {
         Some(input) => Err(TransactionError::Script { input }),
         None => Ok(()),
     }
@@ -51,13 +51,13 @@ fn check_input_scripts_unless(
 /// The scripts of a block, which run beside its other rules.
 ///
 /// They need the coins of their own transaction only, so each starts as soon as these are known. Of several inputs that
-/// fail the first is reported, whichever thread is the quicker.
+/// fail the first is reported, whichever thread finds it first.
 pub(super) struct ScriptChecks<'a> {
     block: &'a DecodedBlock,
     flags: ScriptFlags,
-    /// The first transaction known to fail, and how.
+    /// The first transaction known to fail, and its error.
     failing: Mutex<Option<(usize, TransactionError)>>,
-    /// Transactions from this one on need not be looked at: one before them fails.
+    /// The position from which on transactions are skipped, because one before them fails.
     limit: AtomicUsize,
 }
 
@@ -80,8 +80,8 @@ impl<'a> ScriptChecks<'a> {
         Self { block, flags, failing: Mutex::new(None), limit: AtomicUsize::new(usize::MAX) }
     }
 
-    /// Checks `rules`, and beside them the scripts that they start. A script that fails is reported only if nothing
-    /// else is wrong. Returns what `rules` returned, and how long scripts took after them.
+    /// Calls `rules`, and runs the scripts that it starts at the same time. A failing script is reported only if `rules`
+    /// succeeds. Returns the result of `rules`, and the time that scripts took after it.
     pub(super) fn run_beside<'scope, T, E: From<RuleError>>(
         &'scope self,
         rules: impl FnOnce(&ScriptStarter<'_, 'scope>) -> Result<T, E>,
@@ -100,12 +100,12 @@ impl<'a> ScriptChecks<'a> {
     }
 
     fn run(&self, tx: usize, coins: &[Coin]) {
-        let is_moot = || tx >= self.limit.load(Ordering::Relaxed);
-        if is_moot() {
+        let is_cancelled = || tx >= self.limit.load(Ordering::Relaxed);
+        if is_cancelled() {
             return;
         }
         let raw = self.block.raw_transaction(tx);
-        if let Err(error) = check_input_scripts_unless(raw, coins, self.flags, is_moot) {
+        if let Err(error) = check_input_scripts_unless(raw, coins, self.flags, is_cancelled) {
             let mut failing = self.failing();
             if failing.as_ref().is_none_or(|(first, _)| tx < *first) {
                 *failing = Some((tx, error));
@@ -114,12 +114,12 @@ impl<'a> ScriptChecks<'a> {
         }
     }
 
-    /// Scripts that have not started need not run.
+    /// Skips all scripts that have not started.
     fn stop(&self) {
         self.limit.store(0, Ordering::Relaxed);
     }
 
-    /// The rule itself, once all that was started has ended: no script fails.
+    /// No script fails. Called when all scripts have ended.
     fn check_scripts(&self) -> Result<(), RuleError> {
         match self.failing().take() {
             Some((tx, error)) => Err(RuleError::in_transaction(self.block, tx)(error)),
@@ -132,36 +132,36 @@ impl<'a> ScriptChecks<'a> {
     }
 }
 
-/// The first input of a transaction whose script fails. `spent` are the outputs that its inputs spend, one each.
+/// The first input of a transaction whose script fails. `spent` are the outputs that its inputs spend, in order.
 ///
-/// What the engine cannot read at all counts as failing: no transaction that came through the decoder is like that.
+/// Bytes that the engine cannot read fail at input 0; the decoder accepts no such transaction.
 pub(super) fn first_failing_input(raw: &[u8], spent: &[&TxOut], flags: ScriptFlags) -> Option<usize> {
     first_failing_input_unless(raw, spent, flags, || false)
 }
 
-/// The same; once `is_moot`, inputs count as good unseen.
+/// As [`first_failing_input`]. Once `is_cancelled` returns true, remaining inputs are skipped.
 fn first_failing_input_unless(
     raw: &[u8],
     spent: &[&TxOut],
     flags: ScriptFlags,
-    is_moot: impl Fn() -> bool + Sync,
+    is_cancelled: impl Fn() -> bool + Sync,
 ) -> Option<usize> {
     let Some(prepared) = Prepared::new(raw, spent, flags) else { return Some(0) };
-    (0..spent.len()).into_par_iter().find_first(|&input| !is_moot() && !prepared.succeeds(input, flags))
+    (0..spent.len()).into_par_iter().find_first(|&input| !is_cancelled() && !prepared.succeeds(input, flags))
 }
 
 /// A transaction in the engine's form.
 ///
-/// The engine's `btck_script_pubkey_verify` copies the prepared data at every call, with all spent outputs that are in
-/// it: the square of a transaction's inputs. Only taproot's signatures commit to those outputs. So there are two sets
-/// of data, and the one with outputs is made, and copied, for taproot inputs alone. The engine refuses the flag TAPROOT
-/// with data without outputs; other inputs run without the flag, which `interpreter.cpp` asks for nowhere but at a
-/// native witness program of version 1 and 32 bytes (`VerifyWitnessProgram`).
+/// The engine's `btck_script_pubkey_verify` copies the prepared data with all spent outputs at every call: quadratic in the
+/// number of inputs. Only taproot signatures commit to those outputs. So there are two sets of data, and the one with
+/// outputs is made and copied for taproot inputs only. The engine refuses the flag TAPROOT with data without outputs, so
+/// other inputs run without the flag; `interpreter.cpp` reads it only for a native witness program of version 1 and 32
+/// bytes (`VerifyWitnessProgram`).
 struct Prepared<'a> {
     transaction: bitcoinkernel::Transaction,
     spent: &'a [&'a TxOut],
     data: PrecomputedTransactionData,
-    /// With what all inputs spend; `None`: no input is taproot's.
+    /// The data with the spent outputs; `None`: no input spends a taproot output.
     taproot: Option<PrecomputedTransactionData>,
 }
 
@@ -179,7 +179,7 @@ impl<'a> Prepared<'a> {
         Some(Self { transaction, spent, data, taproot })
     }
 
-    /// The input's script in the engine's form is made here, by the thread that needs it.
+    /// Runs the script of an input. The script is converted here, on the thread that runs it.
     fn succeeds(&self, input: usize, flags: ScriptFlags) -> bool {
         let output = self.spent[input];
         let (data, flags) = match &self.taproot {
@@ -265,11 +265,12 @@ mod tests {
     }
 
     #[test]
-    fn scripts_that_nobody_wants_to_know_about_are_not_run() {
+    fn cancelled_scripts_are_not_run() {
         let raw = bitcoin::consensus::serialize(&spend(&[outpoint(1)], &[1]));
         let mut coin = coin(1, 1);
         coin.output.script_pubkey = ScriptBuf::from_bytes(vec![FAILS]);
-        let failing = |is_moot| first_failing_input_unless(&raw, &[&coin.output], ScriptFlags::P2SH, || is_moot);
+        let failing =
+            |is_cancelled| first_failing_input_unless(&raw, &[&coin.output], ScriptFlags::P2SH, || is_cancelled);
         assert_eq!((failing(false), failing(true)), (Some(0), None));
 
         let block = block_of(vec![coinbase(1, 50), spend(&[outpoint(1)], &[1])]);
@@ -293,7 +294,7 @@ mod tests {
         assert_eq!(check_input_scripts(&raw[1..], &[good.clone(), good], ScriptFlags::P2SH), failing(0));
     }
 
-    /// A coin that needs a rule which only some flags bring: OP_CHECKSEQUENCEVERIFY is an OP_NOP3 without its flag.
+    /// OP_CHECKSEQUENCEVERIFY is OP_NOP3 without its flag.
     #[test]
     fn flags_reach_the_engine() {
         let transaction = spend(&[outpoint(1)], &[1]);

@@ -1,4 +1,4 @@
-//! Relative lock times (BIP68): how long after its coin an input may spend it.
+//! Relative lock times (BIP68): the least age of a coin that an input spends.
 
 use bitcoin::{Sequence, Transaction};
 
@@ -7,10 +7,10 @@ use super::transaction_error::TransactionError;
 use crate::coins::Coin;
 use crate::consensus::ConsensusParams;
 
-/// Every input is as much younger than its coin as its sequence number says, in a block that stands at `context` (BIP68).
-/// `coins` are those that the inputs spend, in order.
+/// Every input's relative lock time (BIP68) has passed in a block with this context. `coins` are those that the inputs spend,
+/// in order.
 ///
-/// Without ancestors locks in seconds are taken to be open.
+/// Without ancestors locks in seconds are not checked.
 ///
 /// # Errors
 /// [`TransactionError::HeightLock`] or [`TransactionError::TimeLock`].
@@ -18,8 +18,8 @@ use crate::consensus::ConsensusParams;
 /// # Panics
 /// If there are fewer coins than inputs.
 ///
-/// Source: Bitcoin Core, `consensus/tx_verify.cpp`, `SequenceLocks`. Core keeps the last height and time at which the
-/// transaction is locked; here it is the first at which it is not.
+/// Source: Bitcoin Core, `consensus/tx_verify.cpp`, `SequenceLocks`. Core computes the last height and time at which
+/// the transaction is locked; this function the first at which it is not.
 pub fn check_sequence_locks(
     params: &ConsensusParams,
     context: BlockContext<'_>,
@@ -40,7 +40,7 @@ pub fn check_sequence_locks(
                 }
             }
             (RelativeLock::Seconds(seconds), Some(ancestry)) => {
-                // Time counts from the least time that the coin's block could have had.
+                // Time counts from the median time past of the coin's block's parent.
                 let before = made.saturating_sub(1).min(ancestry.tip_height());
                 let from = ancestry.median_time_past_at(before);
                 let unlocked = u64::from(from) + u64::from(seconds);
@@ -60,7 +60,7 @@ pub(super) fn has_sequence_lock_in_seconds(transaction: &Transaction) -> bool {
     relative_locks(transaction).any(|(_, lock)| matches!(lock, RelativeLock::Seconds(_)))
 }
 
-/// How long after a coin was made an input may spend it.
+/// The least age of a coin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RelativeLock {
     /// In blocks.
@@ -69,15 +69,15 @@ enum RelativeLock {
     Seconds(u32),
 }
 
-/// The relative locks of a transaction's inputs, with the inputs' places.
+/// The relative locks of a transaction's inputs, with the inputs' indices.
 ///
-/// Source: BIP68. Transactions have them from version 2 on, versions being unsigned.
+/// Source: BIP68. Transactions have them from version 2 on; the version is read as unsigned.
 fn relative_locks(transaction: &Transaction) -> impl Iterator<Item = (usize, RelativeLock)> {
     let inputs = if transaction.version.0.cast_unsigned() >= 2 { &transaction.input[..] } else { &[] };
     inputs.iter().enumerate().filter_map(|(at, input)| relative_lock(input.sequence).map(|lock| (at, lock)))
 }
 
-/// What a sequence number says about age: bit 31 turns it off, bit 22 chooses units of 512 seconds, 16 bits count.
+/// The relative lock in a sequence number: bit 31 disables it, bit 22 selects units of 512 seconds, 16 bits are the count.
 fn relative_lock(sequence: Sequence) -> Option<RelativeLock> {
     let sequence = sequence.to_consensus_u32();
     let count = sequence & 0xffff;
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use crate::chain::ChainParams;
     use crate::rules::Ancestry;
-    use crate::rules::testing::{Alike, Chain, coin, outpoint, spend};
+    use crate::rules::testing::{Chain, UniformChain, coin, outpoint, spend};
 
     const TIME: u32 = 1_600_000_000;
 
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn relative_locks_in_blocks() {
-        let ancestry = Alike::new(109, TIME);
+        let ancestry = UniformChain::new(109, TIME);
         let verdict = |version, sequence, enforced| lock_verdict(version, sequence, 100, &ancestry, enforced);
         assert_eq!(verdict(2, 10, true), Ok(()));
         let error = TransactionError::HeightLock { input: 0, unlocked: 111, height: 110 };

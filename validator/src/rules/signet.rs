@@ -1,9 +1,8 @@
 //! The block signature of a signet (BIP325): a challenge script that every block must satisfy.
 //!
-//! A k-of-n challenge also makes a private chain on which only certain signers can extend the chain. The signature is a
-//! script and a witness that spend an output which is in no block. Its script is the challenge, and its transaction
-//! commits to the block without the signature. So the script engine checks the signature, and any script can be a
-//! challenge.
+//! A k-of-n challenge also makes a private chain that only certain signers can extend. The signature is a script and a
+//! witness that spend a virtual output, which is in no block. The output's script is the challenge, and its transaction
+//! commits to the block without the signature. The script engine checks the signature, so any script can be a challenge.
 //!
 //! Source: Bitcoin Core, `signet.cpp`.
 
@@ -23,7 +22,7 @@ use super::witness::witness_commitment;
 use crate::block::DecodedBlock;
 use crate::consensus::{ConsensusParams, ScriptFlags};
 
-/// How the push that holds the signature begins.
+/// The first bytes of the push that holds the signature.
 const SIGNET_HEADER: [u8; 4] = [0xec, 0xc7, 0xda, 0xa2];
 
 /// On a signet, the block's signature satisfies the challenge. The genesis block needs none.
@@ -44,9 +43,9 @@ pub(super) fn check_signet_solution(params: &ConsensusParams, block: &DecodedBlo
 /// The two virtual transactions of BIP325, which are in no block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignetTransactions {
-    /// The one that commits to the block and whose only output is locked by the challenge.
+    /// Commits to the block. The challenge locks its only output.
     pub to_spend: Transaction,
-    /// The one that spends it, with the signature that the block holds. A block's signers sign this one.
+    /// Spends that output with the signature in the block. A block's signers sign this transaction.
     pub to_sign: Transaction,
 }
 
@@ -108,11 +107,11 @@ fn virtual_transaction(input: TxIn, script_pubkey: ScriptBuf) -> Transaction {
     }
 }
 
-/// Takes the solution out of a commitment: the script with only the header left of the push that held it, and what the
-/// push held. `None`: there is no push that begins with the header and is longer.
+/// Removes the solution from a commitment. Returns the script, in which only the header is left of the push with the
+/// solution, and the solution. `None`: no push begins with the header and is longer.
 ///
-/// The script is encoded again from its operations, as Core does it, pushes in their shortest form, up to its first
-/// truncated push. Source: Bitcoin Core, `signet.cpp`, `FetchAndClearCommitmentSection`.
+/// As in Core the script is encoded again from its operations up to its first truncated push, with pushes in their shortest
+/// form. Source: Bitcoin Core, `signet.cpp`, `FetchAndClearCommitmentSection`.
 fn split_solution(commitment: &Script) -> Option<(ScriptBuf, Vec<u8>)> {
     let mut cleared = Vec::new();
     let mut solution = None;
@@ -269,7 +268,7 @@ mod tests {
         }
         let params = challenged(challenge.push_int(6).push_opcode(OP_CHECKMULTISIG).into_script());
         let challenge = params.signet_challenge.clone().unwrap();
-        // Signed with the solution left out: only the header stands in its place.
+        // The signatures cover the block without the solution: only the header is in the push.
         let unsigned = block_with(&[&SIGNET_HEADER]);
         let SignetTransactions { to_sign, .. } = signet_transactions(&challenge, &unsigned).unwrap();
         let digest = SighashCache::new(&to_sign).legacy_signature_hash(0, &challenge, 1).unwrap();

@@ -1,8 +1,8 @@
-//! How many signature operations a transaction has, by the counts that limit a block.
+//! Counts the signature operations of a transaction for the limit of a block.
 //!
-//! The counts read scripts without running them, look at a multisignature's number of keys in some places only, and go on
-//! after an operation that would fail. Consensus depends on all of it. `bitcoin`'s accurate count is not used: it takes a
-//! multisignature's number of keys from a number that other operations separate from it, which Core does not.
+//! The counts read scripts without running them, use a multisignature's number of keys in some scripts only, and continue
+//! after an operation that would fail. All of this is consensus. `bitcoin`'s accurate count is not used: unlike Core it reads
+//! the number of keys even if other operations follow that number.
 
 use bitcoin::opcodes::all::{
     OP_CHECKMULTISIG, OP_CHECKMULTISIGVERIFY, OP_CHECKSIG, OP_CHECKSIGVERIFY, OP_PUSHNUM_1, OP_PUSHNUM_16,
@@ -14,7 +14,7 @@ use super::script_ops::{Op, ops};
 use crate::coins::Coin;
 use crate::consensus::{MAX_BLOCK_SIGOPS_COST, ScriptFlags, WITNESS_SCALE_FACTOR};
 
-/// The count of a multisignature where its number of keys is not looked at.
+/// The count of a multisignature whose number of keys is not used.
 const MAX_PUBKEYS_PER_MULTISIG: u64 = 20;
 
 /// A block's signature operations cost at most 80,000.
@@ -34,7 +34,7 @@ pub fn legacy_sigops(transaction: &Transaction) -> u64 {
     inputs.chain(outputs).sum()
 }
 
-/// The cost of a transaction's operations, those included that P2SH and witnesses bring. `spent` are the coins of its
+/// The cost of a transaction's signature operations, including those of P2SH and witnesses. `spent` are the coins of its
 /// inputs, in order; none for a coinbase.
 ///
 /// Source: Bitcoin Core, `consensus/tx_verify.cpp`, `GetTransactionSigOpCost`.
@@ -51,7 +51,7 @@ pub fn sigop_cost(transaction: &Transaction, spent: &[Coin], flags: ScriptFlags)
     cost
 }
 
-/// The operations in the scripts that a transaction's P2SH inputs reveal. `spent` are the coins of its inputs, in order.
+/// The signature operations in the redeem scripts of a transaction's P2SH inputs. `spent` are the coins of its inputs, in order.
 ///
 /// Source: Bitcoin Core, `consensus/tx_verify.cpp`, `GetP2SHSigOpCount`.
 #[must_use]
@@ -60,7 +60,7 @@ pub fn p2sh_sigops(transaction: &Transaction, spent: &[Coin]) -> u64 {
     inputs.map(|(input, _)| redeem_script_sigops(&input.script_sig)).sum()
 }
 
-/// The operations that the witness program of an input brings, in the script of its coin or in the one that P2SH reveals.
+/// The signature operations of an input's witness program, native or nested in P2SH.
 ///
 /// Source: Bitcoin Core, `script/interpreter.cpp`, `CountWitnessSigOps` and `WitnessSigOps`.
 #[must_use]
@@ -85,7 +85,7 @@ pub fn witness_sigops(input: &TxIn, coin: &Coin) -> u64 {
     }
 }
 
-/// The operations in `script`. With `accurate`, a multisignature after OP_1 to OP_16 counts as many.
+/// The signature operations in `script`. With `accurate`, a multisignature directly after OP_1 to OP_16 counts 1 to 16.
 ///
 /// Source: Bitcoin Core, `script/script.cpp`, `CScript::GetSigOpCount(bool)`.
 fn sigops(script: &Script, accurate: bool) -> u64 {
@@ -107,14 +107,14 @@ fn sigops(script: &Script, accurate: bool) -> u64 {
     count
 }
 
-/// The operations in the script that a P2SH input reveals: the last thing that it pushes.
+/// The signature operations in the redeem script of a P2SH input, which is the last push of `script_sig`.
 ///
 /// Source: Bitcoin Core, `script/script.cpp`, `CScript::GetSigOpCount(const CScript&)`.
 fn redeem_script_sigops(script_sig: &Script) -> u64 {
     last_push(script_sig).map_or(0, |redeem_script| sigops(Script::from_bytes(redeem_script), true))
 }
 
-/// What the last operation of a script pushes, if the script only pushes. OP_1 to OP_16 push no script: nothing.
+/// The data of the last push of a script that only pushes. OP_1 to OP_16 have no data.
 fn last_push(script: &Script) -> Option<&[u8]> {
     let mut last: &[u8] = &[];
     for op in ops(script.as_bytes()) {

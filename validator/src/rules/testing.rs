@@ -1,11 +1,11 @@
-//! Fixtures for tests of the rules: headers in memory and blocks made on the spot.
+//! Fixtures for tests of the rules: headers in memory, and small blocks.
 
+pub(crate) use adit_testchain::unsigned::{outpoint, spend};
 use bitcoin::block::{Header, Version};
 use bitcoin::hashes::Hash;
 use bitcoin::script::Builder;
 use bitcoin::{
-    Amount, Block, BlockHash, CompactTarget, OutPoint, ScriptBuf, Sequence, Target, Transaction, TxIn, TxMerkleNode,
-    TxOut, Txid, Witness, absolute, consensus, transaction,
+    Amount, Block, BlockHash, CompactTarget, OutPoint, ScriptBuf, Target, Transaction, TxMerkleNode, TxOut, consensus,
 };
 
 use super::ancestry::Ancestry;
@@ -13,7 +13,7 @@ use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
 use crate::coins::Coin;
 
-/// Headers from genesis on, without valid proof of work.
+/// Headers from genesis on, without proof of work.
 pub(crate) struct Chain(Vec<Header>);
 
 impl Chain {
@@ -50,7 +50,7 @@ impl Chain {
         self.tip().block_hash() == hash
     }
 
-    /// Changes the time and the bits of the header at `height`, whatever follows it.
+    /// Changes the time and the bits of the header at `height`. Later headers stay as they are.
     pub(crate) fn set(&mut self, height: usize, time: u32, bits: u32) {
         self.0[height].time = time;
         self.0[height].bits = CompactTarget::from_consensus(bits);
@@ -67,13 +67,13 @@ impl Ancestry for Chain {
     }
 }
 
-/// Ancestors that all have the same header, for rules that ask about height and time only.
-pub(crate) struct Alike {
+/// Ancestors that all have the same header, for rules that depend on height and time only.
+pub(crate) struct UniformChain {
     pub(crate) tip_height: u32,
     pub(crate) header: Header,
 }
 
-impl Alike {
+impl UniformChain {
     /// Ancestors with this last height and this time.
     pub(crate) fn new(tip_height: u32, time: u32) -> Self {
         let mut header = ChainParams::regtest().genesis.header;
@@ -82,7 +82,7 @@ impl Alike {
     }
 }
 
-impl Ancestry for Alike {
+impl Ancestry for UniformChain {
     fn tip_height(&self) -> u32 {
         self.tip_height
     }
@@ -98,31 +98,10 @@ pub(crate) fn anyone_can_spend() -> ScriptBuf {
     ScriptBuf::from_bytes(vec![0x51])
 }
 
-/// A coin of `value` satoshi, made at `height` by a transaction that is no coinbase, for anybody to spend.
+/// A coin of `value` satoshi that anybody can spend, created at `height` by a transaction that is no coinbase.
 pub(crate) fn coin(value: i64, height: u32) -> Coin {
     let output = TxOut { value: Amount::from_sat(value.cast_unsigned()), script_pubkey: anyone_can_spend() };
     Coin { output, height, is_coinbase: false }
-}
-
-/// The output 0 of a transaction that does not exist, a different one for each `n`.
-pub(crate) fn outpoint(n: u8) -> OutPoint {
-    OutPoint { txid: Txid::from_byte_array([n; 32]), vout: 0 }
-}
-
-/// A transaction of version 2 without lock time, signature or witness.
-pub(crate) fn spend(outpoints: &[OutPoint], values: &[i64]) -> Transaction {
-    let input = |&previous_output| TxIn {
-        previous_output,
-        script_sig: ScriptBuf::new(),
-        sequence: Sequence::MAX,
-        witness: Witness::new(),
-    };
-    Transaction {
-        version: transaction::Version::TWO,
-        lock_time: absolute::LockTime::ZERO,
-        input: outpoints.iter().map(input).collect(),
-        output: values.iter().map(|&value| coin(value, 0).output).collect(),
-    }
 }
 
 /// A coinbase that begins with `height` and pays `value` satoshi to anybody.

@@ -1,6 +1,6 @@
-//! The rules of a transaction in isolation: what it shows without coins or a chain.
+//! The rules of a transaction in isolation, which need neither coins nor a chain.
 //!
-//! Source of all: Bitcoin Core, `consensus/tx_check.cpp`, `CheckTransaction`.
+//! Source of all rules in this file: Bitcoin Core, `consensus/tx_check.cpp`, `CheckTransaction`.
 
 use bitcoin::Transaction;
 
@@ -45,11 +45,11 @@ fn check_size(stripped_size: usize) -> Result<(), TransactionError> {
     Ok(())
 }
 
-/// No output's value, and no sum of them, is negative or above all money (CVE-2010-5139).
+/// No output's value, and no sum of them, is negative or above 21 million coins (CVE-2010-5139).
 fn check_output_values(transaction: &Transaction) -> Result<(), TransactionError> {
     let mut total = 0;
     for (output, txout) in transaction.output.iter().enumerate() {
-        // The 64 bits that `bitcoin` reads as an unsigned amount are a signed one to consensus.
+        // `bitcoin` reads the 64 bits as unsigned; for consensus they are signed.
         let value = txout.value.to_sat().cast_signed();
         if value < 0 {
             return Err(TransactionError::NegativeOutput { output, value });
@@ -70,7 +70,7 @@ fn check_inputs_differ(transaction: &Transaction) -> Result<(), TransactionError
     if transaction.input.len() < 2 {
         return Ok(());
     }
-    // Sorting costs less than hashing every outpoint, and an attacker cannot make it slow.
+    // Sorting takes less time than hashing every outpoint, and an attacker cannot make it slow.
     let mut outpoints: Vec<_> = transaction.input.iter().map(|input| input.previous_output).collect();
     outpoints.sort_unstable();
     match outpoints.windows(2).find(|pair| pair[0] == pair[1]) {

@@ -1,4 +1,4 @@
-//! The rules that one transaction can break, whether it stands in a block or not.
+//! The rules that a transaction can break, in a block or outside.
 
 use bitcoin::OutPoint;
 
@@ -12,8 +12,8 @@ rule_errors! {
     pub enum TransactionError,
     /// The name that Bitcoin Core 28 gives the rule when a block breaks it.
     ///
-    /// For a failing script it is the name without Core's script error in brackets, which the script engine does not give
-    /// out.
+    /// For a failing script it is the name without Core's script error in brackets, which the script engine does not
+    /// return.
     reject_reason: &'static str;
 
     // In isolation.
@@ -26,7 +26,7 @@ rule_errors! {
     NoOutputs {}
     "bad-txns-vout-empty", seen "no outputs", wanted "1 or more";
 
-    /// No block can hold the transaction.
+    /// The transaction is larger than a block may be.
     Oversize {
         /// Its length in bytes, without witnesses.
         stripped_size: usize,
@@ -37,23 +37,23 @@ rule_errors! {
 
     /// An output's value is below zero.
     NegativeOutput {
-        /// Which output.
+        /// The index of the output.
         output: usize,
         /// Its value.
         value: i64,
     }
     "bad-txns-vout-negative", seen format_args!("output {output}: {value}"), wanted "0 or above";
 
-    /// An output's value is above all money.
+    /// An output's value is above 21 million coins.
     OutputTooLarge {
-        /// Which output.
+        /// The index of the output.
         output: usize,
         /// Its value.
         value: i64,
     }
     "bad-txns-vout-toolarge", seen format_args!("output {output}: {value}"), wanted format_args!("at most {MAX_MONEY}");
 
-    /// The sum of the outputs' values is above all money (CVE-2010-5139).
+    /// The sum of the outputs' values is above 21 million coins (CVE-2010-5139).
     OutputTotalTooLarge {
         /// The sum, up to the output that passed the limit.
         total: i64,
@@ -76,18 +76,18 @@ rule_errors! {
 
     /// A transaction that is no coinbase has a coinbase's input.
     NullPrevout {
-        /// Which input.
+        /// The index of the input.
         input: usize,
     }
     "bad-txns-prevout-null", seen format_args!("input {input} spends the null output"), wanted "an output";
 
     // In context.
 
-    /// The lock time is not over.
+    /// The lock time has not passed.
     NonFinal {
         /// The lock time: a height, or seconds since 1970.
         lock_time: u32,
-        /// What it is compared with: the block's height, or its ancestors' median time (BIP113), or its time.
+        /// The value that it is compared with: the block's height, or its ancestors' median time (BIP113), or its time.
         now: u32,
     }
     "bad-txns-nonfinal", seen format_args!("locked until {lock_time}"), wanted format_args!("a lock below {now}");
@@ -96,7 +96,7 @@ rule_errors! {
 
     /// An input spends a coin that does not exist or is spent.
     MissingInput {
-        /// Which input.
+        /// The index of the input.
         input: usize,
         /// The output that it spends.
         outpoint: OutPoint,
@@ -105,18 +105,18 @@ rule_errors! {
 
     /// An input spends a coinbase too soon.
     ImmatureCoinbase {
-        /// Which input.
+        /// The index of the input.
         input: usize,
-        /// How many blocks after the coinbase.
+        /// The number of blocks since the coinbase.
         depth: u32,
     }
     "bad-txns-premature-spend-of-coinbase",
     seen format_args!("input {input} spends a coinbase after {depth} blocks"),
     wanted format_args!("{COINBASE_MATURITY} or more");
 
-    /// A value that is spent, or the sum of them, is below zero or above all money.
+    /// The value of a spent coin, or the sum of the values, is below zero or above 21 million coins.
     InputValueOutOfRange {
-        /// The input at which.
+        /// The input at which the limit was passed.
         input: usize,
         /// The sum up to it.
         total: i64,
@@ -126,23 +126,23 @@ rule_errors! {
 
     /// The outputs are worth more than what the inputs spend.
     InputsBelowOutputs {
-        /// What the inputs spend.
+        /// The sum of the inputs.
         value_in: i64,
-        /// What the outputs are worth.
+        /// The sum of the outputs.
         value_out: i64,
     }
     "bad-txns-in-belowout", seen format_args!("spends {value_in}"), wanted format_args!("{value_out}, which it creates");
 
-    /// The fee is above all money. The rules before this one leave nothing for it to refuse.
+    /// The fee is out of range. Unreachable: earlier rules refuse such fees.
     FeeOutOfRange {
         /// The fee.
         fee: i64,
     }
     "bad-txns-fee-outofrange", seen format_args!("{fee}"), wanted format_args!("0 to {MAX_MONEY}");
 
-    /// An input spends a coin fewer blocks after its block than its sequence number says (BIP68).
+    /// An input spends a coin that is younger, in blocks, than its sequence number allows (BIP68).
     HeightLock {
-        /// Which input.
+        /// The index of the input.
         input: usize,
         /// The first height at which it may.
         unlocked: u64,
@@ -153,9 +153,9 @@ rule_errors! {
     seen format_args!("input {input} at height {height}"),
     wanted format_args!("height {unlocked} or above");
 
-    /// An input spends a coin less time after its block than its sequence number says (BIP68).
+    /// An input spends a coin that is younger, in seconds, than its sequence number allows (BIP68).
     TimeLock {
-        /// Which input.
+        /// The index of the input.
         input: usize,
         /// The first median time past at which it may, in seconds since 1970.
         unlocked: u64,
@@ -168,7 +168,7 @@ rule_errors! {
 
     /// A script fails.
     Script {
-        /// Which input.
+        /// The index of the input.
         input: usize,
     }
     "mandatory-script-verify-flag-failed", seen format_args!("input {input} fails"), wanted "scripts that succeed";

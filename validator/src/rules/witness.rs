@@ -8,7 +8,7 @@ use super::merkle::merkle_root;
 use crate::block::DecodedBlock;
 use crate::consensus::ConsensusParams;
 
-/// How a witness commitment begins: OP_RETURN, a push of 36 bytes, four bytes that mark it (BIP141).
+/// The first bytes of a witness commitment: OP_RETURN, a push of 36 bytes, the tag (BIP141).
 const COMMITMENT_PREFIX: [u8; 6] = [0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed];
 
 /// The coinbase commits to the witnesses, or there are none (BIP141).
@@ -23,7 +23,7 @@ pub(crate) fn check_witness_commitment(
     let Some((_, seen)) = commitment else { return check_no_witness(block) };
     let reserved = check_witness_reserved_value(block)?;
     let mut leaves: Vec<_> = block.wtxids().iter().map(|id| id.to_byte_array()).collect();
-    // The coinbase cannot commit to itself.
+    // The coinbase cannot commit to its own hash.
     leaves[0] = [0; 32];
     let mut engine = sha256d::Hash::engine();
     engine.input(&merkle_root(leaves).root);
@@ -55,7 +55,7 @@ fn check_witness_reserved_value(block: &DecodedBlock) -> Result<[u8; 32], RuleEr
     }
 }
 
-/// Without a commitment there are no witnesses: nothing would cover them.
+/// A block without a commitment has no witnesses.
 fn check_no_witness(block: &DecodedBlock) -> Result<(), RuleError> {
     let has_witness = |transaction: &Transaction| transaction.input.iter().any(|input| !input.witness.is_empty());
     match block.transactions().iter().position(has_witness) {

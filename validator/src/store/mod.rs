@@ -32,6 +32,7 @@ pub use backend::{BlockReader, Commit, LoadedStore, NewBlock, Store, StoreSnapsh
 pub use cache::{CachedCoins, CoinCache};
 pub use coin_source::{CoinSource, NoCoins};
 pub use error::StoreError;
+pub(crate) use error::io_error;
 pub use location::{BlockLocation, FileKind, FilePosition, Span, StoredBlock};
 pub use marker::{Identity, store_folder};
 pub use record::{BlockStatus, IndexRecord};

@@ -26,7 +26,7 @@ use adit_validator::recheck::recheck;
 use bitcoin::BlockHash;
 use disk::{Disk, Loss};
 use fjall::{Database, KeyspaceCreateOptions};
-use support::{NOW, Patient, check_coins, eventful, options};
+use support::{NOW, check_coins, eventful, options};
 use trace::Call;
 
 /// Set in the process that is recorded: its data folder.
@@ -77,7 +77,7 @@ fn work(folder: &Path) {
     }
     let (second, third) = rest.split_at(rest.len() / 2);
     import(folder, CommitPolicy::WhenFull, second);
-    reindex(folder, &ChainParams::regtest(), ChainStateOptions::default(), &mut Patient).unwrap();
+    reindex(folder, &ChainParams::regtest(), ChainStateOptions::default(), &mut ()).unwrap();
     import(folder, CommitPolicy::EveryBlock, third);
 }
 
@@ -146,7 +146,7 @@ fn check(folder: &Path, reported: Option<BlockHash>, context: &str, whole: bool)
     check_coins(&state, context);
     drop(state);
     if whole {
-        let verdict = recheck(folder, &params, &mut Patient).unwrap();
+        let verdict = recheck(folder, &params, &mut ()).unwrap();
         assert!(verdict.is_good(), "{context}: {:?}", verdict.findings);
     }
 }

@@ -1,15 +1,15 @@
-//! A small regtest chain for tests: branches that are mined in no time, spend what they make, and fork by cloning.
+//! A small regtest chain for tests: branches that are mined quickly, spend their own coins, and fork by cloning.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 
 use adit_testchain::Rng;
+use adit_testchain::unsigned::spend;
 use adit_validator::block::DecodedBlock;
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{BlockOutcome, ChainEvent, ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use adit_validator::coins::statistics::CoinStatistics;
-use adit_validator::progress::Watcher;
 use adit_validator::store::StoreError;
 use bitcoin::absolute::LockTime;
 use bitcoin::block::{Header, Version};
@@ -34,16 +34,16 @@ struct Unspent {
     from: u32,
 }
 
-/// One chain of blocks from genesis on. A clone goes its own way from there.
+/// A chain of blocks from genesis on. A clone is a branch that starts at the same tip.
 #[derive(Clone, Debug)]
 pub struct Branch {
     params: ChainParams,
     tip: Header,
     pub height: u32,
     unspent: Vec<Unspent>,
-    /// Everything mined on this branch, the part before a fork included.
+    /// All blocks of this branch, including those before a fork.
     pub blocks: Vec<DecodedBlock>,
-    /// Bytes of an output that is never a coin, which each coinbase has: long blocks with few coins.
+    /// The length in bytes of an unspendable output in each coinbase, which makes blocks long without more coins.
     pub padding: usize,
 }
 
@@ -74,7 +74,7 @@ impl Branch {
     pub fn mine_split(&mut self, salt: u64, coins: usize) -> &mut Self {
         let oldest = self.unspent.iter().min_by_key(|coin| coin.from).unwrap();
         assert!(oldest.from <= self.height + 1);
-        let split = spend(oldest.outpoint, oldest.value, coins);
+        let split = split(oldest.outpoint, oldest.value, coins);
         let mut block = self.next(salt, 0, 0);
         block.txdata.push(split);
         self.push(solve(block));
@@ -112,12 +112,12 @@ impl Branch {
         let mut transactions = Vec::new();
         for _ in 0..spends.min(mature.len()) {
             let coin = mature.swap_remove(rng.below(mature.len()));
-            let split = spend(coin.outpoint, coin.value, 1 + rng.below(3));
+            let split = split(coin.outpoint, coin.value, 1 + rng.below(3));
             // Every other one is spent again in the same block.
             if rng.below(2) == 0 {
                 let first = OutPoint { txid: split.compute_txid(), vout: 0 };
                 transactions.push(split.clone());
-                transactions.push(spend(first, split.output[0].value, 1));
+                transactions.push(spend(&[first], &[split.output[0].value.to_sat().cast_signed()]));
             } else {
                 transactions.push(split);
             }
@@ -150,18 +150,7 @@ pub fn fork() -> (Branch, Branch, Branch) {
     (common, short, long)
 }
 
-/// Watches long work and never interrupts it.
-pub struct Patient;
-
-impl Watcher for Patient {
-    fn progress(&mut self, _: &'static str, _: u64, _: u64) {}
-
-    fn goes_on(&mut self) -> bool {
-        true
-    }
-}
-
-/// Sets Merkle root and nonce. On regtest every other nonce will do.
+/// Sets Merkle root and nonce. On regtest every second nonce is valid.
 pub fn solve(mut block: Block) -> Block {
     block.header.merkle_root = block.compute_merkle_root().unwrap();
     let target = Target::from_compact(block.header.bits);
@@ -185,32 +174,21 @@ pub fn coinbase(height: u32, salt: u64, reward: Amount) -> Transaction {
     Transaction { version: transaction::Version::TWO, lock_time: LockTime::ZERO, input: vec![input], output }
 }
 
-/// Spends a coin into `count` equal ones; what is left over is the fee.
-fn spend(outpoint: OutPoint, value: Amount, count: usize) -> Transaction {
-    let input = TxIn {
-        previous_output: outpoint,
-        script_sig: ScriptBuf::new(),
-        sequence: Sequence::MAX,
-        witness: Witness::new(),
-    };
-    let output = TxOut { value: value / count as u64, script_pubkey: anyone_can_spend() };
-    Transaction {
-        version: transaction::Version::TWO,
-        lock_time: LockTime::ZERO,
-        input: vec![input],
-        output: vec![output; count],
-    }
+/// Splits a coin into `count` equal ones. The remainder is the fee.
+fn split(outpoint: OutPoint, value: Amount, count: usize) -> Transaction {
+    let each = (value / count as u64).to_sat().cast_signed();
+    spend(&[outpoint], &vec![each; count])
 }
 
-/// With commits of both ways: those of some blocks together go into tables, others through the journal.
+/// Options with both kinds of commits: commits of several blocks go into tables, others through the journal.
 pub fn options(commit: CommitPolicy, cache_bytes: usize) -> ChainStateOptions {
     ChainStateOptions::default().with_commit(commit).with_cache_bytes(cache_bytes).with_ingest_threshold(40)
 }
 
-/// What a queue of events holds for tests, which never fill it.
+/// The limit of a queue of events, which tests never reach.
 pub const QUEUE: usize = 1 << 30;
 
-/// What an event tells, by its block's hash.
+/// An event with its block's hash instead of the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
     Connected(BlockHash, u32),
@@ -239,7 +217,7 @@ pub fn on_disk(folder: &Path, options: ChainStateOptions) -> ChainState {
     ChainState::open(folder, ChainParams::regtest(), options).unwrap()
 }
 
-/// Feeds blocks that must all be connected, one after the other.
+/// Feeds blocks, each of which must be connected.
 pub fn connect_all<'a>(state: &mut ChainState, blocks: impl IntoIterator<Item = &'a DecodedBlock>) {
     for block in blocks {
         let outcome = state.accept_block(block.clone(), NOW).unwrap();
@@ -264,8 +242,8 @@ pub fn replayed_coins(state: &ChainState) -> CoinStatistics {
     fresh.coin_statistics().unwrap()
 }
 
-/// Blocks in an order of feeding that reorganises the chain every few blocks: a branch, then one that leaves it four
-/// blocks below its tip and overtakes it.
+/// Blocks in an order that reorganises the chain every few blocks: a branch, then a longer one that leaves it four blocks
+/// below its tip.
 pub fn eventful(rounds: u64) -> Vec<DecodedBlock> {
     let mut trunk = Branch::from_genesis();
     trunk.mine(100, 0, 0);
@@ -284,7 +262,7 @@ pub fn eventful(rounds: u64) -> Vec<DecodedBlock> {
     order
 }
 
-/// Checks that an opened store is whole: its coins are those of a replay of its own blocks.
+/// Checks that the coins of an opened store are those of a replay of its blocks.
 pub fn check_coins(state: &ChainState, context: &str) {
     assert_eq!(state.coin_statistics().unwrap(), replayed_coins(state), "{context}");
 }

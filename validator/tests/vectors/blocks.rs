@@ -1,4 +1,4 @@
-//! Recorded blocks of mainnet, and damaged copies of them: decoded, judged, connected.
+//! Decodes, checks and connects recorded blocks of mainnet and damaged copies of them.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -146,7 +146,7 @@ pub fn blocks_around_activations_obey_the_rules_before_connecting() -> Result<()
     for height in [91_722, 91_812, 91_842, 91_880, 367_891, 481_823, 481_824, 709_632, 866_342] {
         let block = block(height)?;
         assert_eq!(validate_block_in_isolation(&main, &block), Ok(()), "{height}");
-        let ancestry = Chain::alike(height - 1, block.header().time - 600);
+        let ancestry = Chain::uniform(height - 1, block.header().time - 600);
         assert_eq!(validate_block_in_context(&main, BlockContext::after(&ancestry), &block), Ok(()), "{height}");
     }
     Ok(())
@@ -163,7 +163,7 @@ pub fn segwit_starts_at_its_height() -> Result<(), Missing> {
     let stripped = DecodedBlock::decode(serialize(&stripped)).unwrap();
     assert_eq!(stripped.hash(), block.hash());
     assert_eq!(validate_block_in_isolation(&main, &stripped), Ok(()));
-    let ancestry = Chain::alike(481_823, block.header().time - 600);
+    let ancestry = Chain::uniform(481_823, block.header().time - 600);
     let error = validate_block_in_context(&main, BlockContext::after(&ancestry), &stripped);
     assert_eq!(error.unwrap_err().reject_reason(), "bad-witness-nonce-size");
     let mut later = main;
@@ -175,7 +175,7 @@ pub fn segwit_starts_at_its_height() -> Result<(), Missing> {
 /// The two coinbases that exist twice: the second block of each pair is let through, by height and hash.
 pub fn the_two_repeated_coinbases_are_let_through() -> Result<(), Missing> {
     let main = ChainParams::main().consensus;
-    let options = ConnectOptions { check_scripts: false };
+    let options = ConnectOptions::default().with_check_scripts(false);
     for (first, second) in [(91_722, 91_880), (91_812, 91_842)] {
         let (first_block, second_block) = (block(first)?, block(second)?);
         assert_eq!(first_block.txids()[0], second_block.txids()[0], "one coinbase");
@@ -189,7 +189,7 @@ pub fn the_two_repeated_coinbases_are_let_through() -> Result<(), Missing> {
             }
         }
         let mut connect = |block: &DecodedBlock, height: u32| {
-            let ancestry = Chain::alike(height - 1, block.header().time - 600);
+            let ancestry = Chain::uniform(height - 1, block.header().time - 600);
             let connected = connect_block(&main, BlockContext::after(&ancestry), block, &mut coins, options);
             connected.map(|_| ()).map_err(|error| error.rule().expect("memory does not fail"))
         };

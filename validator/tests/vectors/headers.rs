@@ -1,4 +1,4 @@
-//! Recorded headers of three chains, through every rule that needs headers alone.
+//! Checks recorded headers of three chains against every rule of headers.
 
 use adit_testchain::trials::{Missing, read_vector};
 use adit_validator::chain::ChainParams;
@@ -16,7 +16,8 @@ fn read_headers(name: &str) -> Result<Vec<Header>, Missing> {
     Ok(headers.iter().map(|header| deserialize(header).unwrap()).collect())
 }
 
-/// Runs `headers`, which follow the genesis block, through every header rule; the height of the first refused.
+/// Checks `headers`, which follow the genesis block, against every rule of headers. Returns the height of the first refused
+/// one, and the error.
 fn first_refused(params: &ChainParams, headers: &[Header]) -> Option<(u32, RuleError)> {
     let mut chain = Chain::after_genesis(params);
     for header in headers {

@@ -1,4 +1,4 @@
-//! The validator on recorded blocks of public chains and on the field's public test vectors.
+//! Tests the validator with recorded blocks of public chains and with published test vectors.
 //!
 //! All tests that read such files are in this one program, because its harness can report a test without its file as
 //! ignored, with the reason. With `CI=true` such a test fails.
@@ -20,11 +20,9 @@ use adit_validator::chain::ChainParams;
 use adit_validator::import::BlockFile;
 use adit_validator::rules::Ancestry;
 use bitcoin::block::Header;
-use bitcoin::hashes::Hash;
-use bitcoin::{Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness, absolute, transaction};
 use core_vectors::{script_text, scripts, signature_hashes, taproot, transactions};
 
-/// Later than every recorded block.
+/// A time later than that of every recorded block, in seconds since 1970.
 const NOW: u64 = 1_795_392_000;
 
 /// A recorded block of mainnet, with its bytes.
@@ -37,7 +35,7 @@ fn blocks_of_main(file: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     BlockFile::new(file, ChainParams::main().magic).map(|block| block.unwrap().bytes)
 }
 
-/// Headers from genesis on. All above the last recorded one have its time, and a height of their own.
+/// Headers from genesis on. Every height above the last recorded header has that header.
 struct Chain {
     headers: Vec<Header>,
     tip_height: u32,
@@ -48,8 +46,8 @@ impl Chain {
         Self { headers: vec![params.genesis.header], tip_height: 0 }
     }
 
-    /// A chain that ends at `tip_height`, all of its headers of this time: for rules that ask about height and time only.
-    fn alike(tip_height: u32, time: u32) -> Self {
+    /// A chain that ends at `tip_height` and whose headers all have this time, for rules that depend on height and time only.
+    fn uniform(tip_height: u32, time: u32) -> Self {
         let header = Header { time, ..ChainParams::main().genesis.header };
         Self { headers: vec![header], tip_height }
     }
@@ -69,28 +67,6 @@ impl Ancestry for Chain {
     fn header_at(&self, height: u32) -> Header {
         assert!(height <= self.tip_height, "no header at {height}");
         self.headers[(height as usize).min(self.headers.len() - 1)]
-    }
-}
-
-/// The output 0 of a transaction that does not exist, a different one for each `n`.
-fn outpoint(n: u8) -> OutPoint {
-    OutPoint { txid: Txid::from_byte_array([n; 32]), vout: 0 }
-}
-
-/// A transaction without signature or witness, into outputs that anybody may spend.
-fn spend(outpoints: &[OutPoint], values: &[u64]) -> Transaction {
-    let input = |&previous_output| TxIn {
-        previous_output,
-        script_sig: ScriptBuf::new(),
-        sequence: Sequence::MAX,
-        witness: Witness::new(),
-    };
-    let output = |&value| TxOut { value: Amount::from_sat(value), script_pubkey: ScriptBuf::from_bytes(vec![0x51]) };
-    Transaction {
-        version: transaction::Version::TWO,
-        lock_time: absolute::LockTime::ZERO,
-        input: outpoints.iter().map(input).collect(),
-        output: values.iter().map(output).collect(),
     }
 }
 

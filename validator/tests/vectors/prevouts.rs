@@ -1,4 +1,4 @@
-//! Two whole blocks with the outputs that they spend, through every rule.
+//! Checks two whole blocks with their prevouts against every rule.
 
 use adit_testchain::trials::{Missing, read_vector};
 use adit_validator::block::DecodedBlock;
@@ -26,7 +26,7 @@ pub fn two_whole_blocks_obey_every_rule() -> Result<(), Missing> {
         assert_eq!((checked.height, checked.connected.inputs), (height, inputs));
         let reward: Amount = block.transactions()[0].output.iter().map(|output| output.value).sum();
         let subsidy = ChainParams::main().consensus.subsidy.at(height);
-        assert_eq!(checked.connected.fees, reward - subsidy, "both miners took all");
+        assert_eq!(checked.connected.fees, reward - subsidy, "both coinbases claim all fees");
         assert_eq!(checked.unchecked.len(), unchecked, "{:?}", checked.unchecked);
     }
     Ok(())

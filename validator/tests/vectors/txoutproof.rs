@@ -1,10 +1,10 @@
-//! Proofs of transactions in recorded blocks: the same bytes as from an independent writer of Bitcoin Core's format, and
-//! no proof that was tampered with passes for what it was.
+//! Proofs of transactions in recorded blocks: they have the same bytes as those of an independent writer of Bitcoin Core's
+//! format, and no changed proof proves the same transactions.
 
 use adit_testchain::Rng;
 use adit_testchain::trials::{Missing, read_vector};
 use adit_validator::block::DecodedBlock;
-use adit_validator::txoutproof::{Proven, TxOutProof};
+use adit_validator::txoutproof::{ProvenTransaction, TxOutProof};
 use bitcoin::consensus::serialize;
 use bitcoin::{MerkleBlock, Txid};
 
@@ -28,7 +28,7 @@ fn check_proofs_of(block: &DecodedBlock, rng: &mut Rng) {
         assert_eq!(proof.encode(), serialize(&theirs), "block {}", block.hash());
         assert_eq!(TxOutProof::decode(&proof.encode()), Ok(proof.clone()));
         let proven = proof.check_against_block(block).unwrap();
-        for Proven { txid, position } in &proven {
+        for ProvenTransaction { txid, position } in &proven {
             assert_eq!(block.txids()[*position as usize], *txid);
         }
         let mut wanted: Vec<Txid> = set;
@@ -51,8 +51,8 @@ pub fn proofs_are_those_of_an_independent_writer() -> Result<(), Missing> {
     Ok(())
 }
 
-/// One bit flipped in every byte and every bit of the tree's bits: refused, but where a bit now marks another
-/// transaction of the block whose id the proof held anyway; then it is a true proof of other transactions.
+/// Proofs with one flipped bit are invalid, except where the bit marks another transaction whose id is in the proof: then the
+/// proof is valid for other transactions.
 pub fn no_flipped_bit_leaves_a_proof_what_it_was() -> Result<(), Missing> {
     let block = block(481_824)?;
     let mut rng = Rng::new(2);

@@ -1,61 +1,87 @@
 //! The errors of a chain file, with line and field.
 
+use std::io;
+
 use toml::de::DeTable;
 
 use super::limits::{FORMAT, MAX_CHAIN_FILE_SIZE};
 
-/// The longest explanation that is taken from the TOML reader, in characters: it may quote what stands in the file.
+/// The longest message that is taken from the TOML reader, in characters. The message may quote the file.
 const MAX_MESSAGE: usize = 400;
 
-/// Why a text is no chain file: the line and the field, the value seen, and the value wanted.
+/// A text is not a valid chain file. The error names the line and the field, the value seen, and the value wanted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainFileError {
-    /// It is longer than any chain file.
+    /// It is too long.
     #[error("{}", self.what())]
     TooLarge {
         /// Its length in bytes.
         seen: usize,
     },
-    /// It is of another format, which another version of Adit wrote.
+    /// It has the format of another version of Adit.
     #[error("line {line}: {}", self.what())]
     Format {
         /// Counted from 1.
         line: usize,
-        /// The format that it gives.
+        /// Its format.
         seen: i64,
     },
-    /// It is not TOML, lacks a field, has one that is not known, or a value alone is not what its field takes.
+    /// It is not TOML, a field is missing or unknown, or a value is invalid by itself.
     #[error("line {line}: {}", self.what())]
     Toml {
         /// Counted from 1.
         line: usize,
-        /// What is wrong, with the field, the value seen and the value wanted.
+        /// The message, with the field, the value seen and the value wanted.
         message: String,
     },
-    /// A value does not go with others.
+    /// A value does not fit other values.
     #[error("line {line}: {}", self.what())]
     Field {
         /// Counted from 1.
         line: usize,
         /// The field with its tables, such as `genesis.bits`.
         field: &'static str,
-        /// The value, or what follows from it.
+        /// The value, or a result of it.
         seen: String,
-        /// What would do.
+        /// The values that would fit.
         wanted: String,
     },
 }
 
+/// A chain file cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainFileReadError {
+    /// The input cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The input is longer than any chain file.
+    #[error("more than {MAX_CHAIN_FILE_SIZE} bytes; wanted a chain file, which has at most as many")]
+    TooLarge,
+    /// The input is not UTF-8.
+    #[error("byte {byte} is not UTF-8 text; wanted a chain file")]
+    NotText {
+        /// The offset of the first byte that is not UTF-8.
+        byte: usize,
+    },
+    /// The input is empty.
+    #[error("is empty; wanted a chain file")]
+    Empty,
+    /// The text is not a valid chain file.
+    #[error(transparent)]
+    Invalid(#[from] ChainFileError),
+}
+
 /// A [`ChainFileError::Field`] before its line is known.
 #[derive(Debug)]
-pub(super) struct Misfit {
+pub(super) struct FieldMismatch {
     pub(super) field: &'static str,
     pub(super) seen: String,
     pub(super) wanted: String,
 }
 
-impl Misfit {
+impl FieldMismatch {
     pub(super) fn new(field: &'static str, seen: impl ToString, wanted: impl ToString) -> Self {
         Self { field, seen: seen.to_string(), wanted: wanted.to_string() }
     }
@@ -68,7 +94,7 @@ impl Misfit {
 }
 
 impl ChainFileError {
-    /// What is wrong, without the line, for a user who has not seen the text.
+    /// The message without the line, for a user who has not seen the text.
     #[must_use]
     pub fn what(&self) -> String {
         match self {
@@ -81,27 +107,27 @@ impl ChainFileError {
         }
     }
 
-    /// `text` gives a format that is not ours.
+    /// The error for a `text` with another format.
     pub(super) fn format(format: &toml::Spanned<i64>, text: &str) -> Self {
         Self::Format { line: line_at(text, format.span().start), seen: *format.get_ref() }
     }
 
-    /// What the TOML reader found wrong with `text`.
+    /// The error of the TOML reader for `text`.
     pub(super) fn toml(mut error: toml::de::Error, text: &str) -> Self {
         let line = line_at(text, error.span().map_or(0, |span| span.start));
-        // Without its input the error is the message and the field, and not a drawing of several lines.
+        // Without its input the error is the message and the field; with it, it has several lines.
         error.set_input(None);
         let message = error.to_string().trim_end().replace('\n', ", ");
         Self::Toml { line, message: message.chars().take(MAX_MESSAGE).collect() }
     }
 }
 
-/// The line, from 1, that byte `offset` stands in.
+/// The line of byte `offset`, counted from 1.
 fn line_at(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
-/// The line of a field that is named with its tables, or of the innermost of these that is there.
+/// The line of `field`, which is named with its tables; if it is missing, the line of the innermost table that exists.
 fn line_of_field(text: &str, field: &str) -> usize {
     let Ok(document) = DeTable::parse(text) else { return 1 };
     let mut table = Some(document.get_ref());

@@ -1,5 +1,5 @@
-//! Readers of each kind of value in a chain file, with its bounds. An error has the value seen and the value wanted;
-//! the TOML reader adds line and field.
+//! Readers and bounds of the values in a chain file. An error has the value seen and the value wanted; the TOML reader adds
+//! line and field.
 
 use bitcoin::block::Version;
 use bitcoin::hashes::Hash;
@@ -11,16 +11,15 @@ use serde::de::{Deserializer, Error, Unexpected};
 use super::limits::{MAX_MESSAGE_LEN, MAX_NAME_LEN, MAX_SEEDS};
 use crate::chain::params::ChainParams;
 use crate::chain::peer::PeerAddress;
-use crate::coins::MAX_SCRIPT_SIZE;
-use crate::consensus::MAX_MONEY;
+use crate::consensus::{MAX_MONEY, MAX_SCRIPT_SIZE};
 
-/// How much of a text that is not what it should be is shown.
-const MAX_SHOWN: usize = 80;
+/// Characters of an invalid value that an error quotes.
+const MAX_QUOTED: usize = 80;
 
-/// The easiest limit of work: regtest's. Compact targets have a sign bit, which an easier one would set.
+/// The highest first byte of `pow_limit`, regtest's. A higher one would set the sign bit of the compact target.
 const EASIEST_LIMIT: u8 = 0x7f;
 
-/// Reads text and makes something of it; `None` is answered with what was wanted.
+/// Reads a string and converts it; on `None` the error names `wanted`.
 fn text<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     wanted: &str,
@@ -28,7 +27,7 @@ fn text<'de, D: Deserializer<'de>, T>(
 ) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;
     make(&text).ok_or_else(|| {
-        let end = text.char_indices().nth(MAX_SHOWN).map_or(text.len(), |(at, _)| at);
+        let end = text.char_indices().nth(MAX_QUOTED).map_or(text.len(), |(at, _)| at);
         D::Error::invalid_value(Unexpected::Str(&text[..end]), &wanted)
     })
 }
@@ -53,11 +52,11 @@ pub(super) fn hex<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) ->
 }
 
 fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
-    // Its length first, so that a long text is not decoded for nothing.
+    // The length is checked first, so that a long text is not decoded.
     Some(text).filter(|text| text.len() == 2 * N).and_then(|text| Vec::from_hex(text).ok())?.try_into().ok()
 }
 
-/// 32 bytes as hashes and numbers are printed: most significant first.
+/// 32 bytes, most significant first, as hashes and numbers are printed.
 fn printed(text: &str) -> Option<[u8; 32]> {
     bytes(text)
 }
@@ -88,7 +87,7 @@ pub(super) fn is_reserved_magic(magic: [u8; 4]) -> bool {
     ChainParams::NAMES.iter().any(|name| ChainParams::by_name(name).is_ok_and(|chain| chain.magic == magic))
 }
 
-/// What segwit addresses begin with. Thirty characters leave room for a taproot output in the 90 of an address.
+/// The prefix of segwit addresses. With thirty characters a taproot address still fits the 90 of an address.
 pub(super) fn bech32_hrp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     text(deserializer, "1 to 30 of a-z and 0-9", |hrp| {
         let is_plain = hrp.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
@@ -104,7 +103,7 @@ pub(super) fn message<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Stri
     })
 }
 
-/// The limit of work, as 256 bits.
+/// The easiest target, as 256 bits.
 pub(super) fn pow_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Target, D::Error> {
     text(deserializer, "64 hexadecimal digits, from 1 to 7fff…ff as a number", |text| {
         printed(text)
@@ -134,7 +133,7 @@ pub(super) fn script<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Scrip
     text(deserializer, &wanted, |text| ScriptBuf::from_hex(text).ok().filter(|script| script.len() <= MAX_SCRIPT_SIZE))
 }
 
-/// A script that can be satisfied, as far as can be seen without running it.
+/// A script that is not obviously impossible to satisfy.
 pub(super) fn challenge<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ScriptBuf>, D::Error> {
     let script = script(deserializer)?;
     if script.is_empty() || script.is_op_return() {

@@ -1,4 +1,4 @@
-//! The format of chain files and the bounds of what stands in them.
+//! The format of chain files and the limits of their values.
 
 /// The format that this version reads and writes.
 pub const FORMAT: u32 = 1;
@@ -7,11 +7,11 @@ pub const FORMAT: u32 = 1;
 pub const MAX_CHAIN_FILE_SIZE: usize = 64 << 10;
 
 /// The longest name, in bytes.
-pub const MAX_NAME_LEN: usize = 32;
+pub(crate) const MAX_NAME_LEN: usize = 32;
 
-/// The longest text of a genesis block, in bytes: with the two numbers before it and the rules' hash after it a coinbase
-/// script has room for no more.
-pub const MAX_MESSAGE_LEN: usize = 59;
+/// The longest text of a genesis block, in bytes. With two numbers before it and the rules' hash after it, it fills a
+/// coinbase script.
+pub(crate) const MAX_MESSAGE_LEN: usize = 59;
 
-/// The most seed peers.
-pub const MAX_SEEDS: usize = 64;
+/// The largest number of seed peers.
+pub(crate) const MAX_SEEDS: usize = 64;

@@ -1,4 +1,4 @@
-//! The tables `[addresses]` and `[rules.deployments]`, which are read into types of other rooms.
+//! Reads the tables `[addresses]` and `[rules.deployments]` into types of other modules.
 
 use serde::Deserialize;
 

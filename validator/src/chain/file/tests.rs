@@ -1,6 +1,7 @@
 use bitcoin::hashes::Hash;
 use proptest::prelude::*;
 
+use super::limits::{MAX_MESSAGE_LEN, MAX_SEEDS};
 use super::*;
 
 /// A chain of the easiest work, whose genesis block is found at once.
@@ -9,7 +10,7 @@ fn unsolved() -> ChainFile {
         format: FORMAT,
         name: "grid".to_owned(),
         magic: [0xc0, 0xff, 0xee, 0x01],
-        network: Network {
+        network: NetworkTable {
             p2p_port: 21001,
             rpc_port: 21000,
             seeds: ["node-1.example:21001", "[2001:db8::1]:21001"].map(|seed| seed.parse().unwrap()).to_vec(),
@@ -17,7 +18,7 @@ fn unsolved() -> ChainFile {
             assume_valid: None,
         },
         addresses: AddressPrefixes::regtest(),
-        genesis: Genesis {
+        genesis: GenesisTable {
             time: 1_795_392_000,
             bits: CompactTarget::from_consensus(0x207f_ffff),
             nonce: 0,
@@ -27,7 +28,7 @@ fn unsolved() -> ChainFile {
             value: Amount::ZERO,
             hash: None,
         },
-        rules: Rules {
+        rules: RulesTable {
             pow_limit: ChainParams::regtest().consensus.pow_limit,
             spacing: 10,
             subsidy: Amount::from_int_btc(50),
@@ -51,7 +52,7 @@ fn mined(mut file: ChainFile) -> ChainFile {
     file
 }
 
-/// One change of each thing that makes a chain.
+/// Chains that differ from [`unsolved`] in one value of a chain's identity.
 fn other_chains() -> Vec<(&'static str, ChainFile)> {
     type Change = fn(&mut ChainFile);
     let changes: [(&str, Change); 25] = [
@@ -123,7 +124,7 @@ fn what_is_written_is_read_back() {
 fn whatever_makes_the_chain_makes_its_genesis_block() {
     let mut seen = vec![("nothing", unsolved().params())];
     for (what, file) in other_chains() {
-        // The same nonce in all: what differs is not the work.
+        // All have the same nonce, so the work is not what differs.
         let params = file.params();
         for (other, known) in &seen {
             assert_ne!(params.consensus.genesis_hash, known.consensus.genesis_hash, "{what} and {other}");
@@ -142,7 +143,7 @@ fn whatever_does_not_make_the_chain_may_be_edited() {
     let file = mined(unsolved());
     let params = file.params();
     let mut edited = file.clone();
-    edited.network = Network {
+    edited.network = NetworkTable {
         p2p_port: 1,
         rpc_port: 2,
         seeds: Vec::new(),
@@ -175,7 +176,7 @@ fn a_file_whose_rules_were_edited_is_refused() {
     assert_eq!(ChainFile::parse_unsolved(&harder.to_toml()), Ok(harder));
 }
 
-/// One edit each, and what its error must say.
+/// Edits of one field, and words of the error for each.
 #[test]
 fn every_field_is_checked() {
     let text = mined(unsolved()).to_toml();
@@ -244,6 +245,58 @@ fn every_field_is_checked() {
     assert!(error.starts_with(&format!("line {}: addresses.p2sh: 111; ", line("p2sh = "))), "{error}");
 }
 
+/// Values that are not set follow from the others, and those that are set are kept.
+#[test]
+fn a_builder_fills_in_what_follows() {
+    let file = ChainFile::builder("grid", 1_795_392_000).with_spacing(7).build().unwrap();
+    assert_eq!(file.rules.difficulty, DifficultyRule::Asert { half_life: 420, anchor_height: 1 });
+    assert_eq!(file.magic, file.derived_magic());
+    assert_eq!(file.network.p2p_port, file.network.rpc_port + 1);
+    assert!((20_000..30_000).contains(&file.network.rpc_port) && file.network.rpc_port.is_multiple_of(2));
+    assert_eq!(
+        (file.addresses.clone(), file.genesis.message.as_str()),
+        (AddressPrefixes::regtest(), "Adit chain grid")
+    );
+    assert_eq!((file.genesis.script.as_bytes(), file.genesis.value), (&[0x6a][..], Amount::ZERO));
+    assert_eq!(ChainFile::parse_unsolved(&file.to_toml()), Ok(file));
+
+    let chosen = ChainFile::builder("grid", 1)
+        .with_magic(Some([1, 2, 3, 4]))
+        .with_rpc_port(Some(5))
+        .with_p2p_port(Some(6))
+        .with_bech32_hrp("gr")
+        .with_message(Some("hello".to_owned()))
+        .with_difficulty(DifficultyRule::retarget(None))
+        .build()
+        .unwrap();
+    assert_eq!((chosen.magic, chosen.network.rpc_port, chosen.network.p2p_port), ([1, 2, 3, 4], 5, 6));
+    let prefixes = AddressPrefixes { bech32_hrp: "gr".to_owned(), ..AddressPrefixes::test() };
+    assert_eq!((chosen.addresses, chosen.genesis.message.as_str()), (prefixes, "hello"));
+    let retarget = DifficultyRule::Retarget { interval: 2016, allow_min_difficulty: false, bip94: false };
+    assert_eq!(chosen.rules.difficulty, retarget);
+    for (builder, field) in [
+        (ChainFile::builder("main", 1), "`name`"),
+        (ChainFile::builder("grid", 1).with_rpc_port(Some(7)).with_p2p_port(Some(7)), "network.rpc_port"),
+    ] {
+        let error = builder.build().unwrap_err().what();
+        assert!(error.contains(field), "{error}");
+    }
+}
+
+#[test]
+fn input_that_is_no_text_is_refused() {
+    let read = |bytes: &[u8]| ChainFile::read(bytes).map_err(|error| error.to_string());
+    let file = mined(unsolved());
+    assert_eq!(read(file.to_toml().as_bytes()), Ok(file));
+    assert_eq!(read(b" \n"), Err("is empty; wanted a chain file".to_owned()));
+    assert_eq!(read(b"ab\xff"), Err("byte 2 is not UTF-8 text; wanted a chain file".to_owned()));
+    // The last character is cut off, and it is the length that is reported.
+    let long = [&vec![b'#'; MAX_CHAIN_FILE_SIZE][..], "é".as_bytes()].concat();
+    let error = "more than 65536 bytes; wanted a chain file, which has at most as many";
+    assert_eq!(read(&long), Err(error.to_owned()));
+    assert!(read(b"name = 7").unwrap_err().starts_with("line 1: "));
+}
+
 #[test]
 fn sizes_are_bounded() {
     let text = mined(unsolved()).to_toml();
@@ -254,7 +307,7 @@ fn sizes_are_bounded() {
     let seeds = vec!["\"a.example:1\""; MAX_SEEDS + 1].join(", ");
     let many = text.replace("\"node-1.example:21001\"", &seeds);
     assert!(ChainFile::parse(&many).unwrap_err().to_string().contains("64 peers"));
-    // What a reader could drown in.
+    // Text that could use too much memory or time.
     for deep in ["[", "a.", "a={", "[[a]]\n", "a=[[", "\"", "'''"] {
         let text = deep.repeat(MAX_CHAIN_FILE_SIZE / deep.len());
         let error = ChainFile::parse(&text).unwrap_err().to_string();
@@ -269,7 +322,7 @@ fn a_derived_magic_follows_from_the_chain_and_is_nobody_elses() {
     let file = unsolved();
     let magic = file.derived_magic();
     assert!(magic[0] >= 0x80);
-    let later = Genesis { time: file.genesis.time + 1, ..file.genesis.clone() };
+    let later = GenesisTable { time: file.genesis.time + 1, ..file.genesis.clone() };
     assert_ne!(ChainFile { genesis: later, ..file.clone() }.derived_magic(), magic);
     assert_ne!(ChainFile { name: "other".to_owned(), ..file.clone() }.derived_magic(), magic);
     assert_eq!(ChainFile { magic, ..file }.derived_magic(), magic);
@@ -340,7 +393,7 @@ fn difficulty_rules_become_the_validators() {
     assert_eq!(none.consensus.difficulty, wanted);
 }
 
-/// What decides how many random and mutated files are read; a longer campaign sets the variable.
+/// The number of random and mutated files. A longer campaign sets the variable.
 fn cases() -> u32 {
     std::env::var("ADIT_CHAIN_FILE_CASES").map_or(256, |cases| cases.parse().expect("a number of cases"))
 }

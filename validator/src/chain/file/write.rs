@@ -98,7 +98,7 @@ fn hex(bytes: [u8; 4]) -> String {
     format!("{:08x}", u32::from_be_bytes(bytes))
 }
 
-/// A basic string of TOML. Control characters, which would need escapes too, stand in no text of a chain file.
+/// A basic string of TOML. Control characters would need escapes too, but no text of a chain file has any.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

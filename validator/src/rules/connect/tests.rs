@@ -1,4 +1,4 @@
-//! What connecting a block accepts and what it refuses, rule by rule.
+//! Tests of the rules of a block as it connects.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use bitcoin::{BlockHash, ScriptBuf, Sequence};
 
 use super::*;
 use crate::chain::ChainParams;
-use crate::rules::testing::{Alike, block_of, coin, coinbase, outpoint, spend};
+use crate::rules::testing::{UniformChain, block_of, coin, coinbase, outpoint, spend};
 use crate::rules::transaction_error::TransactionError;
 
 type Coins = HashMap<OutPoint, Coin>;
@@ -23,7 +23,7 @@ fn connect(
     coins: &mut Coins,
 ) -> Result<Connected, ConnectError<std::convert::Infallible>> {
     let block = block_of([&[coinbase(height, reward)], transactions].concat());
-    let ancestry = Alike::new(height - 1, TIME);
+    let ancestry = UniformChain::new(height - 1, TIME);
     connect_block(
         &ChainParams::regtest().consensus,
         BlockContext::after(&ancestry),
@@ -33,7 +33,7 @@ fn connect(
     )
 }
 
-/// What a transaction broke, and its place in the block.
+/// The position of the transaction that broke a rule, and the rule.
 fn broken_by_transaction<T, E>(result: Result<T, ConnectError<E>>) -> (usize, TransactionError) {
     match broken(result) {
         RuleError::Transaction { tx, error, .. } => (tx, error),
@@ -41,7 +41,7 @@ fn broken_by_transaction<T, E>(result: Result<T, ConnectError<E>>) -> (usize, Tr
     }
 }
 
-/// The rule that connecting broke.
+/// The broken rule.
 fn broken<T, E>(result: Result<T, ConnectError<E>>) -> RuleError {
     match result {
         Err(ConnectError::Rule(error)) => error,
@@ -151,8 +151,8 @@ fn scripts_run_last_and_only_if_asked_for() {
     let error = broken(connect(10, SUBSIDY + 1, &spends, &mut coins.clone()));
     assert!(matches!(error, RuleError::CoinbaseAmount { .. }), "amounts come before scripts");
     let block = block_of(vec![coinbase(10, SUBSIDY), spends[0].clone()]);
-    let options = ConnectOptions { check_scripts: false };
-    let (regtest, ancestry) = (ChainParams::regtest().consensus, Alike::new(9, TIME));
+    let options = ConnectOptions::default().with_check_scripts(false);
+    let (regtest, ancestry) = (ChainParams::regtest().consensus, UniformChain::new(9, TIME));
     assert!(connect_block(&regtest, BlockContext::after(&ancestry), &block, &mut coins.clone(), options).is_ok());
 }
 
@@ -181,7 +181,7 @@ fn no_coin_is_overwritten() {
     let connect = |params| {
         connect_block(
             params,
-            BlockContext::after(&Alike::new(9, TIME)),
+            BlockContext::after(&UniformChain::new(9, TIME)),
             &block,
             &mut coins.clone(),
             ConnectOptions::default(),
@@ -196,11 +196,11 @@ fn bip30_is_implied_between_two_heights_on_the_known_chain() {
     let mut main = ChainParams::main().consensus;
     let block = block_of(vec![coinbase(1, 50)]);
     let is_checked = |params: &ConsensusParams, parent| {
-        is_bip30_checked(params, BlockContext::after(&Alike::new(parent, TIME)), &block)
+        is_bip30_checked(params, BlockContext::after(&UniformChain::new(parent, TIME)), &block)
     };
     assert!(is_checked(&main, 227_930), "before BIP34");
     assert!(is_checked(&main, 227_931), "on a chain that is not the known one");
-    main.bip34_hash = Some(Alike::new(0, TIME).header.block_hash());
+    main.bip34_hash = Some(UniformChain::new(0, TIME).header.block_hash());
     assert!(is_checked(&main, 227_930));
     assert!(!is_checked(&main, 227_931));
     assert!(!is_checked(&main, 1_983_700));
@@ -230,7 +230,7 @@ fn a_view_that_fails_is_not_a_broken_rule() {
     let block = block_of(vec![coinbase(1, 50)]);
     let result = connect_block(
         &ChainParams::regtest().consensus,
-        BlockContext::after(&Alike::new(0, TIME)),
+        BlockContext::after(&UniformChain::new(0, TIME)),
         &block,
         &mut Broken,
         ConnectOptions::default(),

@@ -42,7 +42,7 @@ impl Choice {
         options[self.below(options.len())].clone()
     }
 
-    /// Mostly the first, one time in `n` one of the others.
+    /// Mostly `good`; once in `n` calls one of `others`.
     fn mostly<T: Clone>(&mut self, good: T, n: usize, others: &[T]) -> T {
         if self.one_in(n) { self.of(others) } else { good }
     }
@@ -76,7 +76,7 @@ fn output_scripts() -> Vec<ScriptBuf> {
     scripts
 }
 
-/// What satisfies `script_pubkey`, if it is one of ours that can be.
+/// The script and witness that satisfy `script_pubkey`, if it is one of [`output_scripts`] that can be satisfied.
 fn satisfy(script_pubkey: &ScriptBuf) -> (ScriptBuf, Witness) {
     let push = |bytes: &[u8]| Builder::new().push_slice(PushBytesBuf::try_from(bytes.to_vec()).unwrap()).into_script();
     for redeem in REDEEM {
@@ -184,7 +184,7 @@ fn next_transaction(
     (transaction, value_in - rest)
 }
 
-/// Commits to the witnesses, if there are any; seldom does it wrong.
+/// Commits to the witnesses, if there are any; rarely with an error.
 fn commit(choice: &mut Choice, block: &mut Block) {
     let has_witness = block.txdata.iter().flat_map(|tx| &tx.input).any(|input| !input.witness.is_empty());
     if has_witness == choice.one_in(20) {

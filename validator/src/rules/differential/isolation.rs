@@ -1,4 +1,4 @@
-//! Damaged blocks: tests decoding and the rules in isolation.
+//! Damaged blocks, for the decoder and the rules in isolation.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ use crate::rules::merkle::merkle_root;
 use crate::rules::testing::{block_of, coinbase, mine, outpoint, spend};
 use crate::rules::{RuleError, TransactionError, validate_block_in_isolation};
 
-/// The results of a check that Core's interface tells apart.
+/// The results of a check that Core's interface distinguishes.
 #[derive(Debug, PartialEq, Eq)]
 enum CheckResult {
     Unreadable,
@@ -64,7 +64,7 @@ fn good_block() -> DecodedBlock {
     block_of([&[coinbase(1, 50)], &others[..], &[spend(&[outpoint(6)], &[9])]].concat())
 }
 
-/// One thing done to a transaction or to the list of them.
+/// A change to a transaction or to the list of transactions.
 #[derive(Clone, Debug)]
 enum Damage {
     DropOutputs,

@@ -1,4 +1,4 @@
-//! Tests that put the same blocks to these rules and to Bitcoin Core's, and compare the verdicts.
+//! Tests that compare the verdicts of these rules and of Bitcoin Core on the same blocks.
 
 mod chain;
 mod isolation;

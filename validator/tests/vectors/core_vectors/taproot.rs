@@ -11,7 +11,7 @@ use bitcoin::{Amount, ScriptBuf, Transaction, TxOut, Witness};
 use serde_json::Value;
 
 use super::{all_but, first_failing_input, text};
-use crate::{outpoint, spend};
+use adit_testchain::unsigned::{outpoint, spend};
 
 /// A script of a tree.
 struct Leaf {
