@@ -5,7 +5,7 @@
 //! tests, the same bytes for the same seed. [`Scene`] keeps a small chain on which [`Damage`] and [`EdgeCase`] build: every
 //! rule of Bitcoin Core's block validation that regtest can reach, broken alone or met exactly. [`mutate`] changes bytes at
 //! random. [`Oracle`] wraps `bitcoinkernel`: Bitcoin Core is the reference for every verdict, and the tests here compare
-//! every expectation of this crate with it. [`trials`] finds recorded blocks and public vectors, and reports a test that
+//! every expectation of this crate with it. [`mod@trials`] finds recorded blocks and public vectors, and reports a test that
 //! lacks them as ignored.
 //!
 //! ```no_run
