@@ -49,7 +49,7 @@ pub fn openers(args: &DeviceArgs) -> Result<Vec<Arc<dyn DeviceOpener>>> {
     open_by(args, Devices::opener)
 }
 
-/// The devices that the flags name one by one, if they do.
+/// The devices that the flags name by their ids.
 pub fn named(args: &DeviceArgs) -> Result<NamedDevices> {
     Ok(NamedDevices::new(&selection(args)?.unwrap_or_default()))
 }

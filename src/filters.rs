@@ -1,4 +1,4 @@
-//! The filter index of a chain that is kept: BIP158's basic filters, one step behind each block.
+//! Opens the filter index of `adit up --filters` and maps its errors to exit codes.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -10,8 +10,8 @@ use anyhow::anyhow;
 
 use crate::exit::{Exit, Failure, Result};
 
-/// Opens the index in the data folder of `chain`, or makes one, and follows the chain to its tip. `goes_on` is asked between
-/// steps; what is then left is caught up with the next block. `lock` keeps what the index has to read.
+/// Opens or creates the index in the data folder of `chain`, and indexes the chain to its tip, or until `goes_on` returns
+/// `false`; the next block then brings it to the tip. `lock` keeps the blocks that the index has to read.
 pub fn open(chain: &dyn ChainView, folder: &Path, lock: PruneLock, goes_on: impl Fn() -> bool) -> Result<FilterIndex> {
     let folder = folder.join(filters::FOLDER);
     let failed = |error| match error {

@@ -21,8 +21,8 @@ use bitcoin::{BlockHash, CompactTarget, ScriptBuf};
 
 use crate::clock::unix_time;
 
-/// A template is replaced after this long even if the tip stays, so that its time does not fall behind. What is found for
-/// the old one in the batch that is then in hand is lost, 100 ms of work at the most.
+/// A template is replaced after this long even if the tip stays, so that its time does not fall behind. What a
+/// device finds for the old one afterwards is lost, 100 ms of work at the most.
 const REFRESH: Duration = Duration::from_secs(30);
 
 /// How often to look whether the clock has caught up with a chain that is ahead of it.
@@ -30,7 +30,7 @@ const CLOCK_CHECK: Duration = Duration::from_millis(250);
 
 /// What happened to the chain, in order.
 #[derive(Debug)]
-pub enum Event {
+pub enum MiningEvent {
     /// A block of ours was connected and is durable.
     Mined(MinedBlock),
     /// A block of ours was refused, which means that Adit builds wrong blocks or that the store's chain is another's.
@@ -77,7 +77,7 @@ struct State {
     /// `None` once closed.
     mined: Option<MinedChain>,
     payout: ScriptBuf,
-    events: Sender<Event>,
+    events: Sender<MiningEvent>,
     /// How many more blocks are wanted; `None`: any number.
     remaining: Option<u64>,
     current: Option<Current>,
@@ -85,6 +85,8 @@ struct State {
     next_id: u64,
     /// Stands in every coinbase, so that no two runs search the same headers.
     salt: u64,
+    /// There is no template because the chain is ahead of the clock.
+    waits_for_clock: bool,
 }
 
 /// The template given out.
@@ -96,7 +98,7 @@ struct Current {
 
 impl LocalWork {
     /// Mines on `mined`, at most `blocks` more blocks, rewards paid to `payout`. Events go to `events`.
-    pub fn new(mined: MinedChain, blocks: Option<u64>, payout: ScriptBuf, events: Sender<Event>) -> Self {
+    pub fn new(mined: MinedChain, blocks: Option<u64>, payout: ScriptBuf, events: Sender<MiningEvent>) -> Self {
         let mut state = State {
             mined: Some(mined),
             payout,
@@ -105,6 +107,7 @@ impl LocalWork {
             current: None,
             next_id: 1,
             salt: RandomState::new().build_hasher().finish(),
+            waits_for_clock: false,
         };
         state.renew();
         let newest = AtomicU64::new(state.newest());
@@ -139,8 +142,12 @@ impl WorkSource for LocalWork {
         let mut state = self.lock();
         loop {
             if state.is_due() {
+                let before = state.newest();
                 state.renew();
-                self.publish(&state);
+                // Without a new template nobody is woken: each would try again and wake the others.
+                if state.newest() != before {
+                    self.publish(&state);
+                }
             }
             match &state.current {
                 Some(current) if Some(current.template.id) != seen => return Some(current.template.clone()),
@@ -187,7 +194,17 @@ impl State {
         let Some(MinedChain { chain, .. }) = &self.mined else { return };
         let now = u32::try_from(unix_time()).unwrap_or(u32::MAX);
         let salt = self.salt.wrapping_add(self.next_id);
-        let Some(block) = BlockTemplate::new(&chain.next_block(now), self.payout.clone(), now, salt) else { return };
+        let next = chain.next_block(now);
+        let Some(block) = BlockTemplate::new(&next, self.payout.clone(), now, salt) else {
+            if !std::mem::replace(&mut self.waits_for_clock, true) {
+                tracing::warn!(
+                    "the chain is ahead of the clock: its next block has time {} at the least, the clock says {now}; mining waits",
+                    next.min_time
+                );
+            }
+            return;
+        };
+        self.waits_for_clock = false;
         let template = Arc::new(for_miner(&block, TemplateId(self.next_id)));
         self.next_id += 1;
         self.current = Some(Current { block, template, made: Instant::now() });
@@ -219,24 +236,24 @@ impl State {
                 let indexed = filters.as_mut().map(|index| index.catch_up(&*chain)).transpose();
                 mined.filter_header = *indexed.as_ref().unwrap_or(&None);
                 // The block is durable, whatever became of its filter.
-                let mined = Event::Mined(mined);
+                let mined = MiningEvent::Mined(mined);
                 match indexed {
                     Ok(_) => (Submission::Accepted, mined),
                     Err(error) => {
                         let _ = self.events.send(mined);
-                        (Submission::Accepted, Event::StoreFailed(error))
+                        (Submission::Accepted, MiningEvent::StoreFailed(error))
                     }
                 }
             }
             Ok(BlockOutcome::Invalid(invalid)) => {
                 let reason = invalid.error.to_string();
-                (Submission::Rejected(reason.clone()), Event::Refused(reason))
+                (Submission::Rejected(reason.clone()), MiningEvent::Refused(reason))
             }
             Ok(_) => return Submission::Stale,
             // Not the miner's fault, and said by the event.
-            Err(error) => (Submission::Stale, Event::StoreFailed(error.into())),
+            Err(error) => (Submission::Stale, MiningEvent::StoreFailed(error.into())),
         };
-        let failed = matches!(event, Event::StoreFailed(_));
+        let failed = matches!(event, MiningEvent::StoreFailed(_));
         if submission == Submission::Accepted {
             self.remaining = self.remaining.map(|blocks| blocks.saturating_sub(1));
         }
@@ -254,7 +271,7 @@ impl State {
 
 /// A block template as the miner takes it.
 fn for_miner(block: &BlockTemplate, id: TemplateId) -> Template {
-    let (header, CoinbaseParts { prefix, suffix }) = (block.header(), block.coinbase());
+    let (header, CoinbaseParts { prefix, suffix, .. }) = (block.header(), block.coinbase());
     let coinbase = Coinbase::new(prefix, BlockTemplate::EXTRANONCE_LEN, suffix);
     let target = ScanTarget::from_le_bytes(bitcoin::Target::from(header.bits).to_le_bytes());
     let (prev_hash, bits) = (header.prev_blockhash.to_byte_array(), header.bits.to_consensus());
@@ -291,7 +308,7 @@ mod tests {
         let job = Job::new(template.clone()).unwrap();
         let work = job.draw(1000).unwrap();
         (0..1000)
-            .find_map(|nonce| match work.check_candidate(nonce) {
+            .find_map(|nonce| match work.check_nonce(nonce) {
                 CheckedCandidate::Solution(solution) => Some(solution),
                 _ => None,
             })

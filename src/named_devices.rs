@@ -47,7 +47,7 @@ impl NamedDevices {
         }
     }
 
-    /// Of devices that the engine opens.
+    /// Checks devices that the engine opens.
     ///
     /// # Errors
     /// A named device failed before it began to mine. Others, and later failures, are the engine's matter.

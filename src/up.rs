@@ -21,7 +21,7 @@ use serde_json::json;
 
 use crate::cli::UpArgs;
 use crate::exit::{Exit, Failure, OrExit, Result};
-use crate::local_work::{Event, LocalWork, MinedBlock, MinedChain};
+use crate::local_work::{LocalWork, MinedBlock, MinedChain, MiningEvent};
 use crate::named_devices::NamedDevices;
 use crate::output::{self, PipeEnd};
 use crate::rate::{counted, hashrate, significant};
@@ -124,7 +124,7 @@ fn private_chain(name: &str) -> Result<ChainParams> {
 /// Prints blocks and figures until the run is over.
 fn watch(
     engine: &Engine,
-    events: &Receiver<Event>,
+    events: &Receiver<MiningEvent>,
     interrupted: &AtomicBool,
     blocks: Option<u64>,
     named: &mut NamedDevices,
@@ -226,9 +226,9 @@ impl Display {
         Ok(())
     }
 
-    fn take(&mut self, event: Event) -> Result {
+    fn take(&mut self, event: MiningEvent) -> Result {
         match event {
-            Event::Mined(block) => {
+            MiningEvent::Mined(block) => {
                 self.mined += 1;
                 self.height = block.height;
                 self.tip = block.hash.to_string();
@@ -238,10 +238,10 @@ impl Display {
                 }
                 Ok(())
             }
-            Event::Refused(reason) => {
+            MiningEvent::Refused(reason) => {
                 Err(Exit::new(Failure::Running, anyhow!("our block on height {} was refused: {reason}", self.height)))
             }
-            Event::StoreFailed(error) => Err(error).context("the store failed").or_running(),
+            MiningEvent::StoreFailed(error) => Err(error).context("the store failed").or_running(),
         }
     }
 

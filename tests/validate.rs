@@ -209,6 +209,8 @@ fn a_bad_block_is_refused_wherever_it_stands() {
         let shuffled: Vec<_> = (0..8).chain(order).map(|i| blocks[i].clone()).collect();
         let file = block_file(folder.path(), "blocks", &shuffled);
         validate(&["--chain", "regtest", "--blocks"], &file).refused(1, &["height 10", "bad-cb-amount"]);
+        let json = validate(&["--chain", "regtest", "--json", "--blocks"], &file).json();
+        assert_eq!((&json["blocks"], &json["tip"]["height"]), (&9.into(), &9.into()), "{json}");
     }
 
     // A block on its branch is what makes the branch the best; the bad block's own position is named.

@@ -67,7 +67,7 @@ fn hits(name: &str, device: &mut dyn Device) -> Result<Vec<u32>, Error> {
         return Err(format!("{name}: {searched} nonces searched; wanted {}", work.range.count).into());
     }
     if let Some(nonce) =
-        nonces.iter().find(|&&nonce| matches!(work.check_candidate(nonce), CheckedCandidate::HardwareError))
+        nonces.iter().find(|&&nonce| matches!(work.check_nonce(nonce), CheckedCandidate::HardwareError))
     {
         return Err(format!("{name}: nonce {nonce} was reported and is no hit").into());
     }

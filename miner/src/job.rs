@@ -129,7 +129,7 @@ impl HeaderWork {
 
     /// Checks a candidate with the `sha2` crate, which shares no code with the devices' kernels.
     #[must_use]
-    pub fn check_candidate(&self, nonce: u32) -> CheckedCandidate {
+    pub fn check_nonce(&self, nonce: u32) -> CheckedCandidate {
         let within = u64::from(nonce.wrapping_sub(self.range.first)) < self.range.count;
         let header = self.scan.header(nonce);
         let hash = sha256d(&header);

@@ -208,9 +208,7 @@ fn check(scan: &KnownAnswer, work: &HeaderWork, searched: u64, mut candidates: V
     }
     // A device compares the most significant word only, so there may be more candidates than hits.
     let is_hit = |nonce: &u32| scan.hits.binary_search_by_key(&place(nonce), place).is_ok();
-    match candidates
-        .iter()
-        .find(|nonce| !is_hit(nonce) && work.check_candidate(**nonce) == CheckedCandidate::HardwareError)
+    match candidates.iter().find(|nonce| !is_hit(nonce) && work.check_nonce(**nonce) == CheckedCandidate::HardwareError)
     {
         Some(nonce) if u64::from(place(nonce)) < scan.range.count => {
             Err(format!("nonce {nonce} reported, and is no hit"))

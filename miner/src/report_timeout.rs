@@ -25,12 +25,20 @@ impl ReportTimeout {
 
     /// A report came.
     pub(crate) fn restart(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.restart_at(Instant::now());
+    }
+
+    fn restart_at(&self, now: Instant) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
     /// Whether no report came for too long.
     pub(crate) fn has_passed(&self) -> bool {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= self.limit
+        self.has_passed_at(Instant::now())
+    }
+
+    fn has_passed_at(&self, now: Instant) -> bool {
+        now.saturating_duration_since(*self.last.lock().unwrap_or_else(PoisonError::into_inner)) >= self.limit
     }
 }
 
@@ -77,15 +85,18 @@ pub(crate) mod tests {
 
     #[test]
     fn each_report_starts_the_time_again() {
-        let timeout = ReportTimeout::new(Duration::from_millis(400));
+        let second = Duration::from_secs(1);
+        let timeout = ReportTimeout::new(4 * second);
+        let mut now = Instant::now();
+        timeout.restart_at(now);
         for _ in 0..5 {
-            thread::sleep(Duration::from_millis(100));
-            assert!(!timeout.has_passed());
-            timeout.restart();
+            now += 3 * second;
+            assert!(!timeout.has_passed_at(now));
+            timeout.restart_at(now);
         }
-        thread::sleep(Duration::from_millis(400));
-        assert!(timeout.has_passed());
-        timeout.restart();
-        assert!(!timeout.has_passed());
+        now += 4 * second;
+        assert!(timeout.has_passed_at(now));
+        timeout.restart_at(now);
+        assert!(!timeout.has_passed_at(now));
     }
 }

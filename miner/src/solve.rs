@@ -108,7 +108,7 @@ impl Feed for Search<'_> {
             let solved = &mut state.solved;
             solved.hashes += work.range.count;
             for &nonce in candidates {
-                match work.check_candidate(nonce) {
+                match work.check_nonce(nonce) {
                     CheckedCandidate::Solution(_) => {
                         let place = |nonce: u32| nonce.wrapping_sub(self.first);
                         if solved.nonce.is_none_or(|best| place(nonce) < place(best)) {
@@ -177,7 +177,7 @@ mod tests {
         };
         let first = (0..1 << 20)
             .map(|i| whole.range.first.wrapping_add(i))
-            .find(|&n| matches!(whole.check_candidate(n), CheckedCandidate::Solution(_)));
+            .find(|&n| matches!(whole.check_nonce(n), CheckedCandidate::Solution(_)));
         for _ in 0..20 {
             assert_eq!(solve(&mut cpu, &header, whole.range, &target, &|_| {}).unwrap().nonce, first);
         }

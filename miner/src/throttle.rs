@@ -135,14 +135,14 @@ pub(crate) struct Throttle {
     duty_cycle: DutyCycle,
     changed: Option<Instant>,
     /// When the last temperature came.
-    heard: Option<Instant>,
+    last_reading: Option<Instant>,
     blind: bool,
 }
 
 impl Throttle {
     /// A device that may be as hot as `limit`, in degrees Celsius.
     pub(crate) fn new(limit: f64, policy: ThrottlePolicy) -> Self {
-        Self { policy, limit, duty_cycle: DutyCycle::Full, changed: None, heard: None, blind: false }
+        Self { policy, limit, duty_cycle: DutyCycle::Full, changed: None, last_reading: None, blind: false }
     }
 
     /// The limit in degrees Celsius.
@@ -162,14 +162,14 @@ impl Throttle {
     /// loses a sensor. A device that never gave a temperature is not slowed down.
     pub(crate) fn observe(&mut self, now: Instant, temperature: Option<f64>) -> DutyCycle {
         let Some(temperature) = temperature.filter(|temperature| temperature.is_finite()) else {
-            let silence = self.heard.map(|heard| now.saturating_duration_since(heard));
+            let silence = self.last_reading.map(|last_reading| now.saturating_duration_since(last_reading));
             if silence.is_some_and(|silence| silence >= self.policy.blind_after) {
                 self.blind = true;
                 self.change(now, self.duty_cycle.max(DutyCycle::Quarter));
             }
             return self.duty_cycle;
         };
-        self.heard = Some(now);
+        self.last_reading = Some(now);
         self.blind = false;
         let settled = |time| self.changed.is_none_or(|changed| now.saturating_duration_since(changed) >= time);
         let is_far_above = temperature > self.limit + self.policy.hysteresis;

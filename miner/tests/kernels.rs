@@ -39,7 +39,7 @@ fn search(device: &mut dyn Device, header: &HeaderBytes, range: NonceRange, targ
     let Reported { searched, mut candidates } = collect(device, &work).unwrap();
     assert_eq!(searched, range.count, "not every nonce was searched once");
     candidates.sort_unstable_by_key(|nonce| nonce.wrapping_sub(range.first));
-    candidates.retain(|&nonce| match work.check_candidate(nonce) {
+    candidates.retain(|&nonce| match work.check_nonce(nonce) {
         CheckedCandidate::Solution(_) => true,
         CheckedCandidate::AboveTarget => false,
         CheckedCandidate::HardwareError => panic!("nonce {nonce} was reported and is no hit"),
@@ -210,7 +210,7 @@ fn on_cpu(
     test: impl FnOnce(&mut CpuDevice) -> Result<Completion, Failed>,
 ) -> Result<Completion, Failed> {
     if !backend.is_supported() {
-        // `.ci/run` looks for these words.
+        // `.ci/run` reads the name from these words.
         return Ok(Completion::ignored_with(format!("this CPU lacks the instructions of {backend}")));
     }
     test(&mut CpuDevice::new(NonZeroUsize::new(threads), Some(backend))?)

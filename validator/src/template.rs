@@ -40,6 +40,7 @@ pub struct BlockTemplate {
 
 /// The coinbase before and after its extranonce, serialized without witness, as for its transaction id.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CoinbaseParts {
     /// The bytes before the extranonce.
     pub prefix: Vec<u8>,

@@ -183,7 +183,7 @@ fn a_block_that_breaks_a_rule_is_named_with_the_rule() {
         (2, state.headers().lookup(&chain.tip_hash()).unwrap())
     );
 
-    // Other bytes under a good header do not condemn it.
+    // Other bytes under a good header do not make it invalid.
     let good = chain.clone().mine(1, 2, 0).blocks[2].clone();
     let mut mutated = good.block().clone();
     mutated.txdata[0].output[0].value = bitcoin::Amount::ONE_SAT;

@@ -100,7 +100,7 @@ const OF_NO_KERNEL: [(&str, fn()); 6] = [
     ("a_job_s_words_finish_the_hash", a_job_s_words_finish_the_hash),
 ];
 
-/// The outcome of a trial of instructions that this CPU does not have. `.ci/run` looks for these words.
+/// The outcome of a trial of instructions that this CPU does not have. `.ci/run` reads the name from these words.
 fn lacks_instructions(set: &str) -> Completion {
     Completion::ignored_with(format!("this CPU lacks the instructions of {set}"))
 }

@@ -38,7 +38,7 @@ pub(super) fn verify_candidates(shared: &Arc<Shared>, batches: &Receiver<Candida
             if shared.is_stopping() {
                 break;
             }
-            match work.check_candidate(nonce) {
+            match work.check_nonce(nonce) {
                 CheckedCandidate::Solution(solution) => submit(shared, stats, &solution, &mut solved),
                 CheckedCandidate::AboveTarget => {}
                 CheckedCandidate::HardwareError => {

@@ -119,12 +119,12 @@ fn a_candidate_is_checked_by_its_hash_and_its_range() {
     let header = work(ScanTarget::MAX, all).scan.header(77);
     let solution =
         CheckedCandidate::Solution(Solution { template: TemplateId(0), header, extranonce: Vec::new(), hash });
-    assert_eq!(work(ScanTarget::from_le_bytes(hash), all).check_candidate(77), solution);
-    assert_eq!(work(ScanTarget::MAX, NonceRange::new(78, 5)).check_candidate(77), CheckedCandidate::HardwareError);
+    assert_eq!(work(ScanTarget::from_le_bytes(hash), all).check_nonce(77), solution);
+    assert_eq!(work(ScanTarget::MAX, NonceRange::new(78, 5)).check_nonce(77), CheckedCandidate::HardwareError);
     let mut below = hash;
     below[..28].fill(0);
-    assert_eq!(work(ScanTarget::from_le_bytes(below), all).check_candidate(77), CheckedCandidate::AboveTarget);
-    assert_eq!(work(ScanTarget::from_le_bytes([0; 32]), all).check_candidate(77), CheckedCandidate::HardwareError);
+    assert_eq!(work(ScanTarget::from_le_bytes(below), all).check_nonce(77), CheckedCandidate::AboveTarget);
+    assert_eq!(work(ScanTarget::from_le_bytes([0; 32]), all).check_nonce(77), CheckedCandidate::HardwareError);
 }
 
 proptest! {

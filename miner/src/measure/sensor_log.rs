@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
@@ -19,8 +19,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// The readings of a sensor, sample by sample.
 pub(super) struct SensorLog {
     answers: Arc<Mutex<Answers>>,
-    /// Asks for the energy counter.
-    energy: Sender<()>,
+    /// Asks for the energy counter as it is at this time.
+    energy: Sender<Instant>,
     /// Disconnected to end the readings.
     stop: Sender<()>,
     /// Disconnected once both threads have ended.
@@ -39,10 +39,11 @@ struct Answers {
 }
 
 impl SensorLog {
-    /// Reads `sensor` with pauses of this length until [`SensorLog::finish`].
+    /// Reads `sensor` with pauses of this length until [`SensorLog::finish`]. An answer of the energy counter that takes longer
+    /// than a pause is not the counter at the end of a sample, and is dropped.
     pub(super) fn start(sensor: Arc<dyn Sensor>, pause: Duration) -> Self {
         let answers = Arc::new(Mutex::new(Answers::default()));
-        let ((energy, on_energy), (stop, stopped), (alive, ended)) = (unbounded(), bounded(0), bounded(0));
+        let ((energy, on_energy), (stop, stopped), (alive, ended)) = (unbounded::<Instant>(), bounded(0), bounded(0));
         let (log, reader, is_alive) = (answers.clone(), sensor.clone(), alive.clone());
         spawn("sensor", move || {
             read_until(&*reader, &stopped, pause, &log);
@@ -50,9 +51,9 @@ impl SensorLog {
         });
         let log = answers.clone();
         spawn("energy counter", move || {
-            for () in on_energy {
+            for asked in on_energy {
                 let joules = catch_unwind(AssertUnwindSafe(|| sensor.energy_joules())).unwrap_or_default();
-                lock(&log).energies.push(joules);
+                lock(&log).energies.push(joules.filter(|_| asked.elapsed() <= pause));
             }
             drop(alive);
         });
@@ -62,7 +63,7 @@ impl SensorLog {
     /// A sample ends and the next begins. Returns the means of the readings of the sample that ended, and waits for nothing.
     pub(super) fn end_sample(&self) -> Reading {
         // The thread has ended only if it could not be started.
-        let _ = self.energy.send(());
+        let _ = self.energy.send(Instant::now());
         let mut answers = lock(&self.answers);
         answers.sampling = true;
         std::mem::take(&mut answers.sums).mean()

@@ -83,12 +83,13 @@ impl Sensor for Counting {
 #[test]
 fn a_sample_has_the_energy_between_its_ends_and_the_mean_of_its_readings() {
     let mut cpu = CpuDevice::new(std::num::NonZeroUsize::new(1), None).unwrap();
-    let plan = MeasurePlan::new(2, Duration::from_millis(200));
+    // A quarter of a sample is the time for an answer of the counter.
+    let plan = MeasurePlan::new(2, Duration::from_millis(800));
     let samples = measure_with(&mut cpu, &plan, Some(Arc::new(Counting::default()))).unwrap();
     assert_eq!(samples.len(), 2);
     for sample in &samples {
         assert_eq!(sample.counted_joules, Some(30.0));
-        assert!(sample.seconds >= 0.2 && sample.hashes > 0, "{sample:?}");
+        assert!(sample.seconds >= 0.8 && sample.hashes > 0, "{sample:?}");
         // The device's thread was busy all the time that the system gave it.
         assert_eq!(sample.cpu_seconds.is_some_and(|seconds| seconds > 0.0), cfg!(unix), "{sample:?}");
     }
@@ -107,6 +108,30 @@ fn the_mean_of_readings_leaves_out_what_is_missing() {
     sums.add(&Reading { power_watts: Some(150.0), ..Reading::default() });
     let wanted = Reading { power_watts: Some(110.0), fan_percent: Some(40.0), ..Reading::default() };
     assert_eq!(sums.mean(), wanted);
+}
+
+/// A sensor whose energy counter takes 100 ms to answer, and counts nothing but the calls.
+struct SlowCounter(AtomicU64);
+
+impl Sensor for SlowCounter {
+    fn read(&self) -> Reading {
+        Reading::default()
+    }
+
+    fn energy_joules(&self) -> Option<f64> {
+        thread::sleep(Duration::from_millis(100));
+        Some(self.0.fetch_add(1, Ordering::Relaxed) as f64)
+    }
+}
+
+#[test]
+fn an_energy_that_comes_too_late_belongs_to_no_sample() {
+    let log = SensorLog::start(Arc::new(SlowCounter(AtomicU64::new(0))), Duration::from_millis(20));
+    for _ in 0..3 {
+        log.end_sample();
+        thread::sleep(Duration::from_millis(30));
+    }
+    assert_eq!(log.finish(), [None, None, None]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! slow one does not take more memory: when a queue is over its bound, its events are replaced by
 //! [`ChainEvent::Missed`].
 //!
-//! Events are numbered. A snapshot has the number of the last event that it contains
+//! Events are numbered from 1 at each opening of the chain state. A snapshot has the number of the last event that it contains
 //! ([`ChainSnapshot::sequence`](super::ChainSnapshot::sequence)). So a subscriber that missed events takes a snapshot whose
 //! number is not below that of [`ChainEvent::Missed`], ignores the events up to the snapshot's number, and continues with
 //! the next. Under [`CommitPolicy::EveryBlock`](super::CommitPolicy::EveryBlock) the newest snapshot always will do; under

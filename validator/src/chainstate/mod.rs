@@ -23,7 +23,6 @@ mod snapshot;
 mod stored;
 mod timings;
 mod view;
-mod view_coins;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -51,7 +50,6 @@ pub use prune_lock::{MIN_BLOCKS_TO_KEEP, PruneLock};
 pub use snapshot::{ChainReader, ChainSnapshot};
 pub use timings::Timings;
 pub use view::ChainView;
-pub use view_coins::ViewCoins;
 
 pub(crate) use fetch::FetchedCoins;
 

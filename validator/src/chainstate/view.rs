@@ -7,7 +7,6 @@ use bitcoin::{BlockHash, OutPoint};
 
 use super::next_block::NextBlock;
 use super::stored::decode_stored;
-use super::view_coins::ViewCoins;
 use crate::block::DecodedBlock;
 use crate::chain::ChainParams;
 use crate::coins::statistics::CoinStatistics;
@@ -72,7 +71,8 @@ pub trait ChainView {
     /// As [`rules::check_candidate`].
     fn check_candidate(&self, block: &DecodedBlock, now: u64) -> Result<Connected, ConnectError<StoreError>> {
         let (params, ancestry) = (&self.params().consensus, self.headers().chain(self.tip_id()));
-        rules::check_candidate(params, &ancestry, block, &mut ViewCoins::new(self), now, ConnectOptions::default())
+        let coin = |outpoint: &OutPoint| self.coin(outpoint);
+        rules::check_candidate(params, &ancestry, block, coin, now, ConnectOptions::default())
     }
 
     /// A stored block, active or not; `None`: it is not stored.

@@ -9,6 +9,9 @@ use bitcoin::BlockHash;
 use crate::block::DecodedBlock;
 use crate::chainstate::IncomingBlock;
 
+/// The number of blocks with the same header that are kept. Anybody can make more without new work.
+const MAX_COPIES: usize = 3;
+
 /// A pool bounded in bytes. When it is full the oldest blocks are dropped, since their parents are the least likely to
 /// arrive. Each block has a `T` that says where it came from.
 #[derive(Debug)]
@@ -59,7 +62,7 @@ impl<T> BlockPool<T> {
     }
 
     /// Adds a block, unless its bytes are in the pool, and drops the oldest while the pool is over its limit. The block
-    /// added may be dropped too. Blocks with the same header and other bytes are all kept, since the first may be a
+    /// added may be dropped too. A few blocks with the same header and other bytes are kept, since the first may be a
     /// damaged copy.
     pub fn insert(&mut self, block: IncomingBlock, source: T) {
         let (hash, parent) = (block.block().hash(), block.block().header().prev_blockhash);
@@ -67,7 +70,7 @@ impl<T> BlockPool<T> {
         let is_same = |arrival: &u64| {
             self.by_arrival.get(arrival).is_some_and(|known| known.block.block().raw() == block.block().raw())
         };
-        if copies.iter().any(is_same) {
+        if copies.len() >= MAX_COPIES || copies.iter().any(is_same) {
             return;
         }
         copies.push(self.next);
@@ -164,6 +167,12 @@ mod tests {
         let children = pool.take_children(&BlockHash::from_byte_array([1; 32]));
         let taken: Vec<_> = children.iter().map(|(block, source)| (block.block().raw(), *source)).collect();
         assert_eq!(taken, [(other.raw(), 'a'), (good.raw(), 'b')]);
+        for push in 0..10 {
+            let mut copy = bitcoin::consensus::deserialize::<bitcoin::Block>(good.raw()).unwrap();
+            copy.txdata[0].input[0].witness.push([push]);
+            pool.insert(DecodedBlock::decode(serialize(&copy)).unwrap().into(), 'c');
+        }
+        assert_eq!(pool.take_children(&BlockHash::from_byte_array([1; 32])).len(), MAX_COPIES);
         assert_eq!((pool.bytes, pool.arrivals.len(), pool.by_parent.len()), (0, 0, 0));
     }
 

@@ -15,7 +15,7 @@ use crate::rules::RuleError;
 /// Headers that are accepted in one call, so that they are hashed together.
 const BATCH: usize = 2_000;
 
-/// A file of headers is not one chain of valid headers.
+/// A file of headers cannot be read, or a header in it is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderFileError {
@@ -39,7 +39,7 @@ pub enum HeaderFileError {
     },
 }
 
-/// Accepts the headers of `file`, each after its parent, and returns their number. `now` is the network's time in seconds
+/// Accepts the headers of `file`, each after its parent and on any branch, and returns their number. `now` is the network's time in seconds
 /// since 1970. `progress` is called with the number of headers that were accepted, from time to time.
 ///
 /// # Errors

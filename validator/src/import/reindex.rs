@@ -11,9 +11,9 @@ use crate::chain::ChainParams;
 use crate::chainstate::{BlockOutcome, ChainState, ChainStateOptions, ChainView, CommitPolicy};
 use crate::progress::{STRIDE, Stop, Watcher};
 use crate::rules::NO_CLOCK;
-use crate::store::commit_note::{self, CommitNote};
 use crate::store::folder::FolderStore;
-use crate::store::location::{BLOCKS, block_file};
+use crate::store::location::block_file;
+use crate::store::rebuild::LockedFolder;
 use crate::store::{Identity, LoadedStore, StoreError};
 
 /// The result of a rebuild.
@@ -46,18 +46,15 @@ pub fn reindex(
     watcher: &mut dyn Watcher,
 ) -> Result<ReindexReport, StoreError> {
     let identity = Identity::of(params);
-    let (store, BlockFolder { blocks, skipped }) =
-        FolderStore::rebuild(folder, &identity, options.table_cache_bytes(), |blocks| {
-            BlockFolder::scan(blocks, identity.magic)
-        })?;
+    let locked = LockedFolder::lock(folder, &identity)?;
+    let last_tip = locked.last_tip();
+    let block_files = locked.blocks();
+    let (files, BlockFolder { blocks, skipped }) = BlockFolder::scan(&block_files, identity.magic)?;
     let genesis = blocks.iter().find(|record| record.header.block_hash() == identity.genesis);
     if genesis.is_none() && !blocks.is_empty() {
         return Err(StoreError::NotKept { hash: identity.genesis });
     }
-    let last_tip = match commit_note::read(folder)? {
-        CommitNote::Commit(commit) => Some(commit.tip),
-        CommitNote::Missing | CommitNote::Damaged => None,
-    };
+    let store = FolderStore::rebuild(locked, files, options.table_cache_bytes())?;
     let loaded = LoadedStore { genesis: genesis.map(|record| record.position), ..LoadedStore::default() };
     let mut reindexer = Reindexer {
         chain: ChainState::with_store(
@@ -67,7 +64,7 @@ pub fn reindex(
             // Block files that were not read yet look old.
             options.with_commit(CommitPolicy::WhenFull).with_prune_bytes(None),
         )?,
-        folder: folder.join(BLOCKS),
+        folder: block_files,
         watcher,
         outcome: ReindexReport {
             left: skipped.iter().map(SkippedBytes::to_string).collect(),

@@ -1,7 +1,7 @@
 //! Checks block proposals: every rule but proof of work.
 //!
-//! A miner's template and a proposal of `getblocktemplate` (BIP23) are checked before they are mined. The coins are only
-//! read: the block's changes go into a scratch view, which is dropped.
+//! A miner's template and a proposal of `getblocktemplate` (BIP23) are checked before they are mined. Coins are only read:
+//! the block's changes go into a scratch view, which is dropped.
 
 use std::collections::HashMap;
 
@@ -20,23 +20,23 @@ use crate::consensus::ConsensusParams;
 
 /// Checks a block on top of `ancestry` against every rule except the proof of work and, on a signet, the block's signature.
 ///
-/// `view` has the coins as they are after `ancestry`'s last block. It is only read. `now` is the
-/// network's time in seconds since 1970.
+/// `coin` reads the coin at an outpoint as it is after `ancestry`'s last block. `now` is the network's time in seconds since
+/// 1970.
 ///
 /// # Errors
-/// The first rule that the block breaks, in the order in which a block that comes from a peer is checked; or the view
+/// The first rule that the block breaks, in the order in which a block that comes from a peer is checked; or `coin`
 /// failed. A block on another parent than `ancestry`'s last block is refused with
 /// [`RuleError::PreviousNotFound`](super::RuleError::PreviousNotFound).
 ///
 /// Source: Bitcoin Core, `validation.cpp`, `TestBlockValidity` without `check_pow`.
-pub fn check_candidate<V: CoinView>(
+pub fn check_candidate<E>(
     params: &ConsensusParams,
     ancestry: &dyn Ancestry,
     block: &DecodedBlock,
-    view: &mut V,
+    coin: impl FnMut(&OutPoint) -> Result<Option<Coin>, E>,
     now: u64,
     options: ConnectOptions,
-) -> Result<Connected, ConnectError<V::Error>> {
+) -> Result<Connected, ConnectError<E>> {
     let (context, header) = (BlockContext::after(ancestry), block.header());
     let parent = ancestry.header_at(ancestry.tip_height()).block_hash();
     check_previous_found(header, (parent == header.prev_blockhash).then_some(parent))?;
@@ -44,39 +44,33 @@ pub fn check_candidate<V: CoinView>(
     validate_transactions_in_isolation(block)?;
     validate_header_in_context(params, context, header, now)?;
     validate_block_in_context(params, context, block)?;
-    connect_block(params, context, block, &mut ScratchCoins::over(view), options)
+    connect_block(params, context, block, &mut ScratchCoins { read: coin, changes: HashMap::default() }, options)
 }
 
-/// A view that keeps changes to itself and leaves the view below it unchanged.
-struct ScratchCoins<'a, V> {
-    base: &'a mut V,
+/// A view that keeps changes to itself, over coins that are only read.
+struct ScratchCoins<R> {
+    read: R,
     /// The coin at each changed outpoint; `None`: it is spent.
     changes: HashMap<OutPoint, Option<Coin>, RandomState>,
 }
 
-impl<'a, V> ScratchCoins<'a, V> {
-    fn over(base: &'a mut V) -> Self {
-        Self { base, changes: HashMap::default() }
-    }
-}
+impl<E, R: FnMut(&OutPoint) -> Result<Option<Coin>, E>> CoinView for ScratchCoins<R> {
+    type Error = E;
 
-impl<V: CoinView> CoinView for ScratchCoins<'_, V> {
-    type Error = V::Error;
-
-    fn coin(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, V::Error> {
+    fn coin(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, E> {
         match self.changes.get(outpoint) {
             Some(changed) => Ok(changed.clone()),
-            None => self.base.coin(outpoint),
+            None => (self.read)(outpoint),
         }
     }
 
-    fn spend(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, V::Error> {
+    fn spend(&mut self, outpoint: &OutPoint) -> Result<Option<Coin>, E> {
         let coin = self.coin(outpoint)?;
         self.changes.insert(*outpoint, None);
         Ok(coin)
     }
 
-    fn create(&mut self, outpoint: OutPoint, coin: CoinRef<'_>) -> Result<(), V::Error> {
+    fn create(&mut self, outpoint: OutPoint, coin: CoinRef<'_>) -> Result<(), E> {
         self.changes.insert(outpoint, Some(coin.to_coin()));
         Ok(())
     }
@@ -136,7 +130,7 @@ mod tests {
     fn candidate(chain: &mut Replay, block: Block) -> Result<Connected, RuleError> {
         let (params, block) = (&chain.params.consensus, with_nonce(block, false));
         let options = ConnectOptions::default();
-        check_candidate(params, &chain.chain, &block, &mut chain.coins, NOW, options)
+        check_candidate(params, &chain.chain, &block, |outpoint| chain.coins.coin(outpoint), NOW, options)
             .map_err(|error| error.rule().expect("memory does not fail"))
     }
 

@@ -18,7 +18,7 @@ use super::journal_repair;
 use super::location::{BLOCKS, BlockLocation, DATABASE, NEW_DATABASE, REBUILDING, Span, StoredBlock};
 use super::manifest::check_manifests;
 use super::marker::{self, FolderState, Identity};
-use super::rebuild::{ExistingFiles, Rebuild, finish_rebuild};
+use super::rebuild::{ExistingFiles, LockedFolder, Rebuild, finish_rebuild};
 use super::snapshot::FolderSnapshot;
 use crate::coins::{BlockUndo, Coin};
 
@@ -83,35 +83,22 @@ impl FolderStore {
         Ok((store, LoadedStore { index, tip, genesis: None }))
     }
 
-    /// Takes the folder's lock, calls `scan` with the folder of block files, and opens a store on them with an empty
-    /// database beside the old one. `cache_bytes` of its tables may stay in memory. Closing the store replaces the old
-    /// database; dropping it keeps the old one.
+    /// Opens a store on the block files of `locked`, which has `files`, with an empty database beside the old one.
+    /// `cache_bytes` of its tables may stay in memory. Closing the store replaces the old database; dropping it keeps the
+    /// old one.
     ///
     /// # Errors
-    /// The folder is in use, holds another chain or a newer format, is not a store, or cannot be read or written.
-    pub(crate) fn rebuild<T>(
-        folder: &Path,
-        identity: &Identity,
-        cache_bytes: u64,
-        scan: impl FnOnce(&Path) -> Result<(ExistingFiles, T), StoreError>,
-    ) -> Result<(Self, T), StoreError> {
-        let found = if folder.exists() { marker::examine(folder, identity)? } else { FolderState::Nothing };
-        if found == FolderState::Nothing {
-            return Err(StoreError::NoStore { folder: folder.to_owned() });
-        }
-        let lock = marker::lock(folder)?;
-        marker::examine(folder, identity)?;
-        finish_rebuild(folder)?;
-        let blocks = folder.join(BLOCKS);
-        let (ExistingFiles { infos, undo }, scanned) = scan(&blocks)?;
-
+    /// The folder cannot be read or written.
+    pub(crate) fn rebuild(locked: LockedFolder, files: ExistingFiles, cache_bytes: u64) -> Result<Self, StoreError> {
+        let LockedFolder { folder, identity, lock, .. } = locked;
         let path = folder.join(REBUILDING);
         let database = StateDatabase::open(&path, cache_bytes)?;
-        let files = BlockFiles::open_unchanged(Box::new(Folder::new(blocks)), identity.magic, infos);
+        let disk = Box::new(Folder::new(folder.join(BLOCKS)));
+        let blocks = BlockFiles::open_unchanged(disk, identity.magic, files.infos);
         // The commit note in the folder is the old database's.
-        let mut store = Self::assemble(folder, lock, database, files, CommitNoteFile::open(&path)?);
-        store.set_rebuild(Rebuild { folder: folder.to_owned(), identity: identity.clone(), undo });
-        Ok((store, scanned))
+        let mut store = Self::assemble(&folder, lock, database, blocks, CommitNoteFile::open(&path)?);
+        store.set_rebuild(Rebuild { folder, identity, undo: files.undo });
+        Ok(store)
     }
 
     fn open_database(

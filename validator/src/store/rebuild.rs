@@ -4,18 +4,18 @@
 //! closed and the new one is durable.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use bitcoin::BlockHash;
 
-use super::commit_note;
+use super::commit_note::{self, CommitNote};
 use super::disk::sync_folder;
 use super::error::{StoreError, io_error};
 use super::files::FileInfo;
 use super::journal_repair::forget_cut_journal;
-use super::location::{DATABASE, OLD, REBUILDING, REBUILT, SCRATCH, Span};
-use super::marker::{self, Identity};
+use super::location::{BLOCKS, DATABASE, OLD, REBUILDING, REBUILT, SCRATCH, Span};
+use super::marker::{self, FolderState, Identity};
 use crate::coins::undo::{BlockUndo, checksum};
 
 /// Undo records that are in the files, by file and checksum.
@@ -44,6 +44,45 @@ pub(crate) struct ExistingFiles {
     pub(crate) infos: BTreeMap<u32, FileInfo>,
     /// The undo records.
     pub(crate) undo: ExistingUndo,
+}
+
+/// A data folder in use by this process, whose database is to be rebuilt.
+pub(crate) struct LockedFolder {
+    pub(super) folder: PathBuf,
+    pub(super) identity: Identity,
+    pub(super) lock: File,
+    last_tip: Option<BlockHash>,
+}
+
+impl LockedFolder {
+    /// Takes the lock of the store in `folder`.
+    ///
+    /// # Errors
+    /// The folder is in use, holds another chain or a newer format, is not a store, or cannot be read or written.
+    pub(crate) fn lock(folder: &Path, identity: &Identity) -> Result<Self, StoreError> {
+        let found = if folder.exists() { marker::examine(folder, identity)? } else { FolderState::Nothing };
+        if found == FolderState::Nothing {
+            return Err(StoreError::NoStore { folder: folder.to_owned() });
+        }
+        let lock = marker::lock(folder)?;
+        marker::examine(folder, identity)?;
+        finish_rebuild(folder)?;
+        let last_tip = match commit_note::read(folder)? {
+            CommitNote::Commit(commit) => Some(commit.tip),
+            CommitNote::Missing | CommitNote::Damaged => None,
+        };
+        Ok(Self { folder: folder.to_owned(), identity: identity.clone(), lock, last_tip })
+    }
+
+    /// The folder of block and undo files.
+    pub(crate) fn blocks(&self) -> PathBuf {
+        self.folder.join(BLOCKS)
+    }
+
+    /// The tip of the old database's last commit, as far as it is known.
+    pub(crate) const fn last_tip(&self) -> Option<BlockHash> {
+        self.last_tip
+    }
 }
 
 /// A rebuild in progress.

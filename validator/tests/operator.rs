@@ -285,7 +285,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn any_orders_leave_the_most_work_that_is_not_held_invalid(steps in proptest::collection::vec(step(), 1..60)) {
+    fn any_steps_leave_the_most_work_that_is_not_held_invalid(steps in proptest::collection::vec(step(), 1..60)) {
         let folder = tempfile::tempdir().unwrap();
         let open = || on_disk(folder.path(), ChainStateOptions::default());
         let blocks = branches();
@@ -315,6 +315,6 @@ proptest! {
                 prop_assert!(tree.entry(id).chain_work <= state.tip().chain_work, "{} was left", tree.entry(id).hash);
             }
         }
-        check_coins(&state, "after all orders");
+        check_coins(&state, "after all steps");
     }
 }
