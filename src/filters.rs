@@ -40,8 +40,7 @@ pub fn open(chain: &dyn ChainView, folder: &Path, lock: PruneLock, goes_on: impl
         other => Exit::new(Failure::Usage, anyhow!("--filters: {other}")),
     };
     let genesis = chain.params().consensus.genesis_hash;
-    let mut index = FilterIndex::open(&folder, &genesis).map_err(failed)?;
-    index.set_prune_lock(lock);
+    let mut index = FilterIndex::open(&folder, &genesis, lock).map_err(failed)?;
     index.catch_up_while(chain, goes_on).map_err(failed)?;
     Ok(index)
 }

@@ -141,6 +141,10 @@ pub enum Submission {
 }
 
 /// A source of work. Its methods are called from the engine's threads.
+///
+/// After an accepted solution the engine goes on with the same template until [`Self::newest`] changes. A template of which
+/// nothing is left to roll is not mined further, and the source is not told: it gives a new one before. A template with a new
+/// id begins at nonce 0.
 pub trait WorkSource: Send + Sync {
     /// Waits for a template other than `seen`, at most for `timeout`, and returns it. `None`: there is none, or it is still
     /// `seen`.

@@ -9,15 +9,15 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use adit_validator::chain::ChainParams;
-use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView, CommitPolicy};
+use adit_validator::chainstate::{ChainState, ChainStateOptions, ChainView, CommitPolicy, PruneLock};
 use adit_validator::filters::{BlockFilter, FilterError, FilterHash, FilterHeader, FilterIndex, IndexPosition};
 use adit_validator::store::StoreError;
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, OutPoint, ScriptBuf};
-use support::{Branch, NOW, connect_all, eventful, in_memory, options};
+use support::{Branch, NOW, connect_all, eventful, in_memory, on_disk, options};
 
 fn open(folder: &Path, state: &ChainState) -> Result<FilterIndex, FilterError> {
-    FilterIndex::open(&folder.join("filters"), &state.params().consensus.genesis_hash)
+    FilterIndex::open(&folder.join("filters"), &state.params().consensus.genesis_hash, PruneLock::new(0))
 }
 
 /// Every filter of the chain that ends in `tip` with its header, made by `bitcoin` from the outputs of the chain's own
@@ -217,7 +217,8 @@ fn an_index_of_another_chain_is_refused_and_missing_blocks_are_named() {
     connect_all(&mut state, &chain.blocks);
     index.catch_up(&state).unwrap();
     drop(index);
-    let other = FilterIndex::open(&folder.path().join("filters"), &ChainParams::main().consensus.genesis_hash);
+    let genesis = ChainParams::main().consensus.genesis_hash;
+    let other = FilterIndex::open(&folder.path().join("filters"), &genesis, PruneLock::new(0));
     assert!(matches!(other, Err(FilterError::OtherChain { .. })));
 
     let late = tempfile::tempdir().unwrap();
@@ -227,4 +228,35 @@ fn an_index_of_another_chain_is_refused_and_missing_blocks_are_named() {
     let error = index.catch_up(&pruned).unwrap_err();
     let genesis = pruned.params().consensus.genesis_hash;
     assert!(matches!(error, FilterError::Store(StoreError::NotKept { hash }) if hash == genesis), "{error}");
+}
+
+/// A long branch becomes active in one call, because its first block comes last. Its blocks are above the old lock and far
+/// below the new tip.
+#[test]
+fn a_branch_that_becomes_active_at_once_is_not_pruned_before_it_is_indexed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut short = Branch::from_genesis();
+    short.mine(10, 1, 0);
+    let mut long = short.clone();
+    short.mine(99, 1, 0);
+    long.mine(390, 2, 0);
+    let lock = PruneLock::new(0);
+    let pruned = ChainStateOptions::default().with_prune_bytes(Some(1)).with_block_file_bytes(5_000);
+    let mut state = on_disk(folder.path(), pruned.with_prune_lock(lock.clone()));
+    let genesis = state.params().consensus.genesis_hash;
+    let mut index = FilterIndex::open(&folder.path().join("filters"), &genesis, lock.clone()).unwrap();
+    connect_all(&mut state, &short.blocks);
+    index.catch_up(&state).unwrap();
+    assert_eq!(lock.height(), 110);
+    for block in &long.blocks[10..] {
+        state.accept_header(block.header(), NOW);
+    }
+    for block in long.blocks[11..].iter().chain(&long.blocks[10..11]) {
+        state.accept_block(block.clone(), NOW).unwrap();
+    }
+    assert_eq!((state.tip().hash, lock.height()), (long.tip_hash(), 11));
+    index.catch_up(&state).unwrap();
+    assert_eq!((index.position().unwrap().hash, lock.height()), (long.tip_hash(), 401));
+    state.flush().unwrap();
+    assert!(state.active_at(50).unwrap().is_pruned(), "nothing holds it any more");
 }

@@ -167,6 +167,7 @@ impl ChainState {
         }
         self.coins.commit_block();
         self.active.pop();
+        self.options.prune_locks.iter().for_each(|lock| lock.move_back(height));
         self.events.push(ChainEvent::Disconnected { block, height });
         Ok(())
     }

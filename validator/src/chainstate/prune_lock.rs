@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const MIN_BLOCKS_TO_KEEP: u32 = 288;
 
 /// Keeps the blocks from a height on, whatever the size limit, for a reader that still needs them, such as an index.
-/// Clones share one height.
+/// Clones share one height. When a block below that height is disconnected the lock moves back to it, since the reader has
+/// to read what replaces it.
 ///
-/// Source: Bitcoin Core, `validation.h`, `BlockManager::UpdatePruneLock`.
+/// Source: Bitcoin Core, `node/blockstorage.cpp`, `BlockManager::UpdatePruneLock`, and `validation.cpp`,
+/// `Chainstate::DisconnectTip`.
 #[derive(Clone, Debug)]
 pub struct PruneLock(Arc<AtomicU32>);
 
@@ -33,7 +35,15 @@ impl PruneLock {
     }
 
     /// The lowest height whose block is kept.
-    pub(super) fn height(&self) -> u32 {
+    #[must_use]
+    pub fn height(&self) -> u32 {
         self.0.load(Ordering::Acquire)
+    }
+
+    /// Moves the lock back to `height`, if it keeps only later blocks. A lock that was released stays so.
+    pub(super) fn move_back(&self, height: u32) {
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |locked| {
+            (locked > height && locked != u32::MAX).then_some(height)
+        });
     }
 }

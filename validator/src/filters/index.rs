@@ -79,11 +79,16 @@ pub struct FilterIndex {
 }
 
 impl FilterIndex {
-    /// Opens the index in `folder`, or creates one. The index has no lock: the caller holds that of the data folder.
+    /// Opens the index in `folder`, or creates one. The folder is not locked: the caller holds the lock of the data folder.
+    ///
+    /// The index moves `prune_lock` with its position, so that no block is pruned before the index has read it. The chain
+    /// state was opened with the same lock at height 0 ([`ChainStateOptions::with_prune_lock`]).
+    ///
+    /// [`ChainStateOptions::with_prune_lock`]: crate::chainstate::ChainStateOptions::with_prune_lock
     ///
     /// # Errors
     /// It cannot be read, is damaged, has a newer format, or is of a chain that does not begin with `genesis`.
-    pub fn open(folder: &Path, genesis: &BlockHash) -> Result<Self, FilterError> {
+    pub fn open(folder: &Path, genesis: &BlockHash, prune_lock: PruneLock) -> Result<Self, FilterError> {
         if !folder.exists() {
             create(folder)?;
         }
@@ -101,12 +106,13 @@ impl FilterIndex {
             Err(error) => Err(damaged("meta", POSITION_KEY, error.to_string())),
         });
         let position = position.transpose()?;
-        let (folder_name, prune_lock) = (folder.to_owned(), PruneLock::new(0));
+        let folder_name = folder.to_owned();
         let index =
             Self { folder: folder_name, records, filters, meta, database, position, prune_lock, stopped: false };
         if position.is_some() && index.record(0, genesis)?.is_none() {
             return Err(FilterError::OtherChain { folder: folder.to_owned(), genesis: *genesis });
         }
+        index.move_prune_lock();
         Ok(index)
     }
 
@@ -114,13 +120,6 @@ impl FilterIndex {
     #[must_use]
     pub const fn position(&self) -> Option<IndexPosition> {
         self.position
-    }
-
-    /// Sets the prune lock that the index moves with its position, so that no block is pruned before the index has read
-    /// it. The chain state was opened with this lock at height 0.
-    pub fn set_prune_lock(&mut self, lock: PruneLock) {
-        self.prune_lock = lock;
-        self.move_prune_lock();
     }
 
     fn move_prune_lock(&self) {

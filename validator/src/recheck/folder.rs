@@ -20,7 +20,9 @@ impl Checker<'_> {
             let path = found.map_err(io_error(&folder))?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
             match name.as_str() {
-                LOCK | MARKER | BLOCKS | DATABASE | filters::FOLDER => {}
+                LOCK | MARKER | BLOCKS | DATABASE => {}
+                // The folders of indexes.
+                filters::FOLDER => {}
                 _ if path == note_path(&folder) => {}
                 name if name.starts_with(CUT_JOURNAL) || name == NEW_CUT_JOURNAL => {
                     self.note(format!("{}: left over from a start that was cut off", path.display()));

@@ -1,15 +1,19 @@
 //! Writes a chain file: every field, in the order of docs/chain-file.md, with comments for its reader.
 
-use super::{ChainFile, DifficultyRule};
+use super::{ChainFile, DifficultyRule, GenesisTable, NetworkTable, RulesTable};
 
 impl ChainFile {
     /// The text of the file.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        let Self { format, name, network, addresses, genesis, rules, .. } = self;
-        let magic = hex(self.magic);
-        let forks = &rules.deployments;
-        let seeds: Vec<String> = network.seeds.iter().map(|seed| quoted(&seed.to_string())).collect();
+        // Every field is named, so that a new one is not left out.
+        let Self { format, name, magic, network, addresses, genesis, rules } = self;
+        let NetworkTable { p2p_port, rpc_port, seeds, minimum_chain_work, assume_valid } = network;
+        let GenesisTable { time, bits, nonce, version, message, script, value, hash } = genesis;
+        let RulesTable { pow_limit, spacing, subsidy, halving_interval, challenge, difficulty, deployments: forks } =
+            rules;
+        let magic = hex(*magic);
+        let seeds: Vec<String> = seeds.iter().map(|seed| quoted(&seed.to_string())).collect();
         let optional =
             |name: &str, value: Option<String>| value.map_or_else(String::new, |v| format!("{name} = \"{v}\"\n"));
         format!(
@@ -59,31 +63,23 @@ segwit = {segwit}
 taproot = {taproot}
 ",
             name = quoted(name),
-            p2p_port = network.p2p_port,
-            rpc_port = network.rpc_port,
             seeds = seeds.join(", "),
-            work = network.minimum_chain_work,
-            assume_valid = optional("assume_valid", network.assume_valid.map(|hash| hash.to_string())),
+            work = minimum_chain_work,
+            assume_valid = optional("assume_valid", assume_valid.map(|hash| hash.to_string())),
             hrp = quoted(&addresses.bech32_hrp),
             p2pkh = addresses.p2pkh,
             p2sh = addresses.p2sh,
             wif = addresses.wif,
             xpub = hex(addresses.xpub),
             xprv = hex(addresses.xprv),
-            time = genesis.time,
-            bits = genesis.bits.to_consensus(),
-            nonce = genesis.nonce,
-            version = genesis.version.to_consensus(),
-            message = quoted(&genesis.message),
-            script = genesis.script,
-            value = genesis.value.to_sat(),
-            hash = optional("hash", genesis.hash.map(|hash| hash.to_string())),
-            pow_limit = rules.pow_limit,
-            spacing = rules.spacing,
-            subsidy = rules.subsidy.to_sat(),
-            halving_interval = rules.halving_interval,
-            challenge = optional("challenge", rules.challenge.as_ref().map(|script| script.to_hex_string())),
-            difficulty = difficulty(&rules.difficulty),
+            bits = bits.to_consensus(),
+            version = version.to_consensus(),
+            message = quoted(message),
+            value = value.to_sat(),
+            hash = optional("hash", hash.map(|hash| hash.to_string())),
+            subsidy = subsidy.to_sat(),
+            challenge = optional("challenge", challenge.as_ref().map(|script| script.to_hex_string())),
+            difficulty = difficulty_text(difficulty),
             bip34 = forks.bip34,
             bip65 = forks.bip65,
             bip66 = forks.bip66,
@@ -103,7 +99,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn difficulty(rule: &DifficultyRule) -> String {
+fn difficulty_text(rule: &DifficultyRule) -> String {
     match rule {
         DifficultyRule::None => "difficulty = \"none\"\n".to_owned(),
         DifficultyRule::Retarget { interval, allow_min_difficulty, bip94 } => format!(
