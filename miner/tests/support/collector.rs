@@ -1,4 +1,4 @@
-//! Runs a device on one piece of work and collects what it reports. `examples/whole_range.rs` includes this file too.
+//! Runs a device on one piece of work and collects what it reports. `examples/gpu_whole_range.rs` includes this file too.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

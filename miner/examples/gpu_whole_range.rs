@@ -2,7 +2,7 @@
 //! software one, some ten of them.
 //!
 //! ```text
-//! cargo run --release -p adit-miner --example whole_range -- [gpu0]
+//! cargo run --release -p adit-miner --example gpu_whole_range -- [gpu0]
 //! ```
 
 #![forbid(unsafe_code)]
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("whole_range: {error}");
+            eprintln!("gpu_whole_range: {error}");
             ExitCode::FAILURE
         }
     }
