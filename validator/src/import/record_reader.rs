@@ -52,7 +52,8 @@ impl<R: Read> RecordReader<R> {
             }
             // Piece by piece, so that a claimed length is not allocated before its bytes were read.
             let filled = self.buffer.len();
-            self.buffer.resize(filled + READ_BYTES, 0);
+            let spare = self.buffer.capacity() - filled;
+            self.buffer.resize(filled + if spare > 0 { spare.min(READ_BYTES) } else { READ_BYTES }, 0);
             let read = self.input.read(&mut self.buffer[filled..]);
             self.buffer.truncate(filled + *read.as_ref().unwrap_or(&0));
             match read {
