@@ -23,7 +23,7 @@ pub enum HeaderFileError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The file has no header.
-    #[error("is empty: it holds no header")]
+    #[error("the file is empty: it holds no header")]
     Empty,
     /// A header breaks a rule, or its parent is not before it.
     #[error("byte {byte}: header {hash}: {error}")]
