@@ -68,7 +68,7 @@ impl NamedDevices {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     /// A source without work.
-    struct NoWork;
+    pub struct NoWork;
 
     impl WorkSource for NoWork {
         fn wait_newer(&self, _seen: Option<TemplateId>, timeout: Duration) -> Option<Arc<Template>> {

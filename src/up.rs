@@ -350,15 +350,13 @@ fn as_json(block: &MinedBlock, difficulty: f64) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
-    use adit_miner::{
-        CpuDevice, Device, DeviceError, Reading, Selection, Solution, Submission, Template, TemplateId, WorkSource,
-    };
-
+    use adit_miner::{CpuDevice, Device, DeviceError, Reading, Selection};
     use adit_validator::chainstate::ChainStateOptions;
 
     use super::*;
+    use crate::named_devices::tests::NoWork;
 
-    /// A device that cannot be opened, and a source without work.
+    /// A device that cannot be opened.
     struct Broken(DeviceInfo);
 
     impl DeviceOpener for Broken {
@@ -371,22 +369,7 @@ mod tests {
         }
     }
 
-    impl WorkSource for Broken {
-        fn wait_newer(&self, _seen: Option<TemplateId>, timeout: Duration) -> Option<Arc<Template>> {
-            std::thread::sleep(timeout);
-            None
-        }
-
-        fn newest(&self) -> Option<TemplateId> {
-            None
-        }
-
-        fn submit(&self, _solution: &Solution) -> Submission {
-            Submission::Stale
-        }
-    }
-
-    fn broken() -> Arc<Broken> {
+    fn broken() -> Arc<dyn DeviceOpener> {
         Arc::new(Broken(CpuDevice::new(None, None).expect("a CPU").info().clone()))
     }
 
@@ -394,7 +377,7 @@ mod tests {
     fn a_run_whose_devices_are_all_dead_ends_and_names_them() {
         let watchdog = WatchdogPolicy::default().with_first_pause(Duration::from_millis(1)).with_failures(3);
         let options = EngineOptions::default().with_watchdog(watchdog);
-        let engine = Engine::start(broken(), vec![broken() as Arc<dyn DeviceOpener>], options).expect("threads");
+        let engine = Engine::start(Arc::new(NoWork), vec![broken()], options).expect("threads");
         let (_sender, events) = channel();
         let params = ChainParams::by_name("regtest").expect("a chain");
         let chain = ChainState::in_memory(params, None, ChainStateOptions::default()).expect("a chain");
@@ -413,7 +396,7 @@ mod tests {
 
     #[test]
     fn the_line_has_a_device_s_failure() {
-        let engine = Engine::start(broken(), vec![broken() as Arc<dyn DeviceOpener>], EngineOptions::default());
+        let engine = Engine::start(Arc::new(NoWork), vec![broken()], EngineOptions::default());
         let mut device = engine.expect("threads").stop().devices.remove(0);
         let (now, reason) = (Instant::now(), "device lost: unplugged".to_owned());
         let mut status = |state: DeviceState, duty_cycle: DutyCycle, reading: Option<Reading>| {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, channel};
 
 use adit_validator::chain::ChainParams;
 use adit_validator::chainstate::{
@@ -70,7 +70,7 @@ struct Import<'a> {
     chain: ChainState,
     importer: Importer<Place<'a>>,
     /// The blocks of branches that broke a rule when their branch became the best, lowest first.
-    invalid: Arc<Mutex<Vec<InvalidBlock>>>,
+    invalid: Receiver<InvalidBlock>,
     /// Blocks that were stored and not connected at once.
     stored: HashMap<BlockHash, UnconnectedBlock<'a>>,
     report: &'a mut Report,
@@ -86,11 +86,11 @@ impl<'a> Import<'a> {
         // Nothing is forgotten: blocks may stand in any order, and branches may be of any length. So memory grows with the
         // files.
         let importer = Importer::new(chain.params(), usize::MAX);
-        let invalid = Arc::new(Mutex::new(Vec::new()));
-        let found = Arc::clone(&invalid);
+        let (found, invalid) = channel();
         chain.subscribe(move |_: u64, event: &ChainEvent| {
             if let ChainEvent::Invalid(invalid) = event {
-                found.lock().unwrap_or_else(PoisonError::into_inner).push(invalid.clone());
+                // The receiver is dropped with the chain.
+                let _ = found.send(invalid.clone());
             }
             ControlFlow::Continue(())
         });
@@ -132,8 +132,7 @@ impl<'a> Import<'a> {
                     }
                 }
             }
-            let invalid = self.invalid.lock().unwrap_or_else(PoisonError::into_inner).drain(..).next();
-            if let Some(invalid) = invalid {
+            if let Ok(invalid) = self.invalid.try_recv() {
                 return Err(self.refuse(place, invalid, height));
             }
         }

@@ -106,9 +106,8 @@ impl FilterIndex {
             Err(error) => Err(damaged("meta", POSITION_KEY, error.to_string())),
         });
         let position = position.transpose()?;
-        let folder_name = folder.to_owned();
         let index =
-            Self { folder: folder_name, records, filters, meta, database, position, prune_lock, stopped: false };
+            Self { folder: folder.to_owned(), records, filters, meta, database, position, prune_lock, stopped: false };
         if position.is_some() && index.record(0, genesis)?.is_none() {
             return Err(FilterError::OtherChain { folder: folder.to_owned(), genesis: *genesis });
         }

@@ -39,8 +39,9 @@ pub enum HeaderFileError {
     },
 }
 
-/// Accepts the headers of `file`, each after its parent and on any branch, and returns their number. `now` is the network's time in seconds
-/// since 1970. `progress` is called with the number of headers that were accepted, from time to time.
+/// Accepts the headers of `file`, each after its parent and on any branch, and returns their number. `now` is the
+/// network's time in seconds since 1970. `progress` is called with the number of headers that were accepted, from time to
+/// time.
 ///
 /// # Errors
 /// The file cannot be read, is empty, or a header is refused. Those before it are accepted.
